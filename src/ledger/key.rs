@@ -1,0 +1,349 @@
+//! Where a row lives: (account, partition, space, rest).
+//!
+//! The partition is what a distributed engine would shard by: a conversation, a lane, or empty for
+//! what belongs to the account as a whole. Revisions are compared only within one partition.
+
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// A room of rows that share one meaning and one encoding. The byte is part of the stored key: never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Space {
+    /// Facts about the store itself (account and partition empty).
+    Meta = 1,
+    /// Conversation services of an account.
+    Service = 2,
+    /// Account-wide settings that the API changes.
+    Configuration = 3,
+    /// (proxy address, address) → the open conversation that holds the pair.
+    Binding = 4,
+    /// (service, unique name) → conversation.
+    UniqueName = 5,
+    /// (service, birth) → conversation, for lists.
+    ConversationList = 6,
+    /// Addresses that asked not to be written to, per proxy address.
+    OptOut = 7,
+    /// (address or identity, conversation) → participant, open and closed conversations alike.
+    Person = 8,
+    /// Raw requests that were well signed and could not be read.
+    Unreadable = 9,
+    /// Conversation SID → the service it lives in.
+    ConversationHome = 10,
+    /// A conversation's head: state, next index, roster number.
+    Head = 16,
+    /// A conversation's document: names, attributes, timers.
+    Conversation = 17,
+    /// A conversation's participants.
+    Participant = 18,
+    /// A conversation's messages by index.
+    Message = 19,
+    /// Message SID → index.
+    MessageIndex = 20,
+    /// Delivery receipts of a message.
+    Receipt = 21,
+    /// What was removed, as long as its conversation lives.
+    Tombstone = 22,
+    /// Ordered work: (lane, subject, sequence).
+    Queue = 32,
+    /// State of a lane that must outlive the process.
+    Lane = 33,
+    /// (kind, provider account, id) → message and participant.
+    ProviderId = 48,
+    /// Statuses that came before the send's own answer.
+    Parked = 49,
+}
+
+/// The groups of spaces that an engine may store apart, because they are born and die differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Keyspace {
+    /// Rows that stay.
+    Rows,
+    /// Rows that are deleted within seconds.
+    Queue,
+    /// Random keys, looked up to be absent.
+    ProviderId,
+}
+
+impl Space {
+    /// Every space, in the order of its byte.
+    pub const ALL: [Space; 21] = [
+        Space::Meta,
+        Space::Service,
+        Space::Configuration,
+        Space::Binding,
+        Space::UniqueName,
+        Space::ConversationList,
+        Space::OptOut,
+        Space::Person,
+        Space::Unreadable,
+        Space::ConversationHome,
+        Space::Head,
+        Space::Conversation,
+        Space::Participant,
+        Space::Message,
+        Space::MessageIndex,
+        Space::Receipt,
+        Space::Tombstone,
+        Space::Queue,
+        Space::Lane,
+        Space::ProviderId,
+        Space::Parked,
+    ];
+
+    /// Which group of rows this space is stored in.
+    pub fn keyspace(self) -> Keyspace {
+        match self {
+            Space::Queue => Keyspace::Queue,
+            Space::ProviderId | Space::Parked => Keyspace::ProviderId,
+            _ => Keyspace::Rows,
+        }
+    }
+
+    /// The space a stored byte names.
+    pub fn from_byte(byte: u8) -> Option<Space> {
+        Space::ALL.into_iter().find(|space| *space as u8 == byte)
+    }
+}
+
+/// An encoded key. Its order is the engine's order.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(Bytes);
+
+/// A key taken apart again, for dumps and messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts<'a> {
+    pub account: String,
+    pub partition: String,
+    pub space: Space,
+    pub rest: &'a [u8],
+}
+
+/// Marks a name stored as two letters and sixteen bytes, which is what most SIDs are. It only saves room:
+/// a SID of any other shape is stored as it is, and nothing is read out of either.
+const PACKED: u8 = 0xFF;
+
+impl Key {
+    /// The key of one row.
+    pub fn new(account: &str, partition: &str, space: Space, rest: &[u8]) -> Key {
+        let mut buffer = BytesMut::with_capacity(account.len() + partition.len() + rest.len() + 3);
+        put_name(&mut buffer, account);
+        put_name(&mut buffer, partition);
+        buffer.put_u8(space as u8);
+        buffer.put_slice(rest);
+        Key(buffer.freeze())
+    }
+
+    /// A key read back from an engine.
+    pub fn from_bytes(bytes: Bytes) -> Key {
+        Key(bytes)
+    }
+
+    /// The stored bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The stored bytes, shared.
+    pub fn bytes(&self) -> Bytes {
+        self.0.clone()
+    }
+
+    /// The parts this key was made of, or nothing if it is not one of ours.
+    pub fn parts(&self) -> Option<Parts<'_>> {
+        let (account, rest) = take_name(&self.0)?;
+        let (partition, rest) = take_name(rest)?;
+        let (space, rest) = rest.split_first()?;
+        Some(Parts { account, partition, space: Space::from_byte(*space)?, rest })
+    }
+
+    /// The space alone, without decoding the names.
+    pub fn space(&self) -> Option<Space> {
+        let rest = skip_name(skip_name(&self.0)?)?;
+        Space::from_byte(*rest.first()?)
+    }
+
+    /// The part behind the space, without decoding the names.
+    pub fn rest(&self) -> Option<&[u8]> {
+        skip_name(skip_name(&self.0)?)?.get(1..)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.parts() {
+            Some(parts) => write!(
+                f,
+                "{}/{}/{:?}/{}",
+                parts.account,
+                parts.partition,
+                parts.space,
+                parts.rest.escape_ascii()
+            ),
+            None => write!(f, "?{}", self.0.escape_ascii()),
+        }
+    }
+}
+
+/// A run of keys, start included, end excluded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    pub start: Bytes,
+    pub end: Bytes,
+    /// Highest first.
+    pub reverse: bool,
+}
+
+impl Range {
+    /// Every key that begins with this one.
+    pub fn prefix(key: &Key) -> Range {
+        Range { start: key.bytes(), end: successor(key.as_bytes()), reverse: false }
+    }
+
+    /// The keys of the same prefix that come after `after` (itself left out).
+    pub fn after(prefix: &Key, after: &Key) -> Range {
+        let mut start = BytesMut::from(after.as_bytes());
+        start.put_u8(0);
+        Range { start: start.freeze(), end: successor(prefix.as_bytes()), reverse: false }
+    }
+
+    /// From `start` (included) to the end of `prefix`.
+    pub fn from(prefix: &Key, start: &Key) -> Range {
+        Range { start: start.bytes(), end: successor(prefix.as_bytes()), reverse: false }
+    }
+
+    /// From the beginning of `prefix` up to `end` (left out).
+    pub fn until(prefix: &Key, end: &Key) -> Range {
+        Range { start: prefix.bytes(), end: end.bytes(), reverse: false }
+    }
+
+    /// The same run, highest first.
+    pub fn reversed(mut self) -> Range {
+        self.reverse = true;
+        self
+    }
+
+    /// Every key there is.
+    pub fn all() -> Range {
+        Range { start: Bytes::new(), end: Bytes::new(), reverse: false }
+    }
+
+    /// Whether a key lies in the run. An empty end means: no upper bound.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        key >= self.start.as_ref() && (self.end.is_empty() || key < self.end.as_ref())
+    }
+}
+
+/// The first key after all keys that begin with `prefix`; empty when there is none.
+fn successor(prefix: &[u8]) -> Bytes {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < 0xFF {
+            end.push(last + 1);
+            return Bytes::from(end);
+        }
+    }
+    Bytes::new()
+}
+
+/// Writes a name so that it can be told from what follows; longest name 250 bytes (callers keep addresses below).
+pub fn put_name(buffer: &mut BytesMut, name: &str) {
+    match pack(name) {
+        Some(packed) => {
+            buffer.put_u8(PACKED);
+            buffer.put_slice(&packed);
+        }
+        None => {
+            let bytes = &name.as_bytes()[..name.len().min(250)];
+            buffer.put_u8(bytes.len() as u8);
+            buffer.put_slice(bytes);
+        }
+    }
+}
+
+/// Reads what [`put_name`] wrote, and what is left behind it.
+pub fn take_name(bytes: &[u8]) -> Option<(String, &[u8])> {
+    let (length, rest) = bytes.split_first()?;
+    if *length == PACKED {
+        let (packed, rest) = rest.split_at_checked(18)?;
+        let mut name = String::with_capacity(34);
+        name.push_str(std::str::from_utf8(&packed[..2]).ok()?);
+        for byte in &packed[2..] {
+            for nibble in [byte >> 4, byte & 15] {
+                name.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
+            }
+        }
+        return Some((name, rest));
+    }
+    let (name, rest) = rest.split_at_checked(usize::from(*length))?;
+    Some((std::str::from_utf8(name).ok()?.to_owned(), rest))
+}
+
+fn skip_name(bytes: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = bytes.split_first()?;
+    rest.get(if *length == PACKED { 18 } else { usize::from(*length) }..)
+}
+
+fn pack(name: &str) -> Option<[u8; 18]> {
+    let bytes = name.as_bytes();
+    if bytes.len() != 34 || !bytes[..2].iter().all(u8::is_ascii_uppercase) {
+        return None;
+    }
+    let mut packed = [0; 18];
+    packed[..2].copy_from_slice(&bytes[..2]);
+    for (slot, pair) in packed[2..].iter_mut().zip(bytes[2..].chunks_exact(2)) {
+        *slot = nibble(pair[0])? << 4 | nibble(pair[1])?;
+    }
+    Some(packed)
+}
+
+fn nibble(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_come_back() {
+        for (account, partition) in [
+            ("AC00000000000000000000000000000001", "CH0123456789abcdef0123456789abcdef"),
+            ("", ""),
+            ("ACFFFFFFFF000000000000000000000001", "+15550001"),
+        ] {
+            let key = Key::new(account, partition, Space::Head, b"x\0y");
+            let parts = key.parts().expect("our own key");
+            assert_eq!(
+                (parts.account.as_str(), parts.partition.as_str(), parts.space, parts.rest),
+                (account, partition, Space::Head, &b"x\0y"[..])
+            );
+            assert_eq!(key.space(), Some(Space::Head));
+            assert_eq!(key.rest(), Some(&b"x\0y"[..]));
+        }
+    }
+
+    #[test]
+    fn a_prefix_holds_its_keys_only() {
+        let prefix = Key::new("A", "B", Space::Message, b"");
+        let range = Range::prefix(&prefix);
+        assert!(range.contains(Key::new("A", "B", Space::Message, &[0xFF; 4]).as_bytes()));
+        assert!(!range.contains(Key::new("A", "B", Space::MessageIndex, b"").as_bytes()));
+        assert!(!range.contains(Key::new("A", "C", Space::Message, b"").as_bytes()));
+    }
+
+    #[test]
+    fn truncated_keys_are_no_panic() {
+        let key = Key::new("AC00000000000000000000000000000001", "p", Space::Head, b"");
+        for end in 0..key.as_bytes().len() {
+            let cut = Key::from_bytes(Bytes::copy_from_slice(&key.as_bytes()[..end]));
+            assert!(cut.parts().is_none());
+            assert!(cut.space().is_none());
+        }
+    }
+}

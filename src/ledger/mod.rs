@@ -1,0 +1,4 @@
+//! The ledger: what is stored is true, what is not never happened.
+
+pub mod engine;
+pub mod key;

@@ -1,0 +1,6 @@
+//! Trunkline (rooms)
+
+pub mod bindings;
+pub mod ledger;
+pub mod model;
+pub mod telemetry;
