@@ -1,0 +1,599 @@
+//! Reading configuration: a tree of values that remember where they stood, and sections that are read key by key while
+//! every mistake is collected.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{Address, Rate, Secret, Secrets};
+
+/// A value of the configuration file and where it stood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Byte offset in the file.
+    pub at: usize,
+    /// What it is.
+    pub value: Value,
+}
+
+/// What a value is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Text.
+    String(String),
+    /// A whole number.
+    Integer(i64),
+    /// A number with a fraction.
+    Float(f64),
+    /// True or false.
+    Boolean(bool),
+    /// A date or time, which no option of ours is.
+    Moment(String),
+    /// A list.
+    Array(Vec<Node>),
+    /// Keys and values.
+    Table(Table),
+}
+
+impl Value {
+    fn kind(&self) -> &'static str {
+        match self {
+            Value::String(_) => "a string",
+            Value::Integer(_) => "a whole number",
+            Value::Float(_) => "a number",
+            Value::Boolean(_) => "true or false",
+            Value::Moment(_) => "a date",
+            Value::Array(_) => "a list",
+            Value::Table(_) => "a table",
+        }
+    }
+}
+
+/// Keys in the order of the file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    /// Byte offset of the header, or of the brace.
+    pub at: usize,
+    /// Each key, the offset of the key itself, and its value.
+    pub entries: Vec<(String, usize, Node)>,
+}
+
+/// Something wrong in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Byte offset in the file.
+    pub at: usize,
+    /// The key's path, such as `adapter.us.settings.auth_token`.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// The key nobody asked for, when that is the problem: the reader of the whole file knows where it belongs.
+    pub unknown: Option<String>,
+    /// Worth knowing, but no reason to refuse.
+    pub note: bool,
+}
+
+/// Where secrets come from. The daemon's own; tests have theirs.
+pub trait SecretSource: Send + Sync {
+    /// The value of an environment variable, a file, or a systemd credential.
+    ///
+    /// # Errors
+    /// What is wrong, and whether that is only so here (a credential can be read by the service alone).
+    fn read(&self, source: Source<'_>) -> Result<String, Unreadable>;
+}
+
+/// Where one secret is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source<'a> {
+    /// An environment variable.
+    Env(&'a str),
+    /// A file.
+    File(&'a str),
+    /// A systemd credential.
+    Credential(&'a str),
+}
+
+/// A secret that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// What is wrong.
+    pub message: String,
+    /// Not readable by this process, while the service itself could: a note for `check`, no error.
+    pub elsewhere: bool,
+}
+
+/// One table of the configuration, being read.
+pub struct Section {
+    path: String,
+    table: Table,
+    secrets: Arc<dyn SecretSource>,
+    asked: Vec<&'static str>,
+    problems: Vec<Problem>,
+    seen: String,
+}
+
+impl Section {
+    /// Begins to read a table.
+    pub fn new(path: impl Into<String>, table: Table, secrets: Arc<dyn SecretSource>) -> Section {
+        Section {
+            path: path.into(),
+            table,
+            secrets,
+            asked: Vec::new(),
+            problems: Vec::new(),
+            seen: String::new(),
+        }
+    }
+
+    /// A section made from `key = value` pairs, for tests of adapters.
+    pub fn of(pairs: &[(&str, &str)]) -> Section {
+        let entries = pairs
+            .iter()
+            .map(|(key, value)| {
+                ((*key).to_owned(), 0, Node { at: 0, value: Value::String((*value).to_owned()) })
+            })
+            .collect();
+        Section::new("settings", Table { at: 0, entries }, Arc::new(NoSecrets))
+    }
+
+    /// Where the table stands in the file.
+    pub fn at(&self) -> usize {
+        self.table.at
+    }
+
+    /// The path of a key of this table.
+    pub fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// Records that a key's value is wrong.
+    pub fn problem(&mut self, key: &str, message: impl Into<String>, hint: Option<String>) {
+        let at = self.find(key).map_or(self.table.at, |(at, _)| at);
+        let path = self.path_of(key);
+        self.problems.push(Problem { at, path, message: message.into(), hint, unknown: None, note: false });
+    }
+
+    /// Records something worth knowing about a key.
+    pub fn note(&mut self, key: &str, message: impl Into<String>) {
+        self.problem(key, message, None);
+        if let Some(problem) = self.problems.last_mut() {
+            problem.note = true;
+        }
+    }
+
+    /// Whether the key is there at all. Does not count as asking for it.
+    pub fn has(&self, key: &str) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// The raw value of a key.
+    pub fn node(&mut self, key: &'static str) -> Option<Node> {
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
+        self.find(key).map(|(_, node)| node.clone())
+    }
+
+    /// A string.
+    pub fn string(&mut self, key: &'static str) -> Option<String> {
+        let node = self.node(key)?;
+        match node.value {
+            Value::String(text) => {
+                self.saw(key, &text);
+                Some(text)
+            }
+            other => self.wrong(key, "a string", &other),
+        }
+    }
+
+    /// A string that must be there and not be empty.
+    pub fn required(&mut self, key: &'static str) -> Option<String> {
+        self.must(key);
+        let text = self.string(key)?;
+        if text.is_empty() {
+            self.problem(key, "must not be empty", None);
+            return None;
+        }
+        Some(text)
+    }
+
+    /// Records a problem if the key is not there.
+    pub fn must(&mut self, key: &'static str) {
+        if self.node(key).is_none() {
+            let near = self.near_miss(key);
+            self.problem(key, format!("{key} is missing"), near);
+        }
+    }
+
+    /// True or false.
+    pub fn boolean(&mut self, key: &'static str) -> Option<bool> {
+        let node = self.node(key)?;
+        match node.value {
+            Value::Boolean(value) => {
+                self.saw(key, &value.to_string());
+                Some(value)
+            }
+            other => self.wrong(key, "true or false", &other),
+        }
+    }
+
+    /// A whole number within bounds.
+    pub fn integer(&mut self, key: &'static str, bounds: std::ops::RangeInclusive<i64>) -> Option<i64> {
+        let node = self.node(key)?;
+        match node.value {
+            Value::Integer(value) if bounds.contains(&value) => {
+                self.saw(key, &value.to_string());
+                Some(value)
+            }
+            Value::Integer(_) => {
+                self.problem(key, format!("must lie between {} and {}", bounds.start(), bounds.end()), None);
+                None
+            }
+            other => self.wrong(key, "a whole number", &other),
+        }
+    }
+
+    /// A positive number, whole or not.
+    pub fn number(&mut self, key: &'static str) -> Option<f64> {
+        let node = self.node(key)?;
+        let value = match node.value {
+            #[expect(clippy::cast_precision_loss, reason = "rates and counts are far below 2^52")]
+            Value::Integer(value) => value as f64,
+            Value::Float(value) => value,
+            other => return self.wrong(key, "a number", &other),
+        };
+        if !value.is_finite() || value <= 0.0 {
+            self.problem(key, "must be greater than 0", None);
+            return None;
+        }
+        self.saw(key, &value.to_string());
+        Some(value)
+    }
+
+    /// A list of strings; a single string counts as a list of one.
+    pub fn strings(&mut self, key: &'static str) -> Option<Vec<String>> {
+        let node = self.node(key)?;
+        let nodes = match node.value {
+            Value::Array(nodes) => nodes,
+            text @ Value::String(_) => vec![Node { at: node.at, value: text }],
+            other => return self.wrong(key, "a list of strings", &other),
+        };
+        let mut texts = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            match node.value {
+                Value::String(text) => texts.push(text),
+                other => return self.wrong(key, "a list of strings", &other),
+            }
+        }
+        self.saw(key, &texts.join("\n"));
+        Some(texts)
+    }
+
+    /// A span of time, such as `"4h"`, `"90s"`, `"250ms"` or `"1h30m"`.
+    pub fn duration(&mut self, key: &'static str) -> Option<Duration> {
+        let hint = Some("write it like \"30s\", \"15m\" or \"4h\"".to_owned());
+        let text = self.text_of(key, "a duration", &hint)?;
+        let parsed = parse_duration(&text);
+        if parsed.is_none() {
+            self.problem(key, format!("{text:?} is not a duration"), hint);
+        }
+        parsed
+    }
+
+    /// A number of bytes, such as `"512MiB"`.
+    pub fn size(&mut self, key: &'static str) -> Option<u64> {
+        let hint = Some("write it like \"64KiB\", \"150MiB\" or \"2GiB\"".to_owned());
+        let text = self.text_of(key, "a size", &hint)?;
+        let parsed = parse_size(&text);
+        if parsed.is_none() {
+            self.problem(key, format!("{text:?} is not a size"), hint);
+        }
+        parsed
+    }
+
+    /// An address of a channel.
+    pub fn address(&mut self, key: &'static str) -> Option<Address> {
+        let text = self.string(key)?;
+        match Address::parse(&text) {
+            Ok(address) => Some(address),
+            Err(error) => {
+                let hint = "write +15550001111, whatsapp:+15550001111 or messenger:PAGE_ID".to_owned();
+                self.problem(key, error.to_string(), Some(hint));
+                None
+            }
+        }
+    }
+
+    /// A rate: `{ per_second = 10, burst = 20 }` or `{ per_minute = 10, burst = 45 }`.
+    pub fn rate(&mut self, key: &'static str) -> Option<Rate> {
+        let mut section = self.table(key)?;
+        let second = section.number("per_second");
+        let minute = section.number("per_minute");
+        let burst = section.integer("burst", 1..=100_000);
+        let burst = u32::try_from(burst.unwrap_or(1)).unwrap_or(1);
+        let both = section.has("per_second") && section.has("per_minute");
+        let neither = !section.has("per_second") && !section.has("per_minute");
+        if both || neither {
+            section.problem("per_second", "say either per_second or per_minute", None);
+        }
+        self.absorb(section);
+        match (second, minute) {
+            (Some(count), None) => Some(Rate::per_second(count, burst)),
+            (None, Some(count)) => Some(Rate::per_minute(count, burst)),
+            _ => None,
+        }
+    }
+
+    /// An HTTP base URL, without a slash at its end.
+    pub fn base_url(&mut self, key: &'static str, default: &str) -> String {
+        let Some(text) = self.string(key) else { return default.to_owned() };
+        let whole = text.starts_with("https://") || text.starts_with("http://");
+        if !whole || reqwest::Url::parse(&text).is_err() {
+            self.problem(key, "is not an http or https URL", Some(format!("for example {default:?}")));
+        }
+        text.trim_end_matches('/').to_owned()
+    }
+
+    /// A secret, or a list of them: literals, `{ env = … }`, `{ file = … }` or `{ credential = … }`.
+    pub fn secrets(&mut self, key: &'static str) -> Option<Secrets> {
+        let node = self.node(key)?;
+        let nodes = match node.value {
+            Value::Array(nodes) => nodes,
+            value => vec![Node { at: node.at, value }],
+        };
+        if nodes.is_empty() {
+            self.problem(key, "the list of secrets is empty", None);
+        }
+        let values: Vec<Secret> = nodes.into_iter().filter_map(|node| self.one_secret(key, node)).collect();
+        for secret in &values {
+            self.seen.push_str(secret.expose());
+            self.seen.push('\0');
+        }
+        Secrets::new(values)
+    }
+
+    /// A secret that must be there.
+    pub fn required_secrets(&mut self, key: &'static str) -> Option<Secrets> {
+        self.must(key);
+        self.secrets(key)
+    }
+
+    /// A table below this one; give it back with [`Section::absorb`].
+    pub fn table(&mut self, key: &'static str) -> Option<Section> {
+        let node = self.node(key)?;
+        match node.value {
+            Value::Table(table) => Some(Section::new(self.path_of(key), table, self.secrets.clone())),
+            other => self.wrong(key, "a table", &other),
+        }
+    }
+
+    /// The tables of a `[[key]]`; give each back with [`Section::absorb`].
+    pub fn tables(&mut self, key: &'static str) -> Vec<Section> {
+        let Some(node) = self.node(key) else { return Vec::new() };
+        let Value::Array(nodes) = node.value else {
+            let hint = Some(format!("write [[{}]]", self.path_of(key)));
+            self.problem(key, "must be a list of tables", hint);
+            return Vec::new();
+        };
+        let mut sections = Vec::with_capacity(nodes.len());
+        for (number, node) in nodes.into_iter().enumerate() {
+            match node.value {
+                Value::Table(table) => {
+                    let path = format!("{}[{number}]", self.path_of(key));
+                    sections.push(Section::new(path, table, self.secrets.clone()));
+                }
+                other => {
+                    self.wrong::<()>(key, "a list of tables", &other);
+                }
+            }
+        }
+        sections
+    }
+
+    /// Takes over the findings of a section below, unknown keys included.
+    pub fn absorb(&mut self, section: Section) {
+        let (problems, seen) = section.finish();
+        self.problems.extend(problems);
+        self.seen.push_str(&seen);
+    }
+
+    /// Everything wrong in this section, keys nobody asked for included, and a text that changes whenever a value that
+    /// was read changes (it holds secrets: hash it, never show it).
+    pub fn finish(mut self) -> (Vec<Problem>, String) {
+        let unknown: Vec<(String, usize)> = self
+            .table
+            .entries
+            .iter()
+            .filter(|(key, ..)| !self.asked.contains(&key.as_str()))
+            .map(|(key, at, _)| (key.clone(), *at))
+            .collect();
+        for (key, at) in unknown {
+            let hint = nearest(&key, self.asked.iter().copied()).map(|near| format!("did you mean {near}?"));
+            let path = self.path_of(&key);
+            let message = "unknown key".to_owned();
+            self.problems.push(Problem { at, path, message, hint, unknown: Some(key), note: false });
+        }
+        (self.problems, self.seen)
+    }
+
+    fn find(&self, key: &str) -> Option<(usize, &Node)> {
+        self.table.entries.iter().find(|(name, ..)| name == key).map(|(_, at, node)| (*at, node))
+    }
+
+    fn saw(&mut self, key: &str, value: &str) {
+        for text in [key, "=", value, "\0"] {
+            self.seen.push_str(text);
+        }
+    }
+
+    fn wrong<T>(&mut self, key: &str, wanted: &str, found: &Value) -> Option<T> {
+        self.problem(key, format!("must be {wanted}, not {}", found.kind()), None);
+        None
+    }
+
+    fn text_of(&mut self, key: &'static str, wanted: &str, hint: &Option<String>) -> Option<String> {
+        let node = self.node(key)?;
+        if let Value::String(text) = node.value {
+            self.saw(key, &text);
+            return Some(text);
+        }
+        self.problem(key, format!("must be {wanted} in quotes, not {}", node.value.kind()), hint.clone());
+        None
+    }
+
+    /// A key of this table that nobody asked for yet and that looks like the missing one.
+    fn near_miss(&self, key: &str) -> Option<String> {
+        let present = self.table.entries.iter().map(|(name, ..)| name.as_str());
+        let near = nearest(key, present.filter(|name| !self.asked.contains(name)))?;
+        Some(format!("is {near} meant to be {key}?"))
+    }
+
+    fn one_secret(&mut self, key: &'static str, node: Node) -> Option<Secret> {
+        const FORMS: &str =
+            "write \"…\", { env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }";
+        let table = match node.value {
+            Value::String(text) if text.is_empty() => {
+                self.problem(key, "the secret is empty", None);
+                return None;
+            }
+            Value::String(text) => return Some(Secret::new(text)),
+            Value::Table(table) => table,
+            other => {
+                let message = format!("must be a secret, not {}", other.kind());
+                self.problem(key, message, Some(FORMS.to_owned()));
+                return None;
+            }
+        };
+        let source = match table.entries.as_slice() {
+            [(form, _, Node { value: Value::String(name), .. })] => match form.as_str() {
+                "env" => Some(Source::Env(name)),
+                "file" => Some(Source::File(name)),
+                "credential" => Some(Source::Credential(name)),
+                _ => None,
+            },
+            _ => None,
+        };
+        let Some(source) = source else {
+            self.problem(key, "is not a form of secret", Some(FORMS.to_owned()));
+            return None;
+        };
+        match self.secrets.read(source) {
+            Ok(text) if text.is_empty() => {
+                self.problem(key, "the secret is empty", None);
+                None
+            }
+            Ok(text) => Some(Secret::new(text)),
+            Err(Unreadable { message, elsewhere: true }) => {
+                self.note(key, message);
+                // Stands in so that the rest of the file can be checked; `serve` never gets here.
+                Some(Secret::new("not readable here"))
+            }
+            Err(Unreadable { message, elsewhere: false }) => {
+                self.problem(key, message, None);
+                None
+            }
+        }
+    }
+}
+
+/// The candidate most like a word, if any is near.
+pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().max(word.len()) / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Reads a duration of one or more `number unit` pairs (`ms`, `s`, `m`, `h`, `d`).
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return None;
+    }
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let (number, behind) = split_number(rest)?;
+        let unit_end = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
+        let (unit, next) = behind.split_at(unit_end);
+        let unit = match unit.trim() {
+            "ms" => Duration::from_millis(1),
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_secs(60),
+            "h" => Duration::from_secs(3_600),
+            "d" => Duration::from_secs(86_400),
+            _ => return None,
+        };
+        total = total.checked_add(unit.checked_mul(u32::try_from(number).ok()?)?)?;
+        rest = next;
+    }
+    Some(total)
+}
+
+/// Reads a number of bytes: `B`, `KiB`, `MiB`, `GiB`, `KB`, `MB`, `GB`.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let (number, unit) = split_number(text.trim())?;
+    let factor: u64 = match unit.trim() {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        "KB" | "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return None,
+    };
+    number.checked_mul(factor)
+}
+
+fn split_number(text: &str) -> Option<(u64, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    Some((digits.parse().ok()?, rest))
+}
+
+struct NoSecrets;
+
+impl SecretSource for NoSecrets {
+    fn read(&self, _: Source<'_>) -> Result<String, Unreadable> {
+        Err(Unreadable { message: "no secrets here".to_owned(), elsewhere: false })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes() {
+        for (text, seconds) in [("4h", 14_400), ("1h30m", 5_400), ("90s", 90), ("2d", 172_800)] {
+            assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "4", "h", "4 fortnights", "-1s", "99999999999d"] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+        assert_eq!(parse_size("150MiB"), Some(150 << 20));
+        assert_eq!(parse_size("512 MiB"), Some(512 << 20));
+        assert_eq!(parse_size("12"), None);
+        assert_eq!(parse_size("99999999999999999TiB"), None);
+    }
+
+    #[test]
+    fn every_mistake_is_collected_with_a_hint() {
+        let mut section = Section::of(&[("acount_sid", "AC1"), ("rate", "fast")]);
+        assert_eq!(section.required("account_sid"), None);
+        assert_eq!(section.rate("rate"), None);
+        let (problems, _) = section.finish();
+        let lines: Vec<_> = problems.iter().map(|p| (p.message.as_str(), p.hint.as_deref())).collect();
+        assert_eq!(
+            lines,
+            [
+                ("account_sid is missing", Some("is acount_sid meant to be account_sid?")),
+                ("must be a table, not a string", None),
+                ("unknown key", Some("did you mean account_sid?")),
+            ]
+        );
+    }
+}
