@@ -2,3 +2,7 @@
 
 pub mod engine;
 pub mod key;
+pub mod tables;
+pub mod typed;
+
+pub use typed::{Ledger, LedgerError};

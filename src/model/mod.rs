@@ -1,1 +1,28 @@
-//! (room)
+//! The nouns that are stored, and the rules that need nothing but themselves.
+//!
+//! No I/O, no clock, no async. Every record states its own encoding; `ledger` stores what it is given.
+//!
+//! Invariants: nothing is ever read out of a SID (imported ones are foreign); order comes from birth numbers and
+//! message indexes; a receipt never goes backwards.
+
+mod codec;
+pub mod conversation;
+pub mod delivery;
+pub mod ids;
+pub mod message;
+pub mod participant;
+pub mod provider_id;
+pub mod receipt;
+pub mod service;
+
+pub use codec::{Compact, DecodeError, Json};
+pub use conversation::{Binding, Conversation, ConversationRecord, Head, Member, State};
+pub use delivery::{Correlation, Delivery, Dispatch};
+pub use ids::{
+    AccountSid, ConversationSid, MessageSid, Mint, ParticipantSid, ReceiptSid, ServiceSid, UserSid,
+};
+pub use message::MessageRecord;
+pub use participant::{ParticipantRecord, PersonRow};
+pub use provider_id::{ParkedStatus, ProviderIdRow, Subject};
+pub use receipt::{DeliverySummary, Rating, ReceiptRecord};
+pub use service::{AccountSettings, OptOutRow, ServiceRecord};

@@ -1,0 +1,172 @@
+//! The layout of every table: which key a record has. Rooms ask here, so that an index and its row are always written
+//! by the same hand.
+
+use bytes::{BufMut, BytesMut};
+use trunkline_adapter::Address;
+
+use super::key::{Key, Space, put_name};
+
+/// An account's services, in order of birth when read through their records.
+pub fn service(account: &str, service: &str) -> Key {
+    Key::new(account, "", Space::Service, service.as_bytes())
+}
+
+/// The prefix of an account's services.
+pub fn services(account: &str) -> Key {
+    Key::new(account, "", Space::Service, b"")
+}
+
+/// An account's own settings.
+pub fn account_settings(account: &str) -> Key {
+    Key::new(account, "", Space::Configuration, b"")
+}
+
+/// The claim on a messaging binding.
+pub fn binding(account: &str, proxy: &Address, address: &Address) -> Key {
+    let mut rest = BytesMut::with_capacity(proxy.as_str().len() + address.as_str().len() + 2);
+    put_name(&mut rest, proxy.as_str());
+    put_name(&mut rest, address.as_str());
+    Key::new(account, "", Space::Binding, &rest)
+}
+
+/// The prefix of an account's messaging bindings on one proxy address.
+pub fn bindings_of_proxy(account: &str, proxy: &Address) -> Key {
+    let mut rest = BytesMut::new();
+    put_name(&mut rest, proxy.as_str());
+    Key::new(account, "", Space::Binding, &rest)
+}
+
+/// The prefix of an account's messaging bindings.
+pub fn bindings(account: &str) -> Key {
+    Key::new(account, "", Space::Binding, b"")
+}
+
+/// The claim on a unique name within a service.
+pub fn unique_name(account: &str, service: &str, name: &str) -> Key {
+    Key::new(account, service, Space::UniqueName, name.as_bytes())
+}
+
+/// A conversation's place in its service's list.
+pub fn conversation_place(account: &str, service: &str, birth: u64) -> Key {
+    Key::new(account, service, Space::ConversationList, &birth.to_be_bytes())
+}
+
+/// The prefix of a service's list.
+pub fn conversation_list(account: &str, service: &str) -> Key {
+    Key::new(account, service, Space::ConversationList, b"")
+}
+
+/// Whether an address has opted out of a proxy address.
+pub fn opt_out(account: &str, proxy: &Address, address: &Address) -> Key {
+    let mut rest = BytesMut::new();
+    put_name(&mut rest, proxy.as_str());
+    put_name(&mut rest, address.as_str());
+    Key::new(account, "", Space::OptOut, &rest)
+}
+
+/// The prefix of an account's opt-outs.
+pub fn opt_outs(account: &str) -> Key {
+    Key::new(account, "", Space::OptOut, b"")
+}
+
+/// An entry of the person index.
+pub fn person(account: &str, name: &str, participant: &str) -> Key {
+    let mut rest = BytesMut::new();
+    put_name(&mut rest, name);
+    rest.put_slice(participant.as_bytes());
+    Key::new(account, "", Space::Person, &rest)
+}
+
+/// A raw request that could not be read.
+pub fn unreadable(account: &str, birth: u64) -> Key {
+    Key::new(account, "", Space::Unreadable, &birth.to_be_bytes())
+}
+
+/// The prefix of an account's raw requests.
+pub fn unreadables(account: &str) -> Key {
+    Key::new(account, "", Space::Unreadable, b"")
+}
+
+/// A conversation's head.
+pub fn head(account: &str, conversation: &str) -> Key {
+    Key::new(account, conversation, Space::Head, b"")
+}
+
+/// A conversation's document.
+pub fn conversation(account: &str, conversation: &str) -> Key {
+    Key::new(account, conversation, Space::Conversation, b"")
+}
+
+/// A participant.
+pub fn participant(account: &str, conversation: &str, participant: &str) -> Key {
+    Key::new(account, conversation, Space::Participant, participant.as_bytes())
+}
+
+/// The prefix of a conversation's participants.
+pub fn participants(account: &str, conversation: &str) -> Key {
+    Key::new(account, conversation, Space::Participant, b"")
+}
+
+/// A message.
+pub fn message(account: &str, conversation: &str, index: u64) -> Key {
+    Key::new(account, conversation, Space::Message, &index.to_be_bytes())
+}
+
+/// The prefix of a conversation's messages.
+pub fn messages(account: &str, conversation: &str) -> Key {
+    Key::new(account, conversation, Space::Message, b"")
+}
+
+/// The index in a message's key.
+pub fn message_index(key: &Key) -> Option<u64> {
+    Some(u64::from_be_bytes(key.rest()?.try_into().ok()?))
+}
+
+/// Where a message SID's index is kept.
+pub fn message_sid(account: &str, conversation: &str, message: &str) -> Key {
+    Key::new(account, conversation, Space::MessageIndex, message.as_bytes())
+}
+
+/// A delivery receipt.
+pub fn receipt(account: &str, conversation: &str, index: u64, receipt: &str) -> Key {
+    let mut rest = BytesMut::new();
+    rest.put_u64(index);
+    rest.put_slice(receipt.as_bytes());
+    Key::new(account, conversation, Space::Receipt, &rest)
+}
+
+/// The prefix of a message's receipts.
+pub fn receipts(account: &str, conversation: &str, index: u64) -> Key {
+    Key::new(account, conversation, Space::Receipt, &index.to_be_bytes())
+}
+
+/// What is left of a removed participant (`b'P'`, SID) or message (`b'M'`, index).
+pub fn tombstone(account: &str, conversation: &str, what: u8, name: &[u8]) -> Key {
+    let mut rest = BytesMut::new();
+    rest.put_u8(what);
+    rest.put_slice(name);
+    Key::new(account, conversation, Space::Tombstone, &rest)
+}
+
+/// What a provider's id stands for.
+pub fn provider_id(account: &str, kind: &str, proxy: &Address, id: &str) -> Key {
+    Key::new(account, "", Space::ProviderId, &provider_rest(kind, proxy, id))
+}
+
+/// Statuses waiting for a provider's id to be known.
+pub fn parked(account: &str, kind: &str, proxy: &Address, id: &str) -> Key {
+    Key::new(account, "", Space::Parked, &provider_rest(kind, proxy, id))
+}
+
+/// The prefix of all parked statuses of an account.
+pub fn all_parked(account: &str) -> Key {
+    Key::new(account, "", Space::Parked, b"")
+}
+
+fn provider_rest(kind: &str, proxy: &Address, id: &str) -> BytesMut {
+    let mut rest = BytesMut::with_capacity(kind.len() + proxy.as_str().len() + id.len() + 2);
+    put_name(&mut rest, kind);
+    put_name(&mut rest, proxy.as_str());
+    rest.put_slice(id.as_bytes());
+    rest
+}

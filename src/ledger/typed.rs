@@ -1,0 +1,152 @@
+//! The ledger as rooms see it: records instead of bytes. Rooms call this, never the engine.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use trunkline_adapter::Clock;
+
+use super::engine::{Batch, CommitError, Committed, Engine, Health, ReadError, Revision, Row, Snapshot};
+use super::key::{Key, Range};
+use super::tables;
+use crate::model::{
+    Compact, Conversation, ConversationRecord, DecodeError, Head, Json, Member, MessageRecord, ParticipantRecord,
+    ReceiptRecord, State,
+};
+
+/// A record and the numbers of its row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored<T> {
+    pub record: T,
+    pub created: Revision,
+    pub changed: Revision,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// The typed ledger.
+#[derive(Clone)]
+pub struct Ledger {
+    engine: Arc<dyn Engine>,
+    clock: Clock,
+    births: Arc<AtomicU64>,
+}
+
+impl Ledger {
+    pub fn new(engine: Arc<dyn Engine>, clock: Clock) -> Ledger {
+        let births = Arc::new(AtomicU64::new(engine.published()));
+        Ledger { engine, clock, births }
+    }
+
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
+    }
+
+    pub fn snapshot(&self) -> Box<dyn Snapshot> {
+        self.engine.snapshot()
+    }
+
+    pub fn health(&self) -> Health {
+        self.engine.health()
+    }
+
+    pub async fn commit(&self, batch: Batch) -> Result<Committed, CommitError> {
+        self.engine.commit(batch).await
+    }
+
+    /// A number that orders things by when they began: grows with every call, over restarts too, since the engine's
+    /// numbers begin above everything stored and follow the clock.
+    pub fn birth(&self) -> u64 {
+        let now = u64::try_from(self.clock.now().0).unwrap_or(0);
+        let step = |last: u64| (last + 1).max(now);
+        // `fetch_update` only fails when the closure gives up, which this one never does.
+        let last = self.births.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(step(last)));
+        step(last.unwrap_or_default())
+    }
+
+    /// A conversation whole, unless there is none or it is being removed.
+    pub async fn conversation(&self, account: &str, sid: &str) -> Result<Option<Conversation>, LedgerError> {
+        conversation(&*self.snapshot(), account, sid).await
+    }
+}
+
+/// Reads a JSON record.
+pub async fn json<T: Json>(snapshot: &dyn Snapshot, key: &Key) -> Result<Option<Stored<T>>, LedgerError> {
+    snapshot.get(key).await?.map(|row| stored(&row, T::decode)).transpose()
+}
+
+/// Reads a compact record.
+pub async fn compact<T: Compact>(snapshot: &dyn Snapshot, key: &Key) -> Result<Option<Stored<T>>, LedgerError> {
+    snapshot.get(key).await?.map(|row| stored(&row, T::decode)).transpose()
+}
+
+fn stored<T>(row: &Row, decode: fn(&[u8]) -> Result<T, DecodeError>) -> Result<Stored<T>, LedgerError> {
+    Ok(Stored { record: decode(&row.payload)?, created: row.created, changed: row.changed })
+}
+
+/// A page of JSON records.
+pub async fn json_page<T: Json>(
+    snapshot: &dyn Snapshot,
+    range: Range,
+    limit: usize,
+) -> Result<Vec<(Key, Stored<T>)>, LedgerError> {
+    let rows = snapshot.scan(range, limit).await?;
+    rows.into_iter().map(|(key, row)| Ok((key, stored(&row, T::decode)?))).collect()
+}
+
+/// A conversation whole, as of a snapshot.
+pub async fn conversation(
+    snapshot: &dyn Snapshot,
+    account: &str,
+    sid: &str,
+) -> Result<Option<Conversation>, LedgerError> {
+    let Some(head) = compact::<Head>(snapshot, &tables::head(account, sid)).await? else { return Ok(None) };
+    if head.record.state == State::Deleted {
+        return Ok(None);
+    }
+    let key = tables::conversation(account, sid);
+    let Some(document) = json::<ConversationRecord>(snapshot, &key).await? else { return Ok(None) };
+    let range = Range::prefix(&tables::participants(account, sid));
+    let mut members: Vec<Member> = json_page::<ParticipantRecord>(snapshot, range, usize::MAX)
+        .await?
+        .into_iter()
+        .map(|(_, stored)| Member { record: stored.record, revision: stored.changed })
+        .collect();
+    members.sort_by_key(|member| member.record.birth);
+    Ok(Some(Conversation {
+        head: head.record,
+        head_revision: head.changed,
+        record: document.record,
+        record_revision: document.changed,
+        members,
+    }))
+}
+
+/// A message by index.
+pub async fn message(
+    snapshot: &dyn Snapshot,
+    account: &str,
+    conversation: &str,
+    index: u64,
+) -> Result<Option<Stored<MessageRecord>>, LedgerError> {
+    compact(snapshot, &tables::message(account, conversation, index)).await
+}
+
+/// The receipts of a message that have a row, in no particular order.
+pub async fn receipts(
+    snapshot: &dyn Snapshot,
+    account: &str,
+    conversation: &str,
+    index: u64,
+) -> Result<Vec<Stored<ReceiptRecord>>, LedgerError> {
+    let range = Range::prefix(&tables::receipts(account, conversation, index));
+    let page = json_page::<ReceiptRecord>(snapshot, range, usize::MAX).await?;
+    Ok(page.into_iter().map(|(_, stored)| stored).collect())
+}

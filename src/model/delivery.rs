@@ -1,0 +1,88 @@
+//! Deliveries: what a message starts for each outside participant, and the text by which a provider's answer finds it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Compact, ConversationSid, ParticipantSid, ReceiptSid};
+
+/// One recipient of one message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    pub participant: ParticipantSid,
+    pub receipt: ReceiptSid,
+}
+
+/// The payload of an outbound queue row. It carries names only; the message itself is read when it is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Dispatch {
+    /// A message for a participant.
+    Message {
+        conversation: ConversationSid,
+        index: u64,
+        participant: ParticipantSid,
+        receipt: ReceiptSid,
+        /// Provider ids of the parts that have already left.
+        sent: Vec<String>,
+        /// A send was begun and its end never written down.
+        begun: bool,
+    },
+    /// A text of ours outside any conversation: the answer to STOP, START or HELP. Goes to opted-out people too.
+    Notice { text: String },
+}
+
+impl Compact for Dispatch {
+    const NAME: &'static str = "outbound queue row";
+}
+
+/// What we ask a provider to give back with every status, so that one that comes before we stored the provider's id
+/// still finds its receipt. Our own text, at most 200 visible ASCII characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Correlation {
+    pub conversation: ConversationSid,
+    pub index: u64,
+    pub participant: ParticipantSid,
+    pub receipt: ReceiptSid,
+    /// Which part of the message, from 0.
+    pub part: u32,
+}
+
+impl Correlation {
+    pub fn encode(&self) -> String {
+        format!("{}.{}.{}.{}.{}", self.conversation, self.index, self.participant, self.receipt, self.part)
+    }
+
+    pub fn decode(text: &str) -> Option<Correlation> {
+        let mut fields = text.split('.');
+        let correlation = Correlation {
+            conversation: ConversationSid::parse(fields.next()?)?,
+            index: fields.next()?.parse().ok()?,
+            participant: ParticipantSid::parse(fields.next()?)?,
+            receipt: ReceiptSid::parse(fields.next()?)?,
+            part: fields.next()?.parse().ok()?,
+        };
+        fields.next().is_none().then_some(correlation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Mint;
+
+    #[test]
+    fn correlation_comes_back_and_rubbish_does_not() {
+        let mint = Mint::seeded(7);
+        let correlation = Correlation {
+            conversation: ConversationSid::new(&mint),
+            index: 12,
+            participant: ParticipantSid::new(&mint),
+            receipt: ReceiptSid::new(&mint),
+            part: 1,
+        };
+        let text = correlation.encode();
+        assert!(text.len() <= 200);
+        assert_eq!(Correlation::decode(&text), Some(correlation));
+        for rubbish in ["", "....", "CH.1.MB.DY.0", &format!("{text}.0"), &text[1..]] {
+            assert_eq!(Correlation::decode(rubbish), None, "{rubbish}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! SIDs: two letters that say what a thing is, and thirty-two hexadecimal digits that say nothing.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::{Deserialize, Serialize};
+
+macro_rules! sid {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The two letters.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// A SID of this shape, wherever it was made.
+            pub fn parse(text: &str) -> Option<$name> {
+                well_formed(text, $prefix).then(|| $name(text.into()))
+            }
+
+            /// A new random one.
+            pub fn new(mint: &Mint) -> $name {
+                $name(mint.sid($prefix).into())
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                Ok($name(text.into()))
+            }
+        }
+    };
+}
+
+sid!(
+    /// An account.
+    AccountSid, "AC");
+sid!(
+    /// A conversation service.
+    ServiceSid, "IS");
+sid!(
+    /// A conversation.
+    ConversationSid, "CH");
+sid!(
+    /// A participant.
+    ParticipantSid, "MB");
+sid!(
+    /// A message.
+    MessageSid, "IM");
+sid!(
+    /// A delivery receipt.
+    ReceiptSid, "DY");
+sid!(
+    /// A user.
+    UserSid, "US");
+
+/// Whether a text is the prefix and thirty-two hexadecimal digits of either case.
+pub fn well_formed(text: &str, prefix: &str) -> bool {
+    text.len() == 34
+        && text.starts_with(prefix)
+        && text.bytes().skip(prefix.len()).all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Where random names come from: the system, or a seed so that a simulation repeats itself.
+#[derive(Debug)]
+pub struct Mint(Source);
+
+#[derive(Debug)]
+enum Source {
+    System(SystemRandom),
+    Seeded(Mutex<u64>),
+}
+
+impl Mint {
+    /// Names nobody can guess.
+    pub fn system() -> Mint {
+        Mint(Source::System(SystemRandom::new()))
+    }
+
+    /// The same names in the same order for the same seed.
+    pub fn seeded(seed: u64) -> Mint {
+        Mint(Source::Seeded(Mutex::new(seed)))
+    }
+
+    /// Sixteen random bytes.
+    pub fn bytes(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        match &self.0 {
+            Source::System(random) => {
+                // The kernel's generator does not fail once the system is up; a daemon cannot go on without it.
+                #[expect(clippy::expect_used, reason = "no name can be made without randomness")]
+                random.fill(&mut bytes).expect("the system's random generator works");
+            }
+            Source::Seeded(state) => {
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                for half in bytes.chunks_exact_mut(8) {
+                    half.copy_from_slice(&splitmix(&mut state).to_be_bytes());
+                }
+            }
+        }
+        bytes
+    }
+
+    fn sid(&self, prefix: &str) -> String {
+        let mut sid = String::with_capacity(34);
+        sid.push_str(prefix);
+        for byte in self.bytes() {
+            for nibble in [byte >> 4, byte & 15] {
+                sid.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
+            }
+        }
+        sid
+    }
+}
+
+fn splitmix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shape() {
+        let mint = Mint::seeded(1);
+        let sid = ConversationSid::new(&mint);
+        assert!(ConversationSid::parse(sid.as_str()).is_some());
+        assert!(MessageSid::parse(sid.as_str()).is_none());
+        assert!(ConversationSid::parse("CHFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF").is_some(), "foreign SIDs keep their case");
+        assert!(ConversationSid::parse("CH0").is_none());
+        assert_ne!(ConversationSid::new(&mint), sid);
+    }
+}

@@ -1,0 +1,95 @@
+//! Messages.
+
+use serde::{Deserialize, Serialize};
+use trunkline_adapter::{Part, Timestamp};
+
+use super::{Compact, Delivery, MessageSid, ParticipantSid};
+
+/// A message of a conversation. Its index is in its key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MessageRecord {
+    pub sid: MessageSid,
+    pub author: String,
+    pub participant: Option<ParticipantSid>,
+    pub body: Option<String>,
+    /// JSON text.
+    pub attributes: String,
+    pub created: Timestamp,
+    pub updated: Timestamp,
+    /// Who it was relayed to; their receipts are rows of their own once something is known.
+    pub deliveries: Vec<Delivery>,
+    /// JSON of the parts beyond plain text, as the provider gave them; empty when there are none.
+    pub parts: Vec<u8>,
+    /// The index of the message this one answers.
+    pub reply_to: Option<u64>,
+}
+
+impl Compact for MessageRecord {
+    const NAME: &'static str = "message";
+}
+
+impl MessageRecord {
+    /// The parts beyond plain text.
+    pub fn parts(&self) -> Vec<Part> {
+        serde_json::from_slice(&self.parts).unwrap_or_default()
+    }
+
+    /// The text a recipient on a text-only channel gets: the body, or a line that says what else there was.
+    pub fn relayed_text(&self) -> String {
+        match &self.body {
+            Some(body) if !body.is_empty() => body.clone(),
+            _ => describe(&self.parts()).unwrap_or_default(),
+        }
+    }
+}
+
+/// The body of a message made of these parts: its text, captions and choices, a line each.
+pub fn body(parts: &[Part]) -> Option<String> {
+    let lines: Vec<&str> = parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::Text { text } | Part::Choice { text, .. } => Some(text.as_str()),
+            Part::Media(media) => media.caption.as_deref(),
+            Part::Structured { summary, .. } => Some(summary.as_str()),
+            Part::Location { .. } | Part::Contacts { .. } | Part::Unsupported { .. } => None,
+        })
+        .filter(|line| !line.is_empty())
+        .collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// What parts without text are called where they cannot be shown.
+pub fn describe(parts: &[Part]) -> Option<String> {
+    let lines: Vec<String> = parts
+        .iter()
+        .map(|part| match part {
+            Part::Text { text } | Part::Choice { text, .. } => text.clone(),
+            Part::Media(media) => match &media.filename {
+                Some(name) => format!("[{}: {name}]", media.kind.word()),
+                None => format!("[{}]", media.kind.word()),
+            },
+            Part::Location { latitude, longitude, name, .. } => match name {
+                Some(name) => format!("{name}: https://maps.google.com/?q={latitude},{longitude}"),
+                None => format!("https://maps.google.com/?q={latitude},{longitude}"),
+            },
+            Part::Contacts { contacts } => contacts
+                .iter()
+                .map(|contact| format!("{} {}", contact.name, contact.phones.join(", ")))
+                .collect::<Vec<_>>()
+                .join("\n"),
+            Part::Structured { summary, .. } => summary.clone(),
+            Part::Unsupported { .. } => "[unsupported message]".to_owned(),
+        })
+        .filter(|line| !line.is_empty())
+        .collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// The parts worth keeping beside the body, as JSON; empty for plain text.
+pub fn kept_parts(parts: &[Part]) -> Vec<u8> {
+    let kept: Vec<&Part> = parts.iter().filter(|part| !matches!(part, Part::Text { .. })).collect();
+    if kept.is_empty() {
+        return Vec::new();
+    }
+    serde_json::to_vec(&kept).unwrap_or_default()
+}

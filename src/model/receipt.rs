@@ -1,0 +1,220 @@
+//! Delivery receipts: one per message and outside participant, forward only.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use trunkline_adapter::{DeliveryStatus, Timestamp};
+
+use super::{Json, ParticipantSid, ReceiptSid};
+
+/// How one delivery went, so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReceiptRecord {
+    pub sid: ReceiptSid,
+    pub participant: ParticipantSid,
+    /// The least advanced of its parts; a failed part fails it.
+    pub status: Option<DeliveryStatus>,
+    /// The provider's code, 0 when fine.
+    pub error_code: u32,
+    /// The provider's id of each part.
+    pub provider_ids: Vec<String>,
+    /// The status of each part.
+    pub parts: Vec<Option<DeliveryStatus>>,
+    /// When the provider says it took the last part: what watermarks compare with.
+    pub taken_at: Option<Timestamp>,
+    pub created: Timestamp,
+    pub updated: Timestamp,
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+impl Json for ReceiptRecord {
+    const NAME: &'static str = "delivery receipt";
+}
+
+impl ReceiptRecord {
+    /// A receipt about which nothing is known yet, for a message that leaves in so many parts.
+    pub fn new(sid: ReceiptSid, participant: ParticipantSid, now: Timestamp) -> ReceiptRecord {
+        ReceiptRecord {
+            sid,
+            participant,
+            status: None,
+            error_code: 0,
+            provider_ids: Vec::new(),
+            parts: Vec::new(),
+            taken_at: None,
+            created: now,
+            updated: now,
+            rest: Map::new(),
+        }
+    }
+
+    /// Moves one part forward. Says whether anything changed; a step back changes nothing.
+    pub fn advance(&mut self, part: usize, status: DeliveryStatus, code: u32, now: Timestamp) -> bool {
+        if part >= MOST_PARTS {
+            return false;
+        }
+        if self.parts.len() <= part {
+            self.parts.resize(part + 1, None);
+        }
+        if !status.follows(self.parts[part]) {
+            return false;
+        }
+        self.parts[part] = Some(status);
+        if code != 0 {
+            self.error_code = code;
+        }
+        self.status = summary(&self.parts);
+        self.updated = now;
+        true
+    }
+
+    /// Ends it as failed, whatever its parts say, unless it has already ended well.
+    pub fn fail(&mut self, status: DeliveryStatus, code: u32, now: Timestamp) -> bool {
+        if self.status.is_some_and(|before| !status.follows(Some(before))) {
+            return false;
+        }
+        self.status = Some(status);
+        self.error_code = code;
+        self.updated = now;
+        true
+    }
+}
+
+/// A text of 32 KiB in pieces of the smallest channel stays far below.
+const MOST_PARTS: usize = 1024;
+
+fn summary(parts: &[Option<DeliveryStatus>]) -> Option<DeliveryStatus> {
+    if let Some(bad) =
+        parts.iter().flatten().find(|status| matches!(status, DeliveryStatus::Failed | DeliveryStatus::Undelivered))
+    {
+        return Some(*bad);
+    }
+    // Parts are sent in order, so one that is not known yet has not left: the whole is no further than sent.
+    let least = parts.iter().flatten().min().copied()?;
+    Some(if parts.iter().any(Option::is_none) { DeliveryStatus::Sent } else { least })
+}
+
+/// How many of a message's receipts have come how far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rating {
+    None,
+    Some,
+    All,
+}
+
+impl Rating {
+    pub fn name(self) -> &'static str {
+        match self {
+            Rating::None => "none",
+            Rating::Some => "some",
+            Rating::All => "all",
+        }
+    }
+
+    fn of(count: usize, total: usize) -> Rating {
+        match count {
+            0 => Rating::None,
+            all if all == total => Rating::All,
+            _ => Rating::Some,
+        }
+    }
+}
+
+/// The aggregate shown on a message. Cumulative: what was read was also delivered and sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliverySummary {
+    pub total: usize,
+    pub sent: Rating,
+    pub delivered: Rating,
+    pub read: Rating,
+    pub failed: Rating,
+    pub undelivered: Rating,
+}
+
+impl DeliverySummary {
+    /// Of the statuses of all receipts of a message; `None` where there are no receipts to speak of.
+    pub fn of(statuses: &[Option<DeliveryStatus>]) -> Option<DeliverySummary> {
+        use DeliveryStatus::{Delivered, Failed, Read, Sent, Undelivered};
+        let total = statuses.len();
+        if total == 0 {
+            return None;
+        }
+        let rate = |which: &[DeliveryStatus]| {
+            Rating::of(statuses.iter().flatten().filter(|status| which.contains(status)).count(), total)
+        };
+        Some(DeliverySummary {
+            total,
+            sent: rate(&[Sent, Delivered, Read, Undelivered]),
+            delivered: rate(&[Delivered, Read]),
+            read: rate(&[Read]),
+            failed: rate(&[Failed]),
+            undelivered: rate(&[Undelivered]),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Mint;
+    use proptest::prelude::*;
+
+    fn receipt() -> ReceiptRecord {
+        let mint = Mint::seeded(1);
+        ReceiptRecord::new(ReceiptSid::new(&mint), ParticipantSid::new(&mint), Timestamp(0))
+    }
+
+    #[test]
+    fn a_late_sent_after_delivered_changes_nothing() {
+        let mut receipt = receipt();
+        assert!(receipt.advance(0, DeliveryStatus::Delivered, 0, Timestamp(1)));
+        assert!(!receipt.advance(0, DeliveryStatus::Sent, 0, Timestamp(2)));
+        assert!(!receipt.advance(0, DeliveryStatus::Failed, 30003, Timestamp(2)));
+        assert_eq!((receipt.status, receipt.error_code), (Some(DeliveryStatus::Delivered), 0));
+    }
+
+    #[test]
+    fn a_receipt_is_as_far_as_its_slowest_part() {
+        let mut receipt = receipt();
+        receipt.parts = vec![None, None];
+        receipt.advance(0, DeliveryStatus::Read, 0, Timestamp(1));
+        assert_eq!(receipt.status, Some(DeliveryStatus::Sent));
+        receipt.advance(1, DeliveryStatus::Delivered, 0, Timestamp(1));
+        assert_eq!(receipt.status, Some(DeliveryStatus::Delivered));
+    }
+
+    #[test]
+    fn the_aggregate_is_cumulative() {
+        use DeliveryStatus::{Delivered, Read, Sent};
+        let summary = DeliverySummary::of(&[Some(Sent), Some(Delivered), Some(Read)]);
+        let expected = DeliverySummary {
+            total: 3,
+            sent: Rating::All,
+            delivered: Rating::Some,
+            read: Rating::Some,
+            failed: Rating::None,
+            undelivered: Rating::None,
+        };
+        assert_eq!(summary, Some(expected));
+        assert_eq!(DeliverySummary::of(&[]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_receipt_never_goes_backwards(steps in proptest::collection::vec((0usize..3, 0usize..5), 0..40)) {
+            let mut receipt = receipt();
+            receipt.parts = vec![None; 3];
+            let mut before = receipt.clone();
+            for (part, status) in steps {
+                receipt.advance(part, DeliveryStatus::ALL[status], 0, Timestamp(1));
+                for (old, new) in before.parts.iter().zip(&receipt.parts) {
+                    prop_assert!(old == new || new.is_some_and(|new| new.follows(*old)));
+                }
+                if matches!(before.status, Some(DeliveryStatus::Failed | DeliveryStatus::Undelivered)) {
+                    prop_assert!(matches!(receipt.status, Some(DeliveryStatus::Failed | DeliveryStatus::Undelivered)));
+                }
+                before = receipt.clone();
+            }
+        }
+    }
+}
