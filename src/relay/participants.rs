@@ -1,0 +1,114 @@
+//! Participants: they join, change, leave, and become known by more addresses.
+
+use std::sync::Arc;
+
+use trunkline_adapter::Address;
+
+use super::command::{NewParticipant, ParticipantChange, Who};
+use super::decide::{self, Context};
+use super::{Relay, RelayError};
+use crate::model::{AccountSid, Conversation, ConversationSid, ParticipantSid, ServiceSid};
+
+impl Relay {
+    pub async fn add_participant(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        name: &str,
+        new: NewParticipant,
+    ) -> Result<(Arc<Conversation>, ParticipantSid), RelayError> {
+        let current = self.conversation(account, service, name).await?;
+        if let Who::Bound { address, proxy } = &new.who {
+            if self.proxies.get(proxy).is_none() {
+                return Err(RelayError::ProxyNotOurs);
+            }
+            if self.proxies.get(address).is_some() {
+                return Err(RelayError::AddressIsOurs);
+            }
+        }
+        let joined = self
+            .change(account, current.sid().as_str(), async |conversation: &Conversation, context: &Context<'_>| {
+                let holder = match &new.who {
+                    Who::Identity(_) => None,
+                    Who::Bound { address, proxy } => {
+                        self.holder(&*self.ledger.snapshot(), account, proxy, address).await?
+                    }
+                };
+                let (decision, sid) = decide::join(context, conversation, new.clone(), holder.as_ref())?;
+                Ok((Some(decision), Some(sid)))
+            })
+            .await?;
+        let sid = joined.1.ok_or(RelayError::ParticipantNotFound)?;
+        Ok((joined.0, sid))
+    }
+
+    pub async fn update_participant(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        name: &str,
+        participant: &str,
+        change: ParticipantChange,
+    ) -> Result<(Arc<Conversation>, ParticipantSid), RelayError> {
+        let current = self.conversation(account, service, name).await?;
+        let changed = self
+            .change(account, current.sid().as_str(), async |conversation: &Conversation, context: &Context<'_>| {
+                let member = conversation.member_by_name(participant).ok_or(RelayError::ParticipantNotFound)?;
+                let sid = member.record.sid.clone();
+                let decision = decide::change_participant(context, conversation, &sid, change.clone())?;
+                Ok((Some(decision), Some(sid)))
+            })
+            .await?;
+        let sid = changed.1.ok_or(RelayError::ParticipantNotFound)?;
+        Ok((changed.0, sid))
+    }
+
+    pub async fn remove_participant(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        name: &str,
+        participant: &str,
+    ) -> Result<(), RelayError> {
+        let current = self.conversation(account, service, name).await?;
+        self.change(account, current.sid().as_str(), async |conversation: &Conversation, context: &Context<'_>| {
+            let member = conversation.member_by_name(participant).ok_or(RelayError::ParticipantNotFound)?;
+            let sid = member.record.sid.clone();
+            Ok((Some(decide::leave(context, conversation, &sid)?), ()))
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// A participant turns out to go by other addresses too. Never fails what it came with: an alias that is taken
+    /// elsewhere, or cannot be stored now, is not learnt.
+    pub async fn learn(
+        &self,
+        account: &AccountSid,
+        conversation: &ConversationSid,
+        participant: &ParticipantSid,
+        aliases: &[Address],
+    ) {
+        for alias in aliases {
+            let learnt = self
+                .change(account, conversation.as_str(), async |current: &Conversation, context: &Context<'_>| {
+                    let Some(binding) = current.member(participant).and_then(|m| m.record.binding.as_ref()) else {
+                        return Ok((None, ()));
+                    };
+                    if &binding.address == alias
+                        || binding.aliases.contains(alias)
+                        || binding.proxy.channel() != alias.channel()
+                    {
+                        return Ok((None, ()));
+                    }
+                    let holder = self.holder(&*self.ledger.snapshot(), account, &binding.proxy, alias).await?;
+                    let decision = decide::learn(context, current, participant, alias, holder.as_ref());
+                    Ok((decision, ()))
+                })
+                .await;
+            if let Err(error) = learnt {
+                tracing::debug!(%conversation, %participant, %error, "An alias was not learnt");
+            }
+        }
+    }
+}
