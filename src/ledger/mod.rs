@@ -10,12 +10,17 @@
 //! - a ledger that lost acknowledged writes, or that belongs to another store, is refused and never served;
 //! - no value over [`fjall::LARGEST`] bytes reaches fjall, which cannot recover a larger one torn by a power cut.
 
+pub mod damaged;
+pub mod dump;
 pub mod engine;
 pub mod fjall;
 mod high;
 pub mod key;
 pub mod memory;
+pub mod restore;
 pub mod store;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod store_test;

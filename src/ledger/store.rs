@@ -47,6 +47,9 @@ pub struct StoreSettings {
 pub struct Incarnation(pub(super) [u8; 16]);
 
 impl Incarnation {
+    /// Of a ledger that does not know its own.
+    pub(super) const NONE: Incarnation = Incarnation([0; 16]);
+
     /// Draws a new one.
     pub(super) fn draw() -> Result<Incarnation, OpenError> {
         let mut bytes = [0; 16];

@@ -116,6 +116,21 @@ impl View {
         Ok(rows)
     }
 
+    /// Every row of one keyspace, each read on its own, for a ledger of which some cannot be read.
+    pub fn entries(
+        &self,
+        keyspace: Keyspace,
+        reverse: bool,
+    ) -> impl Iterator<Item = Result<(Key, Row), ReadError>> {
+        let run = self.run(keyspace, &Bytes::new(), &Bytes::new(), reverse);
+        run.filter(|found| !found.as_ref().is_ok_and(|(key, _)| key.first() == Some(&PRIVATE))).map(|found| {
+            let (key, value) = found.map_err(unreadable)?;
+            let key = Key::from_bytes(Bytes::copy_from_slice(&key));
+            let row = self.row(&key, &value)?;
+            Ok((key, row))
+        })
+    }
+
     /// The stored keys and values of one keyspace, chunks and facts left out by the caller's bounds.
     fn run(&self, keyspace: Keyspace, start: &Bytes, end: &Bytes, reverse: bool) -> Run {
         let lower = if start.is_empty() { Bound::Unbounded } else { Bound::Included(start.to_vec()) };
