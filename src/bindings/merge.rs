@@ -126,12 +126,15 @@ async fn merge(table: &Table, engine: &dyn Engine, copy: &Arc<Copy>) -> Result<(
     Ok(())
 }
 
-/// What to do to the copy between two bounds so that it holds the page: rows to store and, without a payload, to drop.
+/// A key, and the payload to store under it; without one, the row is to be dropped.
+type Difference<'a> = (Vec<u8>, Option<&'a [u8]>);
+
+/// What to do to the copy between two bounds so that it holds the page.
 fn differences<'a>(
     copy: &Copy,
     (after, last): (Option<&[u8]>, Option<&[u8]>),
     page: &'a [(Key, Row)],
-) -> Result<Vec<(Vec<u8>, Option<&'a [u8]>)>, Broken> {
+) -> Result<Vec<Difference<'a>>, Broken> {
     let mut differing = Vec::new();
     let mut stored = copy.run(after, last);
     let mut at_hand = stored.next()?;
