@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use trunkline_adapter::{Address, Clock};
 
-use crate::bindings::Bindings;
+use crate::bindings::{Bindings, Lookup};
 use crate::ledger::engine::{CommitError, Snapshot};
 use crate::ledger::typed;
 use crate::ledger::{Ledger, LedgerError, tables};
@@ -176,7 +176,7 @@ impl Relay {
         address: &Address,
     ) -> Result<Option<Binding>, RelayError> {
         let key = tables::binding(account.as_str(), proxy, address);
-        if let Some(payload) = self.bindings.lookup(&key)
+        if let Lookup::Hit(payload) = self.bindings.lookup(&key)
             && let Ok(binding) = Binding::decode(&payload)
         {
             return Ok(Some(binding));
