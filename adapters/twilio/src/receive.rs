@@ -39,7 +39,7 @@ pub(crate) fn receive(account: &Account, request: &WebhookRequest) -> Result<Rec
     match status::state(&fields) {
         Some(state) => {
             let correlation = form::query(&request.query, crate::send::CORRELATION);
-            Ok(Received { inbound: status::read(&fields, state, correlation)?, reply: quiet() })
+            Ok(Received { inbound: status::read(&fields, state, correlation)?, reply: Reply::empty() })
         }
         None => Ok(Received { inbound: message::read(&fields)?, reply: empty_twiml() }),
     }
@@ -88,14 +88,10 @@ fn document(account: &Account, request: &WebhookRequest) -> Result<Received, Ref
     if owner.is_some_and(|owner| !account.sid.matches(owner.as_bytes())) {
         return Err(Refusal::WrongAccount);
     }
-    Ok(Received { inbound: vec![Inbound::Notice { kind: "json".to_owned(), raw }], reply: quiet() })
+    Ok(Received { inbound: vec![Inbound::Notice { kind: "json".to_owned(), raw }], reply: Reply::empty() })
 }
 
 /// To a message: no TwiML verb, so Twilio sends nothing. Plain text would go out as an SMS.
 fn empty_twiml() -> Reply {
     Reply { status: StatusCode::OK, content_type: Some("text/xml"), body: "<Response/>".to_owned() }
-}
-
-fn quiet() -> Reply {
-    Reply { status: StatusCode::NO_CONTENT, content_type: None, body: String::new() }
 }

@@ -64,6 +64,7 @@ fixtures!(
     whatsapp_location,
     messenger,
     status_queued,
+    status_sent,
     status_delivered,
     status_undelivered,
     status_whatsapp_read,

@@ -35,7 +35,7 @@ fn every_flipped_byte_of_the_body_is_noticed() {
     for at in 0..whole.body.len() {
         let mut body = whole.body.to_vec();
         body[at] ^= 1;
-        // A space may be written in two ways, and both mean what was signed; no single flip makes one of the other.
+        // `+` and `%20` mean the same space, but no single flipped bit turns one into the other.
         let request = WebhookRequest { body: body.into(), ..whole.clone() };
         assert_eq!(refused(&request), BAD, "byte {at}");
     }
