@@ -81,6 +81,11 @@ pub trait SecretSource: Send + Sync {
     /// # Errors
     /// What is wrong, and whether that is only so here (a credential can be read by the service alone).
     fn read(&self, source: Source<'_>) -> Result<String, Unreadable>;
+
+    /// What to note about a secret that stands in the configuration file itself, if anything.
+    fn literal(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Where one secret is kept.
@@ -109,6 +114,7 @@ pub struct Section {
     table: Table,
     secrets: Arc<dyn SecretSource>,
     asked: Vec<&'static str>,
+    allowed_all: bool,
     problems: Vec<Problem>,
     seen: String,
 }
@@ -121,6 +127,7 @@ impl Section {
             table,
             secrets,
             asked: Vec::new(),
+            allowed_all: false,
             problems: Vec::new(),
             seen: String::new(),
         }
@@ -142,6 +149,65 @@ impl Section {
         self.table.at
     }
 
+    /// Gives the section another path, once what it holds has told its name.
+    pub fn set_path(&mut self, path: impl Into<String>) {
+        self.path = path.into();
+    }
+
+    /// The path of the table itself.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Every key that was asked for so far: what this table may hold.
+    pub fn asked(&self) -> &[&'static str] {
+        &self.asked
+    }
+
+    /// Takes what was read so far out of the text that [`Section::finish`] gives: for keys whose change is applied
+    /// without rebuilding anything.
+    pub fn unsee(&mut self) {
+        self.seen.clear();
+    }
+
+    /// Where this section's secrets come from.
+    pub fn secrets_from(&self) -> Arc<dyn SecretSource> {
+        self.secrets.clone()
+    }
+
+    /// The strings of the table, whatever their keys.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.table.entries.iter().filter_map(|(.., node)| match &node.value {
+            Value::String(text) => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Counts every key as asked for: when nobody can say which there may be.
+    pub fn allow_all(&mut self) {
+        self.allowed_all = true;
+    }
+
+    /// Counts keys as asked for without reading them.
+    pub fn allow(&mut self, keys: &[&'static str]) {
+        self.asked.extend(keys);
+    }
+
+    /// How many findings there are so far, for [`Section::forget`].
+    pub fn findings(&self) -> usize {
+        self.problems.len()
+    }
+
+    /// Takes back what was said about a key's value since there were so many findings.
+    pub fn forget(&mut self, key: &str, since: usize) {
+        let path = self.path_of(key);
+        let mut number = 0;
+        self.problems.retain(|problem| {
+            number += 1;
+            number <= since || problem.path != path
+        });
+    }
+
     /// The path of a key of this table.
     pub fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
@@ -150,6 +216,11 @@ impl Section {
     /// Records that a key's value is wrong.
     pub fn problem(&mut self, key: &str, message: impl Into<String>, hint: Option<String>) {
         let at = self.find(key).map_or(self.table.at, |(at, _)| at);
+        self.problem_at(at, key, message, hint);
+    }
+
+    /// Records that one part of a key's value is wrong, such as an entry of a list that spans lines.
+    pub fn problem_at(&mut self, at: usize, key: &str, message: impl Into<String>, hint: Option<String>) {
         let path = self.path_of(key);
         self.problems.push(Problem { at, path, message: message.into(), hint, unknown: None, note: false });
     }
@@ -243,8 +314,8 @@ impl Section {
             Value::Float(value) => value,
             other => return self.wrong(key, "a number", &other),
         };
-        if !value.is_finite() || value <= 0.0 {
-            self.problem(key, "must be greater than 0", None);
+        if !value.is_finite() || value <= 0.0 || value > 1e9 {
+            self.problem(key, "must be greater than 0 and at most a billion", None);
             return None;
         }
         self.saw(key, &value.to_string());
@@ -253,21 +324,45 @@ impl Section {
 
     /// A list of strings; a single string counts as a list of one.
     pub fn strings(&mut self, key: &'static str) -> Option<Vec<String>> {
+        Some(self.strings_at(key)?.into_iter().map(|(_, text)| text).collect())
+    }
+
+    /// A list of strings and where each stands, for [`Section::problem_at`].
+    pub fn strings_at(&mut self, key: &'static str) -> Option<Vec<(usize, String)>> {
         let node = self.node(key)?;
         let nodes = match node.value {
             Value::Array(nodes) => nodes,
             text @ Value::String(_) => vec![Node { at: node.at, value: text }],
             other => return self.wrong(key, "a list of strings", &other),
         };
-        let mut texts = Vec::with_capacity(nodes.len());
+        let count = nodes.len();
+        let mut texts = Vec::with_capacity(count);
         for node in nodes {
             match node.value {
-                Value::String(text) => texts.push(text),
-                other => return self.wrong(key, "a list of strings", &other),
+                Value::String(text) => {
+                    self.saw(key, &text);
+                    texts.push((node.at, text));
+                }
+                other => {
+                    let message = format!("every entry must be a string, not {}", other.kind());
+                    self.problem_at(node.at, key, message, None);
+                }
             }
         }
-        self.saw(key, &texts.join("\n"));
-        Some(texts)
+        (texts.len() == count).then_some(texts)
+    }
+
+    /// One of a few words.
+    pub fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&'static str, T)]) -> Option<T> {
+        let text = self.string(key)?;
+        let found = choices.iter().find(|(word, _)| *word == text);
+        if found.is_none() {
+            let words: Vec<_> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
+            let near = nearest(&text, choices.iter().map(|(word, _)| *word));
+            let hint = near.map(|near| format!("did you mean {near:?}?"));
+            self.problem(key, format!("must be one of {}", words.join(", ")), hint);
+        }
+        found.map(|(_, value)| *value)
     }
 
     /// A span of time, such as `"4h"`, `"90s"`, `"250ms"` or `"1h30m"`.
@@ -329,7 +424,10 @@ impl Section {
     pub fn base_url(&mut self, key: &'static str, default: &str) -> String {
         let Some(text) = self.string(key) else { return default.to_owned() };
         let whole = text.starts_with("https://") || text.starts_with("http://");
-        if !whole || reqwest::Url::parse(&text).is_err() {
+        let plain = reqwest::Url::parse(&text).is_ok_and(|url| {
+            url.has_host() && url.query().is_none() && url.fragment().is_none() && url.username().is_empty()
+        });
+        if !whole || !plain {
             self.problem(key, "is not an http or https URL", Some(format!("for example {default:?}")));
         }
         text.trim_end_matches('/').to_owned()
@@ -345,6 +443,7 @@ impl Section {
         if nodes.is_empty() {
             self.problem(key, "the list of secrets is empty", None);
         }
+        self.seen.push_str(key);
         let values: Vec<Secret> = nodes.into_iter().filter_map(|node| self.one_secret(key, node)).collect();
         for secret in &values {
             self.seen.push_str(secret.expose());
@@ -364,6 +463,16 @@ impl Section {
         let node = self.node(key)?;
         match node.value {
             Value::Table(table) => Some(Section::new(self.path_of(key), table, self.secrets.clone())),
+            Value::Array(mut nodes) if nodes.iter().all(|node| matches!(node.value, Value::Table(_))) => {
+                self.problem(
+                    key,
+                    "there is only one of these",
+                    Some(format!("write [{}]", self.header(key))),
+                );
+                let first = (!nodes.is_empty()).then(|| nodes.swap_remove(0))?;
+                let Value::Table(table) = first.value else { return None };
+                Some(Section::new(self.path_of(key), table, self.secrets.clone()))
+            }
             other => self.wrong(key, "a table", &other),
         }
     }
@@ -371,10 +480,14 @@ impl Section {
     /// The tables of a `[[key]]`; give each back with [`Section::absorb`].
     pub fn tables(&mut self, key: &'static str) -> Vec<Section> {
         let Some(node) = self.node(key) else { return Vec::new() };
-        let Value::Array(nodes) = node.value else {
-            let hint = Some(format!("write [[{}]]", self.path_of(key)));
-            self.problem(key, "must be a list of tables", hint);
-            return Vec::new();
+        let nodes = match node.value {
+            Value::Array(nodes) => nodes,
+            // Read on as if it were the first of a list, so that its own mistakes are told at once.
+            value => {
+                let hint = Some(format!("write [[{}]]", self.header(key)));
+                self.problem(key, "must be a list of tables", hint);
+                if matches!(value, Value::Table(_)) { vec![Node { at: node.at, value }] } else { Vec::new() }
+            }
         };
         let mut sections = Vec::with_capacity(nodes.len());
         for (number, node) in nodes.into_iter().enumerate() {
@@ -394,8 +507,13 @@ impl Section {
     /// Takes over the findings of a section below, unknown keys included.
     pub fn absorb(&mut self, section: Section) {
         let (problems, seen) = section.finish();
-        self.problems.extend(problems);
+        self.adopt(problems);
         self.seen.push_str(&seen);
+    }
+
+    /// Takes over findings.
+    pub fn adopt(&mut self, problems: Vec<Problem>) {
+        self.problems.extend(problems);
     }
 
     /// Everything wrong in this section, keys nobody asked for included, and a text that changes whenever a value that
@@ -405,7 +523,7 @@ impl Section {
             .table
             .entries
             .iter()
-            .filter(|(key, ..)| !self.asked.contains(&key.as_str()))
+            .filter(|(key, ..)| !self.allowed_all && !self.asked.contains(&key.as_str()))
             .map(|(key, at, _)| (key.clone(), *at))
             .collect();
         for (key, at) in unknown {
@@ -415,6 +533,14 @@ impl Section {
             self.problems.push(Problem { at, path, message, hint, unknown: Some(key), note: false });
         }
         (self.problems, self.seen)
+    }
+
+    /// The header of a table below this one, as it is written: paths carry names and numbers, headers do not.
+    fn header(&self, key: &str) -> String {
+        match self.path.split(['.', '[']).next() {
+            Some(first) if !first.is_empty() => format!("{first}.{key}"),
+            _ => key.to_owned(),
+        }
     }
 
     fn find(&self, key: &str) -> Option<(usize, &Node)> {
@@ -457,7 +583,12 @@ impl Section {
                 self.problem(key, "the secret is empty", None);
                 return None;
             }
-            Value::String(text) => return Some(Secret::new(text)),
+            Value::String(text) => {
+                if let Some(note) = self.secrets.literal() {
+                    self.note(key, note);
+                }
+                return Some(Secret::new(text));
+            }
             Value::Table(table) => table,
             other => {
                 let message = format!("must be a secret, not {}", other.kind());
