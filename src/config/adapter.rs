@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use trunkline_adapter::settings::{Table, Value, nearest};
+use trunkline_adapter::settings::{Table, nearest};
 use trunkline_adapter::{AdapterKind, Address, Blueprint, Channel, Rate, Section};
 
 use super::catalogue::{Catalogue, Keys};
@@ -79,7 +79,7 @@ fn adapter(
 ) -> Option<AdapterConfig> {
     let name = own_keys(section, &mut taken.names);
     let rate = section.rate("rate");
-    let (kind, exact) = kind(section, kinds, catalogue);
+    let named = named(section, kinds);
     let at = section.at();
     let mut settings = section.table("settings").unwrap_or_else(|| {
         Section::new(section.path_of("settings"), Table { at, entries: Vec::new() }, section.secrets_from())
@@ -94,6 +94,12 @@ fn adapter(
     if proxies.is_empty() && !section.has("proxy") {
         section.note("proxy", "has no [[adapter.proxy]]: nothing can be sent or received here");
     }
+    let exact = matches!(named, Named::Kind(_));
+    let kind = match named {
+        Named::Kind(kind) | Named::Nearly(kind) => Some(kind),
+        Named::Otherwise => None,
+        Named::Not => likeliest(kinds, &settings, &proxies),
+    };
     let Some(kind) = kind else {
         // Which keys there may be is the kind's to say.
         settings.allow_all();
@@ -105,7 +111,7 @@ fn adapter(
         return None;
     };
     let keys = catalogue.of_kind(kind.name());
-    let mut pairs = stand_in(kind, &mut proxies);
+    let mut pairs = stand_in(kind, &proxies);
     let blueprint = kind.blueprint(&mut settings, &mut pairs);
     let (problems, mut seen) = settings.finish();
     section.adopt(problems);
@@ -160,37 +166,53 @@ fn own_keys(section: &mut Section, taken: &mut HashSet<String>) -> Option<String
     Some(name)
 }
 
-/// The kind, and whether it was really named: the rest is checked under the likeliest kind otherwise.
-fn kind(
-    section: &mut Section,
-    kinds: &[&'static dyn AdapterKind],
-    catalogue: &Catalogue,
-) -> (Option<&'static dyn AdapterKind>, bool) {
-    let named = section.required("kind");
-    let names = || kinds.iter().map(|kind| kind.name());
-    let find = |name: &str| kinds.iter().find(|kind| kind.name() == name).copied();
-    if let Some(found) = named.as_deref().and_then(find) {
-        return (Some(found), true);
-    }
-    let near = named.as_deref().and_then(|named| nearest(named, names()));
-    if let Some(named) = named {
-        let hint = near.map(|near| format!("did you mean {near:?}?"));
-        let all: Vec<_> = names().collect();
-        section.problem("kind", format!("there is no kind {named:?}, only {}", all.join(", ")), hint);
-    }
-    let mut present = keys_below(section.node("settings").map(|node| node.value));
-    present.extend(keys_below(section.node("proxy").map(|node| node.value)));
-    (near.or_else(|| catalogue.likeliest(&present)).and_then(find), false)
+/// What `kind` says.
+enum Named {
+    Kind(&'static dyn AdapterKind),
+    /// Not quite: the rest is read as if it were meant.
+    Nearly(&'static dyn AdapterKind),
+    /// Something else altogether, so that nobody knows which keys there may be.
+    Otherwise,
+    Not,
 }
 
-fn keys_below(value: Option<Value>) -> Vec<String> {
-    match value {
-        Some(Value::Table(table)) => table.entries.into_iter().map(|(key, ..)| key).collect(),
-        Some(Value::Array(nodes)) => {
-            nodes.into_iter().flat_map(|node| keys_below(Some(node.value))).collect()
-        }
-        _ => Vec::new(),
+fn named(section: &mut Section, kinds: &[&'static dyn AdapterKind]) -> Named {
+    let find = |name: &str| kinds.iter().find(|kind| kind.name() == name).copied();
+    let Some(named) = section.required("kind") else {
+        // A kind's name behind a misspelt key is as good.
+        return section.texts().filter_map(find).last().map_or(Named::Not, Named::Nearly);
+    };
+    if let Some(kind) = find(&named) {
+        return Named::Kind(kind);
     }
+    let all: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+    let near = nearest(&named, all.iter().copied());
+    let hint = near.map(|near| format!("did you mean {near:?}?"));
+    section.problem("kind", format!("there is no kind {named:?}, only {}", all.join(", ")), hint);
+    near.and_then(find).map_or(Named::Otherwise, Named::Nearly)
+}
+
+/// The kind under which what is there makes most sense, if under any.
+fn likeliest(
+    kinds: &[&'static dyn AdapterKind],
+    settings: &Section,
+    proxies: &[Proxy],
+) -> Option<&'static dyn AdapterKind> {
+    let mut best = None;
+    for kind in kinds {
+        let mut settings = settings.clone();
+        let mut pairs = stand_in(*kind, proxies);
+        let _ = kind.blueprint(&mut settings, &mut pairs);
+        let sections = || std::iter::once(&settings).chain(pairs.iter().map(|(_, section)| section));
+        let known = settings.asked().iter().any(|key| settings.has(key));
+        // A misspelt key speaks for the kind that has it, no less than a right one.
+        let odd = sections().flat_map(|section| section.clone().finish().0);
+        let odd = odd.filter(|problem| problem.unknown.is_none() || problem.hint.is_none()).count();
+        if known && best.as_ref().is_none_or(|(fewest, _)| odd < *fewest) {
+            best = Some((odd, *kind));
+        }
+    }
+    best.map(|(_, kind)| kind)
 }
 
 struct Proxy {
@@ -252,19 +274,15 @@ fn channel_of(text: &str) -> Option<Channel> {
 }
 
 /// The sections of the proxy addresses, those without a readable address under one of the likeliest channel.
-fn stand_in(kind: &'static dyn AdapterKind, proxies: &mut [Proxy]) -> Vec<(Address, Section)> {
+fn stand_in(kind: &'static dyn AdapterKind, proxies: &[Proxy]) -> Vec<(Address, Section)> {
     let named_like = Channel::ALL.into_iter().find(|channel| channel.name() == kind.name());
     let usual = proxies.iter().find_map(|proxy| proxy.channel).or(named_like).unwrap_or(Channel::Sms);
-    let mut pairs = Vec::with_capacity(proxies.len());
-    for (number, proxy) in proxies.iter_mut().enumerate() {
-        let address = proxy.address.clone().or_else(|| placeholder(proxy.channel.unwrap_or(usual), number));
-        let empty = Section::new("", Table::default(), proxy.section.secrets_from());
-        let section = std::mem::replace(&mut proxy.section, empty);
-        if let Some(address) = address {
-            pairs.push((address, section));
-        }
-    }
-    pairs
+    let pair = |(number, proxy): (usize, &Proxy)| {
+        let address =
+            proxy.address.clone().or_else(|| placeholder(proxy.channel.unwrap_or(usual), number))?;
+        Some((address, proxy.section.clone()))
+    };
+    proxies.iter().enumerate().filter_map(pair).collect()
 }
 
 /// An address nobody has, so that what stands beside a broken one can be read.

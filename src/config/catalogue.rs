@@ -64,16 +64,6 @@ impl Catalogue {
         self.kinds.iter().find(|keys| keys.kind == kind)
     }
 
-    /// The kind that knows most of these keys.
-    pub(super) fn likeliest(&self, present: &[String]) -> Option<&'static str> {
-        let known = |keys: &Keys| {
-            let all = || keys.settings.iter().chain(&keys.proxy);
-            present.iter().filter(|key| all().any(|known| known == key)).count()
-        };
-        let best = self.kinds.iter().rev().max_by_key(|keys| known(keys))?;
-        (known(best) > 0).then_some(best.kind)
-    }
-
     /// The headers a key belongs under, in words; `None` when nobody knows the key.
     pub(super) fn home(&self, key: &str) -> Option<String> {
         let mut homes: Vec<String> = Vec::new();

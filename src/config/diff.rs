@@ -155,3 +155,93 @@ fn accounts(accounts: &[Account]) -> Vec<(Credentials<'_>, Vec<Credentials<'_>>)
 fn exposed(secrets: &Secrets) -> Vec<&str> {
     secrets.all().iter().map(|secret| secret.expose()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::sync::Arc;
+
+    use super::super::fake_kinds::{Named, kinds};
+    use super::super::load::from_text;
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../config.example.toml");
+
+    /// What replacing pieces of the example changes.
+    fn edited(edits: &[(&str, &str)]) -> Change {
+        let load = |text: &str| from_text("t", text, &kinds(), Arc::new(Named)).unwrap().config;
+        let mut text = EXAMPLE.to_owned();
+        for (old, new) in edits {
+            assert!(text.contains(old), "{old}");
+            text = text.replace(old, new);
+        }
+        diff(&load(EXAMPLE), &load(&text))
+    }
+
+    #[test]
+    fn comments_order_and_spelling_change_nothing() {
+        assert!(edited(&[]).is_empty());
+        assert!(edited(&[("watch = true", "# ours\nwatch = true"), ("\"4h\"", "\"240m\"")]).is_empty());
+        assert!(edited(&[("+15550001111\"\n# What", "+1 555 000 1111\"\n# What")]).is_empty());
+    }
+
+    #[test]
+    fn rates_and_names_leave_the_adapter_alone() {
+        let change = edited(&[("per_second = 1,", "per_second = 2,"), ("support-line", "helpdesk")]);
+        let address = Address::parse("+15550001111").unwrap();
+        let expected = Change { rates: vec![address.clone()], labels: vec![address], ..Change::default() };
+        assert_eq!(change, expected);
+        let pair = edited(&[("per_minute = 10,", "per_minute = 20,")]);
+        assert_eq!(pair.rates, [Address::parse("whatsapp:+15550002222").unwrap()]);
+        assert!(pair.adapters.is_empty());
+    }
+
+    #[test]
+    fn an_adapter_is_renamed_changed_added_or_removed() {
+        let renamed = edited(&[("name = \"us\"", "name = \"usa\"")]);
+        let expected = AdapterChange::Renamed { from: "us".into(), to: "usa".into() };
+        assert_eq!(renamed, Change { adapters: vec![expected], ..Change::default() });
+
+        for edit in
+            [("WA_ACCESS_TOKEN", "OTHER"), ("106540352242922", "1"), ("{ env = \"WA_V", "{ file = \"WA_V")]
+        {
+            let changed = edited(&[edit]).adapters;
+            // The fake source gives a file and a variable of one name one value.
+            let expected =
+                if edit.0.contains("WA_V") { vec![] } else { vec![AdapterChange::Changed("wa".into())] };
+            assert_eq!(changed, expected, "{edit:?}");
+        }
+        let both = edited(&[
+            ("name = \"us\"", "name = \"usa\""),
+            ("TWILIO_AUTH_TOKEN\" }\n# Where", "NEW\" }\n# Where"),
+        ]);
+        assert_eq!(both.adapters, [AdapterChange::Added("usa".into()), AdapterChange::Removed("us".into())]);
+        assert!(both.proxies_added.is_empty() && both.proxies_removed.is_empty());
+    }
+
+    #[test]
+    fn a_moved_proxy_address_is_told() {
+        let change = edited(&[("\"messenger:1029384756\"", "\"messenger:2\"")]);
+        assert_eq!(change.proxies_added, [Address::parse("messenger:2").unwrap()]);
+        assert_eq!(change.proxies_removed, [Address::parse("messenger:1029384756").unwrap()]);
+        assert_eq!(change.adapters, [AdapterChange::Changed("pages".into())]);
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_named() {
+        let change = edited(&[
+            ("listen = \"127.0.0.1:8080\"", "listen = \"127.0.0.1:9090\""),
+            ("durability = \"power\"", "durability = \"process\""),
+            ("/run/trunkline/admin.sock", "/run/other.sock"),
+            ("keep_free = \"512MiB\"", "keep_free = \"1GiB\""),
+        ]);
+        assert_eq!(change.restart, ["server.listen", "server.admin_socket", "store.durability"]);
+        assert_eq!(change.live, ["store.keep_free"]);
+    }
+
+    #[test]
+    fn a_new_secret_of_an_account_is_a_change_of_accounts_only() {
+        let change = edited(&[("/etc/trunkline/api-secret", "/etc/trunkline/other")]);
+        assert_eq!(change, Change { accounts: true, ..Change::default() });
+    }
+}

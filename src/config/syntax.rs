@@ -42,40 +42,45 @@ pub(super) fn parse(text: &str) -> Parsed {
     let mut current = text.to_owned();
     let mut errors = BTreeMap::new();
     let mut repaired: BTreeMap<usize, u32> = BTreeMap::new();
-    for round in 0.. {
+    for round in 0..=ROUNDS {
         let (tree, found) = DeTable::parse_recoverable(&current);
         let numbers = LineNumbers::of(current.as_bytes());
-        let mut broken = Vec::new();
-        for error in found {
-            let line = error.span().map_or(1, |span| numbers.line(span.start.min(current.len())));
-            let Some(index) = culprit(&original, line) else { continue };
+        let blamed: Vec<(usize, usize, &str)> = found
+            .iter()
+            .filter_map(|error| {
+                let at = error.span().map_or(0, |span| span.start);
+                let line = numbers.line(at.min(current.len()));
+                Some((culprit(&original, line)?, line, error.message()))
+            })
+            .collect();
+        let double = |message: &str| message.starts_with("duplicate key");
+        // The first only: it may be why those behind it look broken, or doubled.
+        let broken = blamed.iter().filter(|(.., message)| !double(message)).min_by_key(|(index, ..)| *index);
+        if let Some(&(index, line, message)) = broken
+            && round < ROUNDS
+        {
             let statement = &original[index];
-            if error.message().starts_with("duplicate key") {
+            let times = repaired.entry(statement.first).or_default();
+            if *times == 0 {
                 let line = if statement.closed { line } else { statement.first };
-                errors.entry(line).or_insert_with(|| twice(&original, index, line));
-                continue;
+                errors.entry(line).or_insert_with(|| syntax(text, &original, index, line, message));
             }
-            broken.push(index);
-            if !repaired.contains_key(&statement.first) {
-                let line = if statement.closed { line } else { statement.first };
-                errors.entry(line).or_insert_with(|| syntax(text, &original, index, line, error.message()));
-            }
+            *times += 1;
+            current = repair(&current, statement, *times > 1);
+            continue;
         }
-        broken.dedup();
-        if broken.is_empty() || round == ROUNDS {
-            let root = table(0, tree.get_ref());
-            let touched = original.iter().filter(|statement| repaired.contains_key(&statement.first));
-            let repaired = touched.flat_map(|statement| statement.first..=statement.last).collect();
-            return Parsed { root, text: current, errors: errors.into_values().collect(), repaired };
+        for (index, line, message) in blamed {
+            errors.entry(line).or_insert_with(|| match double(message) {
+                true => twice(&original, index, line),
+                false => syntax(text, &original, index, line, message),
+            });
         }
-        // The first only: a broken statement may be why those behind it look broken.
-        let Some(first) = broken.into_iter().min() else { continue };
-        let statement = &original[first];
-        let times = repaired.entry(statement.first).or_default();
-        *times += 1;
-        current = repair(&current, statement, *times > 1);
+        let root = table(0, tree.get_ref());
+        let touched = original.iter().filter(|statement| repaired.contains_key(&statement.first));
+        let repaired = touched.flat_map(|statement| statement.first..=statement.last).collect();
+        return Parsed { root, text: current, errors: errors.into_values().collect(), repaired };
     }
-    // `0..` never ends.
+    // Not reached: the last round returns.
     Parsed {
         root: Table::default(),
         text: current,

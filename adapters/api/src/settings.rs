@@ -108,7 +108,8 @@ pub struct Unreadable {
     pub elsewhere: bool,
 }
 
-/// One table of the configuration, being read.
+/// One table of the configuration, being read. A clone is read on its own: a trial that leaves no trace.
+#[derive(Clone)]
 pub struct Section {
     path: String,
     table: Table,
