@@ -43,3 +43,28 @@ fn listed(lines: &[Line], before: &str) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_good_file_ends_with_0_and_a_bad_one_with_78() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("t.toml");
+        let account = "[[account]]\nsid = \"AC00000000000000000000000000000001\"\nauth_token = \"t\"\n";
+        std::fs::write(&path, account).unwrap();
+        let good = check(&path, &[]);
+        assert_eq!(good.code, 0);
+        assert!(good.output.contains("AC00000000000000000000000000000001"), "{}", good.output);
+        assert!(good.errors.starts_with("note: ") && good.errors.contains(":3: account[0].auth_token: "));
+
+        std::fs::write(&path, format!("[log]\nlevl = 1\n{account}sid = 1\n")).unwrap();
+        let bad = check(&path, &[]);
+        assert_eq!((bad.code, bad.output.as_str()), (78, ""));
+        let lines: Vec<_> =
+            bad.errors.lines().map(|line| line.split(": ").nth(1).unwrap_or_default()).collect();
+        assert_eq!(lines, ["log.levl", "account.sid"]);
+    }
+}

@@ -33,15 +33,18 @@ pub(super) fn accounts(root: &mut Section) -> Vec<Account> {
         root.problem("account", "at least one account is needed", Some(hint));
     }
     for mut section in root.tables("account") {
-        let sid = sid(&mut section, "AC", &mut taken);
-        let auth_token = section.required_secrets("auth_token");
-        let api_keys = api_keys(&mut section, &mut taken);
-        if let (Some(sid), Some(auth_token)) = (sid, auth_token) {
-            accounts.push(Account { sid, auth_token, api_keys });
-        }
+        accounts.extend(account(&mut section, &mut taken));
         root.absorb(section);
     }
     accounts
+}
+
+/// Reads one `[[account]]`.
+pub(super) fn account(section: &mut Section, taken: &mut HashSet<String>) -> Option<Account> {
+    let sid = sid(section, "AC", taken);
+    let auth_token = section.required_secrets("auth_token");
+    let api_keys = api_keys(section, taken);
+    Some(Account { sid: sid?, auth_token: auth_token?, api_keys })
 }
 
 fn api_keys(account: &mut Section, taken: &mut HashSet<String>) -> Vec<ApiKey> {

@@ -150,6 +150,12 @@ fn adapter(
     })
 }
 
+/// Reads the keys that every `[[adapter]]` has, so that they can be listed.
+pub(super) fn read_adapter_keys(section: &mut Section) {
+    let nothing = Catalogue::default();
+    let _ = adapter(section, &[], &nothing, &mut Taken::default());
+}
+
 fn own_keys(section: &mut Section, taken: &mut HashSet<String>) -> Option<String> {
     let name = section.required("name")?;
     let fits =

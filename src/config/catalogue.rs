@@ -10,6 +10,7 @@ use super::sections::{Limits, Log, OptOut, Queue, Server, Store};
 use super::{account, adapter};
 
 /// Every header and its keys.
+#[derive(Default)]
 pub(super) struct Catalogue {
     /// As it is written, and its keys.
     headers: Vec<(&'static str, Vec<&'static str>)>,
@@ -38,7 +39,8 @@ fn empty() -> Section {
 fn asked<T>(read: impl FnOnce(&mut Section) -> T) -> Vec<&'static str> {
     let mut section = empty();
     read(&mut section);
-    section.asked().to_vec()
+    // What has a header of its own is no key.
+    section.asked().iter().copied().filter(|key| !matches!(*key, "api_key" | "settings" | "proxy")).collect()
 }
 
 impl Catalogue {
@@ -51,9 +53,9 @@ impl Catalogue {
             ("[opt_out]", asked(OptOut::read)),
             ("[log]", asked(Log::read)),
             ("[limits]", asked(Limits::read)),
-            ("[[account]]", vec!["sid", "auth_token"]),
+            ("[[account]]", asked(|section| account::account(section, &mut HashSet::new()))),
             ("[[account.api_key]]", asked(|section| account::api_key(section, &mut HashSet::new()))),
-            ("[[adapter]]", vec!["name", "kind", "rate"]),
+            ("[[adapter]]", asked(adapter::read_adapter_keys)),
             ("[[adapter.proxy]]", asked(adapter::read_proxy_keys)),
         ];
         Catalogue { headers, kinds: kinds.iter().map(|kind| keys(*kind)).collect() }

@@ -18,6 +18,8 @@ mod fake_kinds;
 mod headers;
 mod line;
 mod load;
+#[cfg(test)]
+mod load_tests;
 mod network;
 mod outline;
 mod secret;
