@@ -4,7 +4,7 @@
 //! watched, those of every link on the way too, and an event there only means: look whether what the path leads to is
 //! another file now, or was written to. Without events nothing runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches files. Must be called inside a runtime; watching ends when the watch is dropped.
+    /// Watches files. Must be called inside a runtime; watching ends when the watch is dropped. Start it before the
+    /// first load, so that no edit falls between both, and [`follow`](Watch::follow) what that load names.
     ///
     /// # Errors
     /// When the kernel gives no watch, or none of the files' directories can be watched.
@@ -40,7 +41,7 @@ impl Watch {
         let inotify = Inotify::init()?;
         let watches = inotify.watches();
         let events = inotify.into_event_stream(vec![0_u8; 4096])?;
-        let mut watched = Watched { watches, directories: Vec::new(), files, seen: Vec::new() };
+        let mut watched = Watched { watches, directories: Vec::new(), files, seen: HashMap::new() };
         watched.renew();
         if watched.directories.is_empty() && !watched.files.is_empty() {
             return Err(io::Error::other("no directory of the configuration can be watched"));
@@ -69,7 +70,7 @@ struct Watched {
     directories: Vec<(PathBuf, WatchDescriptor)>,
     files: Vec<PathBuf>,
     /// What each file's path led to when it was last looked at.
-    seen: Vec<Option<Trace>>,
+    seen: HashMap<PathBuf, Option<Trace>>,
 }
 
 /// What tells one state of a file from another.
@@ -108,8 +109,9 @@ impl Watched {
         }
         self.directories = added;
         // Looked at after the watches are set: a change in between is seen now, one behind it makes an event.
-        let seen: Vec<_> = self.files.iter().map(|file| trace(file)).collect();
-        let differs = seen != self.seen;
+        let seen: HashMap<_, _> = self.files.iter().map(|file| (file.clone(), trace(file))).collect();
+        // A file that was not followed before has just been read: it is no change.
+        let differs = seen.iter().any(|(file, now)| self.seen.get(file).is_some_and(|before| before != now));
         self.seen = seen;
         differs
     }
@@ -126,11 +128,11 @@ async fn run(
         tokio::select! {
             files = followed.recv() => {
                 let Some(files) = files else { return };
-                if files == watched.files {
-                    continue;
-                }
                 watched.files = files;
-                watched.renew();
+                // A change behind the last look would go unnoticed otherwise: its event finds it looked at.
+                if watched.renew() {
+                    let _ = tell.try_send(());
+                }
             }
             event = events.next() => {
                 if event.is_none() {
@@ -245,9 +247,13 @@ mod tests {
         assert!(watch.changes.try_recv().is_err());
         watch.follow(vec![at("a"), at("far").join("secret")]);
         // Which of both is first does not matter: following looks, and behind it events come.
-        while watch.changes.try_recv().is_err() {
-            std::fs::write(at("far").join("secret"), format!("{:?}", std::time::Instant::now())).unwrap();
-            tokio::task::yield_now().await;
-        }
+        let followed = async {
+            while watch.changes.try_recv().is_err() {
+                let now = format!("{:?}", std::time::Instant::now());
+                std::fs::write(at("far").join("secret"), now).unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), followed).await.unwrap();
     }
 }
