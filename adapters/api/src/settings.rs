@@ -6,56 +6,13 @@ use std::time::Duration;
 
 use crate::{Address, Rate, Secret, Secrets};
 
-/// A value of the configuration file and where it stood.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Node {
-    /// Byte offset in the file.
-    pub at: usize,
-    /// What it is.
-    pub value: Value,
-}
+mod source;
+mod tree;
+mod words;
 
-/// What a value is.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// Text.
-    String(String),
-    /// A whole number.
-    Integer(i64),
-    /// A number with a fraction.
-    Float(f64),
-    /// True or false.
-    Boolean(bool),
-    /// A date or time, which no option of ours is.
-    Moment(String),
-    /// A list.
-    Array(Vec<Node>),
-    /// Keys and values.
-    Table(Table),
-}
-
-impl Value {
-    fn kind(&self) -> &'static str {
-        match self {
-            Value::String(_) => "a string",
-            Value::Integer(_) => "a whole number",
-            Value::Float(_) => "a number",
-            Value::Boolean(_) => "true or false",
-            Value::Moment(_) => "a date",
-            Value::Array(_) => "a list",
-            Value::Table(_) => "a table",
-        }
-    }
-}
-
-/// Keys in the order of the file.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Table {
-    /// Byte offset of the header, or of the brace.
-    pub at: usize,
-    /// Each key, the offset of the key itself, and its value.
-    pub entries: Vec<(String, usize, Node)>,
-}
+pub use source::{SecretSource, Source, Unreadable};
+pub use tree::{Node, Table, Value};
+pub use words::{nearest, parse_duration, parse_size};
 
 /// Something wrong in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,40 +29,6 @@ pub struct Problem {
     pub unknown: Option<String>,
     /// Worth knowing, but no reason to refuse.
     pub note: bool,
-}
-
-/// Where secrets come from. The daemon's own; tests have theirs.
-pub trait SecretSource: Send + Sync {
-    /// The value of an environment variable, a file, or a systemd credential.
-    ///
-    /// # Errors
-    /// What is wrong, and whether that is only so here (a credential can be read by the service alone).
-    fn read(&self, source: Source<'_>) -> Result<String, Unreadable>;
-
-    /// What to note about a secret that stands in the configuration file itself, if anything.
-    fn literal(&self) -> Option<&'static str> {
-        None
-    }
-}
-
-/// Where one secret is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source<'a> {
-    /// An environment variable.
-    Env(&'a str),
-    /// A file.
-    File(&'a str),
-    /// A systemd credential.
-    Credential(&'a str),
-}
-
-/// A secret that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable {
-    /// What is wrong.
-    pub message: String,
-    /// Not readable by this process, while the service itself could: a note for `check`, no error.
-    pub elsewhere: bool,
 }
 
 /// One table of the configuration, being read. A clone is read on its own: a trial that leaves no trace.
@@ -142,7 +65,7 @@ impl Section {
                 ((*key).to_owned(), 0, Node { at: 0, value: Value::String((*value).to_owned()) })
             })
             .collect();
-        Section::new("settings", Table { at: 0, entries }, Arc::new(NoSecrets))
+        Section::new("settings", Table { at: 0, entries }, Arc::new(source::NoSecrets))
     }
 
     /// Where the table stands in the file.
@@ -629,88 +552,9 @@ impl Section {
     }
 }
 
-/// The candidate most like a word, if any is near.
-pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    candidates
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().max(word.len()) / 4)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Reads a duration of one or more `number unit` pairs (`ms`, `s`, `m`, `h`, `d`).
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    let mut rest = text.trim();
-    if rest.is_empty() {
-        return None;
-    }
-    let mut total = Duration::ZERO;
-    while !rest.is_empty() {
-        let (number, behind) = split_number(rest)?;
-        let unit_end = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
-        let (unit, next) = behind.split_at(unit_end);
-        let unit = match unit.trim() {
-            "ms" => Duration::from_millis(1),
-            "s" => Duration::from_secs(1),
-            "m" => Duration::from_secs(60),
-            "h" => Duration::from_secs(3_600),
-            "d" => Duration::from_secs(86_400),
-            _ => return None,
-        };
-        total = total.checked_add(unit.checked_mul(u32::try_from(number).ok()?)?)?;
-        rest = next;
-    }
-    Some(total)
-}
-
-/// Reads a number of bytes: `B`, `KiB`, `MiB`, `GiB`, `KB`, `MB`, `GB`.
-pub fn parse_size(text: &str) -> Option<u64> {
-    let (number, unit) = split_number(text.trim())?;
-    let factor: u64 = match unit.trim() {
-        "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        "KB" | "kB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        _ => return None,
-    };
-    number.checked_mul(factor)
-}
-
-fn split_number(text: &str) -> Option<(u64, &str)> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, rest) = text.split_at(end);
-    Some((digits.parse().ok()?, rest))
-}
-
-struct NoSecrets;
-
-impl SecretSource for NoSecrets {
-    fn read(&self, _: Source<'_>) -> Result<String, Unreadable> {
-        Err(Unreadable { message: "no secrets here".to_owned(), elsewhere: false })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_and_sizes() {
-        for (text, seconds) in [("4h", 14_400), ("1h30m", 5_400), ("90s", 90), ("2d", 172_800)] {
-            assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
-        }
-        for text in ["", "4", "h", "4 fortnights", "-1s", "99999999999d"] {
-            assert_eq!(parse_duration(text), None, "{text}");
-        }
-        assert_eq!(parse_size("150MiB"), Some(150 << 20));
-        assert_eq!(parse_size("512 MiB"), Some(512 << 20));
-        assert_eq!(parse_size("12"), None);
-        assert_eq!(parse_size("99999999999999999TiB"), None);
-    }
 
     #[test]
     fn every_mistake_is_collected_with_a_hint() {
@@ -727,5 +571,31 @@ mod tests {
                 ("unknown key", Some("did you mean account_sid?")),
             ]
         );
+    }
+
+    #[test]
+    fn findings_can_be_taken_back_and_keys_allowed() {
+        let mut section = Section::of(&[("address", "nowhere:1"), ("other", "1")]);
+        section.address("address");
+        let own = section.findings();
+        section.problem("address", "is not one of mine", None);
+        section.forget("address", own);
+        section.allow(&["other"]);
+        let (problems, _) = section.finish();
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].message.contains("unknown channel prefix"), "{problems:?}");
+    }
+
+    #[test]
+    fn what_is_unseen_does_not_count_as_a_change() {
+        let seen = |rate: &str, token: &str| {
+            let mut section = Section::of(&[("rate", rate), ("token", token)]);
+            section.string("rate");
+            section.unsee();
+            section.secrets("token");
+            section.finish().1
+        };
+        assert_eq!(seen("1", "a"), seen("2", "a"));
+        assert_ne!(seen("1", "a"), seen("1", "b"));
     }
 }
