@@ -131,12 +131,13 @@ fn syntax(text: &str, statements: &[Statement], index: usize, line: usize, said:
     let bare = value.is_some_and(|value| {
         value.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '/' | '+' | '*'))
     });
-    let hint = match (&statement.kind, bare) {
-        (Kind::Key(_), true) => Some("text is written in quotes".to_owned()),
-        (Kind::Other, _) => Some("write key = value, [header] or # comment".to_owned()),
-        _ => None,
+    let (message, hint) = match (&statement.kind, bare) {
+        // The parser takes it for a number gone wrong, which helps nobody.
+        (Kind::Key(_), true) => ("the value is not TOML".to_owned(), Some("text is written in quotes")),
+        (Kind::Other, _) => ("is not TOML".to_owned(), Some("write key = value, [header] or # comment")),
+        _ => (format!("is not TOML: {said}"), None),
     };
-    SyntaxError { line, path, message: format!("is not TOML: {said}"), hint }
+    SyntaxError { line, path, message, hint: hint.map(str::to_owned) }
 }
 
 /// Replaces a broken statement: by one of its kind at first, by nothing if that did not help.
@@ -202,6 +203,7 @@ mod tests {
             lines,
             [(2, "server.listen"), (3, "server"), (5, "server.watch"), (6, "server"), (7, "log")]
         );
+        assert_eq!(parsed.errors[0].hint.as_deref(), Some("text is written in quotes"));
         assert_eq!(parsed.errors[2].message, "is set twice, first on line 4");
         let headers: Vec<_> = parsed.root.entries.iter().map(|(key, ..)| key.as_str()).collect();
         assert_eq!(headers, ["server", "log", "store"]);

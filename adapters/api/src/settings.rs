@@ -6,30 +6,15 @@ use std::time::Duration;
 
 use crate::{Address, Rate, Secret, Secrets};
 
+mod problem;
 mod source;
 mod tree;
 mod words;
 
+pub use problem::Problem;
 pub use source::{SecretSource, Source, Unreadable};
 pub use tree::{Node, Table, Value};
 pub use words::{nearest, parse_duration, parse_size};
-
-/// Something wrong in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Byte offset in the file.
-    pub at: usize,
-    /// The key's path, such as `adapter.us.settings.auth_token`.
-    pub path: String,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-    /// The key nobody asked for, when that is the problem: the reader of the whole file knows where it belongs.
-    pub unknown: Option<String>,
-    /// Worth knowing, but no reason to refuse.
-    pub note: bool,
-}
 
 /// One table of the configuration, being read. A clone is read on its own: a trial that leaves no trace.
 #[derive(Clone)]
