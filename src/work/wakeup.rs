@@ -43,14 +43,14 @@ impl Wakeups {
             None => return,
         };
         {
-            let mut woken = lock(&pending.woken);
+            let woken = &mut *lock(&pending.woken);
             woken.rows += 1;
-            match woken.subjects.get_mut(subject) {
-                Some(rows) => *rows += 1,
-                None if woken.subjects.len() < MOST => {
-                    woken.subjects.insert(subject.into(), 1);
-                }
-                None => woken.overflow = true,
+            if let Some(rows) = woken.subjects.get_mut(subject) {
+                *rows += 1;
+            } else if woken.subjects.len() < MOST {
+                woken.subjects.insert(subject.into(), 1);
+            } else {
+                woken.overflow = true;
             }
         }
         pending.notify.notify_one();
