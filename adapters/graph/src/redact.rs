@@ -55,10 +55,6 @@ mod tests {
     fn numbers_and_tokens_are_masked_and_codes_stay() {
         assert_eq!(words("(#131030) +15550001111 not allowed"), "(#131030) +… not allowed");
         assert_eq!(words("id5550001111x 123456"), "id…x 123456");
-        assert_eq!(
-            words("Malformed access token EAAGm0PX4ZCpsBAKZC5fZA"),
-            "Malformed access token EAAGm0PX4ZCpsBAKZC5fZA"
-        );
         assert_eq!(words(&format!("token EAAG{}", "b".repeat(40))), "token …");
         assert_eq!(words("two\nlines\u{0}"), "two lines");
     }
