@@ -25,7 +25,7 @@ pub enum Event<'a> {
     },
     /// An element of `messaging[]`.
     Messaging {
-        /// The page, as text: ids come as strings or numbers.
+        /// The entry it stands in, which names the page.
         entry: &'a Value,
         /// The event.
         event: &'a Value,
