@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 use trunkline_adapter::{Received, Refusal, Reply, Secrets, WebhookRequest};
 
-use crate::signature;
+use crate::{json, signature};
 
 /// Longest challenge that is given back. Meta's are about ten digits.
 const CHALLENGE_LIMIT: usize = 256;
@@ -45,7 +45,7 @@ impl Gate {
         if !signature::verify(&self.app_secret, &request.headers, &request.body) {
             return Err(Refusal::BadSignature { matches: None });
         }
-        match serde_json::from_slice(&request.body) {
+        match json::parse(&request.body) {
             Ok(value) => Ok(Passed::Delivery(value)),
             // The parser's words name a position only, never content.
             Err(error) => Err(Refusal::Malformed(format!("not JSON: {error}"))),

@@ -2,7 +2,7 @@
 //!
 //! Owns: webhook signatures and the subscription challenge ([`Gate`]), walking a batch ([`Delivery`]), reading values
 //! whose types drift ([`lenient`]), error bodies and how a code becomes a class ([`Codebook`]), and the one POST that
-//! sends ([`post`]). Must not know: what a message is on any channel, proxy addresses, the relay.
+//! sends ([`post()`]). Must not know: what a message is on any channel, proxy addresses, the relay.
 //!
 //! Invariants: nothing of a body is parsed before its signature is verified; no secret, address or message text gets
 //! into a [`trunkline_adapter::Cause`]; an answer is never read past [`ANSWER_LIMIT`].
@@ -11,6 +11,7 @@
 mod codebook;
 mod delivery;
 mod gate;
+mod json;
 pub mod lenient;
 #[cfg(any(test, feature = "peer"))]
 pub mod peer;

@@ -1,6 +1,8 @@
 //! What a message holds. Whatever is unknown or broken becomes an unsupported part with its original, so that the message
 //! itself is never lost.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::Value;
 use trunkline_adapter::{MediaKind, MediaReference, Part};
 use trunkline_graph::{kind_word, lenient};
@@ -12,8 +14,10 @@ const THUMBS_UP: [&str; 3] = ["369239263222822", "369239343222814", "36923938322
 pub(super) fn parts(message: &Value) -> Vec<Part> {
     let mut parts: Vec<Part> = written(message).into_iter().collect();
     let attachments = lenient::list(message, "attachments");
-    let shown = attachments.iter().filter(|attachment| !is_twin(attachment, attachments));
-    parts.extend(shown.map(attachment));
+    // One pass first, so that many attachments cost no more than few.
+    let twins = Twins::of(attachments);
+    let shown = attachments.iter().filter(|raw| !twins.is_image_of_sticker(raw));
+    parts.extend(shown.map(|raw| attachment(raw, &twins)));
     parts.extend(message.get("referral").and_then(referral));
     parts.extend(story(message));
     if parts.is_empty() || lenient::flag(message, "is_unsupported") {
@@ -57,22 +61,38 @@ fn payload(attachment: &Value) -> &Value {
     attachment.get("payload").unwrap_or(&Value::Null)
 }
 
-/// For a while a sticker came twice, as itself and as an image.
-fn is_twin(image: &Value, attachments: &[Value]) -> bool {
-    if kind(image) != "image" {
-        return false;
-    }
-    let of = |attachment: &Value, key| lenient::text(payload(attachment), key);
-    attachments.iter().filter(|other| kind(other) == "sticker").any(|sticker| {
-        ["sticker_id", "url"].iter().any(|key| of(image, key).is_some() && of(image, key) == of(sticker, key))
-    })
+/// For a while a sticker came twice, as itself and as an image; the image may be the only one with a link.
+struct Twins {
+    stickers: HashSet<String>,
+    links: HashMap<String, String>,
 }
 
-fn attachment(raw: &Value) -> Part {
+impl Twins {
+    fn of(attachments: &[Value]) -> Twins {
+        let (mut stickers, mut links) = (HashSet::new(), HashMap::new());
+        for attachment in attachments {
+            let payload = payload(attachment);
+            let Some(id) = lenient::text(payload, "sticker_id") else { continue };
+            if kind(attachment) == "sticker" {
+                stickers.insert(id);
+            } else if let Some(url) = lenient::text(payload, "url") {
+                links.insert(id, url);
+            }
+        }
+        Twins { stickers, links }
+    }
+
+    fn is_image_of_sticker(&self, attachment: &Value) -> bool {
+        kind(attachment) == "image"
+            && lenient::text(payload(attachment), "sticker_id").is_some_and(|id| self.stickers.contains(&id))
+    }
+}
+
+fn attachment(raw: &Value, twins: &Twins) -> Part {
     let (kind, payload) = (kind(raw), payload(raw));
     let read = match kind {
-        "sticker" => sticker(payload),
-        "image" if lenient::text(payload, "sticker_id").is_some() => sticker(payload),
+        "sticker" => sticker(payload, twins),
+        "image" if lenient::text(payload, "sticker_id").is_some() => sticker(payload, twins),
         "image" => media(MediaKind::Image, payload),
         "video" => media(MediaKind::Video, payload),
         "audio" => media(MediaKind::Audio, payload),
@@ -83,12 +103,13 @@ fn attachment(raw: &Value) -> Part {
     read.unwrap_or_else(|| Part::Unsupported { kind: kind_word(kind), raw: raw.clone() })
 }
 
-fn sticker(payload: &Value) -> Option<Part> {
+fn sticker(payload: &Value, twins: &Twins) -> Option<Part> {
     let id = lenient::text(payload, "sticker_id");
     if id.as_deref().is_some_and(|id| THUMBS_UP.contains(&id)) {
         return Some(Part::Text { text: "👍".to_owned() });
     }
-    let url = lenient::text(payload, "url");
+    let link = || id.as_ref().and_then(|id| twins.links.get(id)).cloned();
+    let url = lenient::text(payload, "url").or_else(link);
     if id.is_none() && url.is_none() {
         return None;
     }

@@ -80,25 +80,41 @@ impl Webhook for Receiver {
     }
 }
 
+/// What an element may be, the more telling first.
+const KINDS: [&str; 9] = [
+    "message",
+    "message_edit",
+    "message_edits",
+    "postback",
+    "delivery",
+    "read",
+    "reaction",
+    "referral",
+    "optin",
+];
+
 /// Reads one element; `None` when it lacks what its kind always has.
 fn read(raw: &Value, page: &Address) -> Option<Vec<Inbound>> {
-    let members = raw.as_object()?;
-    // What an element is, is told by the one member beside sender, recipient and time.
-    let (kind, object) = members.iter().find(|(key, value)| {
-        !matches!(key.as_str(), "sender" | "recipient" | "timestamp" | "prior_message") && value.is_object()
-    })?;
+    let Some((kind, object)) = KINDS.iter().find_map(|kind| Some((*kind, raw.get(kind)?))) else {
+        return other(raw).map(|kind| vec![notice(kind, raw)]);
+    };
     let element = Element { raw, object, page };
-    match kind.as_str() {
-        "message" => message::read(&element).map(|read| vec![read]),
-        "message_edit" | "message_edits" => message::edit(&element).map(|read| vec![read]),
-        "postback" => message::postback(&element).map(|read| vec![read]),
-        "delivery" => receipt::delivery(&element),
-        "read" => receipt::read(&element).map(|read| vec![read]),
-        "reaction" => event::reaction(&element).map(|read| vec![read]),
-        "referral" | "optin" => Some(vec![event::opened(&element, kind)]),
-        // Thread control, policy, account linking: for the operator.
-        other => Some(vec![notice(other, raw)]),
-    }
+    let one = match kind {
+        "message" => message::read(&element),
+        "message_edit" | "message_edits" => message::edit(&element),
+        "postback" => message::postback(&element),
+        "delivery" => return receipt::delivery(&element),
+        "read" => receipt::read(&element),
+        "reaction" => event::reaction(&element),
+        _ => Some(event::opened(&element, kind)),
+    };
+    one.map(|event| vec![event])
+}
+
+/// Thread control, policy, account linking, news: named by the member beside sender, recipient and time.
+fn other(raw: &Value) -> Option<&str> {
+    let mut members = raw.as_object()?.keys().map(String::as_str);
+    members.find(|key| !matches!(*key, "sender" | "recipient" | "timestamp" | "prior_message"))
 }
 
 fn notice(kind: &str, raw: &Value) -> Inbound {

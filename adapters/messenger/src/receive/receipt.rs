@@ -12,9 +12,7 @@ pub(super) fn delivery(element: &Element<'_>) -> Option<Vec<Inbound>> {
     let at = until.or_else(|| element.at());
     let mut events: Vec<Inbound> =
         mids.map(|mid| status(element, mid, DeliveryStatus::Delivered, at)).collect();
-    if let Some(until) = until {
-        events.push(watermark(element, DeliveryStatus::Delivered, until)?);
-    }
+    events.extend(until.and_then(|until| watermark(element, DeliveryStatus::Delivered, until)));
     (!events.is_empty()).then_some(events)
 }
 
