@@ -197,6 +197,17 @@ fn an_unknown_type_is_a_message_all_the_same() {
 }
 
 #[test]
+fn a_number_change_that_changes_nothing_is_a_notice() {
+    for system in
+        [json!({"type": "user_changed_number", "wa_id": "15550199"}), json!({"type": "user_changed_number"})]
+    {
+        let message = json!({"from": "15550199", "id": "wamid.1", "type": "system", "system": system});
+        let received = receive(&batch(&[change(PROXY_ID, json!({ "messages": [message] }))])).unwrap();
+        assert_eq!(kinds(&received), ["user_changed_number"]);
+    }
+}
+
+#[test]
 fn a_failed_status_tells_why() {
     let status = json!({"id": "wamid.OUT", "status": "failed", "timestamp": 1760000000, "recipient_id": "15550199",
         "errors": [{"code": "131047", "title": "Re-engagement", "error_data": {"details": "to 15550199123 too late"}}]});
