@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::dump::{DumpError, Writer};
 use super::engine::ReadError;
-use super::fjall::{Files, View};
+use super::fjall::View;
 use super::key::Keyspace;
 use super::store::{FORMAT, Identity, Incarnation, Layout, OpenError};
 
@@ -37,11 +37,12 @@ pub struct Salvaged {
 /// Dumps a store without asking whether it is whole or belongs to the mark beside it.
 pub fn dump_damaged(path: &Path, out: &mut impl Write) -> Result<Salvaged, SalvageError> {
     let layout = Layout::new(path);
-    let _lock = layout.lock()?;
+    // Before the lock, which would create the directory of a mistyped path.
     if !layout.has_ledger()? {
-        return Err(OpenError::Damaged("there is none".into()).into());
+        return Err(OpenError::Damaged(format!("{} is not there", layout.ledger.display())).into());
     }
-    let files = Files::open(&layout.ledger, CACHE).map_err(OpenError::from)?;
+    let _lock = layout.lock()?;
+    let files = layout.open(CACHE)?;
     let nobody = Identity { format: FORMAT, incarnation: Incarnation::NONE, newest: 0 };
     let identity = Identity::read(&files)?.unwrap_or(nobody);
     if identity.format > FORMAT {
