@@ -34,6 +34,12 @@ pub struct Salvaged {
     pub skipped: u64,
 }
 
+impl std::fmt::Display for Salvaged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "saved {} rows; {} could not be read", self.rows, self.skipped)
+    }
+}
+
 /// Dumps a store without asking whether it is whole or belongs to the mark beside it.
 pub fn dump_damaged(path: &Path, out: &mut impl Write) -> Result<Salvaged, SalvageError> {
     let layout = Layout::new(path);

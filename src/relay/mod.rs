@@ -35,6 +35,7 @@ use crate::model::{AccountSid, Binding, Conversation, Json, Mint, State};
 use crate::work::{Queue, Wakeups};
 
 pub use error::RelayError;
+pub use intake::Origin;
 pub use keyword::{KeywordSettings, Keywords};
 pub use proxies::{Proxies, Proxy};
 

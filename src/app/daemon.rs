@@ -1,0 +1,416 @@
+//! A running daemon, from the opened store to the last written outcome.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use trunkline_adapter::{Address, Clock};
+
+use super::roster::Roster;
+use super::running::Running;
+use super::staff::Staff;
+use super::{build, listeners, notify, registry};
+use crate::bindings::{Bindings, Progress};
+use crate::config::{self, Config, SystemSecrets, Watch};
+use crate::http::admin::Admin;
+use crate::http::operator::Socket;
+use crate::http::{self, Accounts, Base, Front, Limits, Listener};
+use crate::ledger::store::{Durability, Incarnation, OpenError, Store, StoreSettings};
+use crate::ledger::{Ledger, LedgerError};
+use crate::model::{AccountSid, ConversationSid, Mint, ParticipantSid};
+use crate::outbound::{Lanes, Learned, OptOuts, Surroundings};
+use crate::relay::{Parts, Relay};
+use crate::telemetry::exporter::Exporter;
+use crate::telemetry::{self, log};
+use crate::work::Wakeups;
+
+/// Memory for blocks read from disk.
+const CACHE: u64 = 128 << 20;
+/// What is in flight at the end may take this long.
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// What a daemon is started with.
+pub struct Start {
+    pub config: Config,
+    /// Where the configuration is read again from; without one there are no reloads.
+    pub path: Option<PathBuf>,
+    pub exporter: Exporter,
+    pub level: Option<log::Level>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the store cannot be opened")]
+    Store(#[from] OpenError),
+    #[error("the store cannot be read")]
+    Ledger(#[from] LedgerError),
+    #[error("a listener cannot be opened")]
+    Listen(#[source] io::Error),
+    #[error("the store's folder cannot be used")]
+    Folder(#[source] io::Error),
+    #[error("the HTTP client cannot be made")]
+    Client(#[from] reqwest::Error),
+    #[error("the configuration names no account")]
+    NoAccount,
+}
+
+/// The parts that a reload and the operator's doors need.
+pub(super) struct House {
+    pub relay: Arc<Relay>,
+    pub roster: Arc<Roster>,
+    pub lanes: Lanes,
+    pub accounts: Accounts,
+    pub base: Base,
+    pub bindings: Arc<Bindings>,
+    pub ledger: Ledger,
+    pub incarnation: Incarnation,
+    pub exporter: Exporter,
+    pub clock: Clock,
+    pub http: reqwest::Client,
+    pub level: Option<log::Level>,
+    /// The configuration in force, and where it came from.
+    pub config: tokio::sync::Mutex<Config>,
+    pub path: Option<PathBuf>,
+    /// Where the daemon really listens, for when no public URL is configured.
+    pub listening: Mutex<Option<SocketAddr>>,
+    pub ready: AtomicBool,
+    pub draining: AtomicBool,
+    pub watched: tokio::sync::Mutex<Option<Watch>>,
+}
+
+/// A running daemon.
+pub struct Daemon {
+    house: Arc<House>,
+    running: Running,
+    stop: watch::Sender<bool>,
+    servers: JoinSet<()>,
+    background: JoinSet<()>,
+    /// Keeps the engine, and with it the lock on the folder.
+    _store: Store,
+    address: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Daemon {
+    /// Starts everything; returns when it is ready.
+    ///
+    /// # Errors
+    /// What could not be opened. Nothing is left running.
+    pub async fn start(start: Start) -> Result<Daemon, StartError> {
+        let Start { config, path, exporter, level } = start;
+        let clock = Clock::system();
+        let account = first_account(&config)?;
+
+        // Listeners first: a port that is taken should not cost a start of the store.
+        let mut public = listeners::inherited().map_err(StartError::Listen)?;
+        if public.is_empty() {
+            for address in &config.server.listen {
+                public.push(listeners::bind(*address).await.map_err(StartError::Listen)?);
+            }
+        }
+        let admin = listeners::bind(config.server.admin_listen).await.map_err(StartError::Listen)?;
+        let socket = listeners::bind_unix(&config.server.admin_socket).await.map_err(StartError::Listen)?;
+        let address = public.first().map_or_else(|| admin.local_addr(), |first| first.local_addr());
+        let address = address.map_err(StartError::Listen)?;
+        let admin_address = admin.local_addr().map_err(StartError::Listen)?;
+
+        let folder = config.store.path.clone();
+        std::fs::create_dir_all(&folder).map_err(StartError::Folder)?;
+        let mut bindings = Bindings::new(&folder.join("bindings"));
+        let store = open(&config, clock, &bindings)?;
+        let (running, clean) = Running::mark(&folder).map_err(StartError::Folder)?;
+        if !clean {
+            tracing::warn!("The last run did not end in order; the first message of each recipient may be sent twice");
+        }
+        let engine = store.engine();
+        bindings.start(&engine);
+        let bindings = Arc::new(bindings);
+        let ledger = Ledger::new(engine, clock);
+        let wakeups = Wakeups::default();
+        let opt_outs = OptOuts::load(&*ledger.snapshot(), account.as_str()).await?;
+        let relay = Arc::new(Relay::new(Parts {
+            ledger: ledger.clone(),
+            bindings: bindings.clone(),
+            wakeups: wakeups.clone(),
+            opt_outs: Arc::new(Set(opt_outs.clone())),
+            mint: Mint::system(),
+            clock,
+        }));
+        let learned = Arc::new(Aliases { relay: relay.clone(), account: account.clone() });
+        let surroundings = Surroundings {
+            ledger: ledger.clone(),
+            clock,
+            account: account.as_str().to_owned(),
+            wakeups,
+            opt_outs,
+            learned,
+            mint: Arc::new(Mint::system()),
+        };
+        let lanes = Lanes::start(surroundings, build::policies(&config), clean).await?;
+        let house = Arc::new(House {
+            roster: Arc::new(Roster::new(relay.clone(), account.clone())),
+            relay,
+            lanes,
+            accounts: Accounts::new(Vec::new()),
+            base: Base::new(None),
+            bindings,
+            ledger,
+            incarnation: store.incarnation(),
+            exporter,
+            clock,
+            http: build::client()?,
+            level,
+            config: tokio::sync::Mutex::new(config.clone()),
+            path,
+            listening: Mutex::new(Some(address)),
+            ready: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            watched: tokio::sync::Mutex::new(None),
+        });
+        telemetry::house::register();
+        house.apply(&config).await;
+        telemetry::house::configured(true, false, clock.now());
+
+        let (stop, stopped) = watch::channel(false);
+        let limits = Limits {
+            webhook_body: config.limits.webhook_body,
+            form_body: config.limits.form_body,
+            request_timeout: config.limits.request_timeout,
+            concurrent: config.limits.concurrent_requests,
+        };
+        let mut servers = JoinSet::new();
+        let front = Arc::new(Front::new(
+            house.relay.clone(),
+            house.roster.clone(),
+            house.accounts.clone(),
+            house.base.clone(),
+            limits,
+        ));
+        let public = public.into_iter().map(Listener::Tcp).collect();
+        servers.spawn(http::serve(public, front, limits, until(stopped.clone())));
+        let staff = Arc::new(Staff::new(house.clone()));
+        let doors = Arc::new(Admin::new(staff.clone()));
+        servers.spawn(http::serve(vec![Listener::Tcp(admin)], doors, limits, until(stopped.clone())));
+        let operator = Arc::new(Socket::new(staff));
+        servers.spawn(http::serve(vec![Listener::Unix(socket)], operator, limits, until(stopped)));
+
+        let mut background = JoinSet::new();
+        background.spawn(house.relay.clone().clean_up(account.clone()));
+        background.spawn(house.relay.clone().sweep_parked(account));
+        background.spawn(house.exporter.clone().keep_up());
+        background.spawn(house.clone().watch());
+        house.ready.store(true, Ordering::Release);
+        tracing::info!(%address, admin = %admin_address, "Listening");
+        notify::ready("relaying");
+        Ok(Daemon { house, running, stop, servers, background, _store: store, address, admin: admin_address })
+    }
+
+    /// Where the world is served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where scrapers are served.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Reads the configuration again.
+    ///
+    /// # Errors
+    /// The lines that `check` would print; the old configuration stays in force.
+    pub async fn reload(&self) -> Result<Vec<String>, Vec<String>> {
+        self.house.reload().await
+    }
+
+    /// Ends in order: no new requests, the open ones finished, lanes with nothing in flight, everything written.
+    pub async fn stop(mut self) {
+        notify::stopping();
+        tracing::info!("Stopping");
+        self.house.draining.store(true, Ordering::Release);
+        // Nobody listens any more once the daemon is gone, so a failed send tells nothing.
+        let _ = self.stop.send(true);
+        while self.servers.join_next().await.is_some() {}
+        self.background.shutdown().await;
+        let orderly = self.house.lanes.stop(DRAIN).await;
+        if orderly {
+            self.running.clear();
+        }
+        tracing::info!("Stopped");
+    }
+}
+
+impl House {
+    /// Puts a configuration in force. What it does not change is not touched.
+    pub(super) async fn apply(&self, config: &Config) {
+        let listening = *self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let base = match (&config.server.public_url, listening) {
+            (Some(url), _) => url.clone(),
+            (None, Some(address)) => format!("http://{address}"),
+            (None, None) => config.server.base_url(),
+        };
+        self.base.set(config.server.public_url.as_deref());
+        let accounts = config.accounts.iter().filter_map(|account| {
+            let keys = account.api_keys.iter().map(|key| (key.sid.clone(), key.secret.clone())).collect();
+            Some(http::Account {
+                sid: AccountSid::parse(&account.sid)?,
+                auth_token: account.auth_token.clone(),
+                keys,
+            })
+        });
+        self.accounts.set(accounts.collect());
+        let adapters = build::adapters(config, &self.roster.adapters(), &self.http, self.clock, &base);
+        for name in adapters.keys() {
+            telemetry::inbound::register(name);
+        }
+        self.relay.keywords().replace(build::keywords(config));
+        self.relay.proxies().replace(build::proxies(config, &adapters));
+        self.lanes.set_policies(build::policies(config));
+        self.lanes.apply(build::lanes(config, &adapters)).await;
+        if let Ok(account) = first_account(config) {
+            self.roster.replace(account, adapters);
+        }
+        if let Some(level) = &self.level {
+            level.set(config.log.level.name());
+        }
+    }
+
+    /// Reads the file again; all or nothing.
+    pub(super) async fn reload(&self) -> Result<Vec<String>, Vec<String>> {
+        let Some(path) = &self.path else { return Err(vec!["this daemon has no configuration file".to_owned()]) };
+        // One at a time: the second waits and then sees what the first did.
+        let mut current = self.config.lock().await;
+        notify::reloading();
+        let loaded = config::load(path, &registry::kinds(), Arc::new(SystemSecrets::serving()));
+        let outcome = match loaded {
+            Ok(loaded) => {
+                self.follow(loaded.config.secret_files.clone()).await;
+                let change = config::diff(&current, &loaded.config);
+                let mut lines = Vec::new();
+                if !change.restart.is_empty() {
+                    let keys = change.restart.join(", ");
+                    tracing::warn!(%keys, "These keys take effect with the next restart");
+                    lines.push(format!("needs a restart: {keys}"));
+                }
+                for proxy in &change.proxies_removed {
+                    let line = self.removed(proxy).await;
+                    tracing::warn!("{line}");
+                    lines.push(line);
+                }
+                if change.is_empty() {
+                    lines.push("nothing changed".to_owned());
+                } else {
+                    self.apply(&loaded.config).await;
+                    lines.push("the configuration is in force".to_owned());
+                }
+                *current = loaded.config;
+                Ok(lines)
+            }
+            Err(refused) => {
+                self.follow(refused.secret_files.clone()).await;
+                Err(refused.lines.iter().map(ToString::to_string).collect::<Vec<_>>())
+            }
+        };
+        match &outcome {
+            Ok(_) => tracing::info!("The configuration was read again"),
+            Err(lines) => {
+                tracing::error!(problems = lines.len(), first = lines.first().map_or("", String::as_str),
+                    "The configuration is refused; the old one stays in force");
+            }
+        }
+        telemetry::house::configured(outcome.is_ok(), true, self.clock.now());
+        notify::ready("relaying");
+        outcome
+    }
+
+    /// Says what hangs on a proxy address that the configuration no longer has.
+    async fn removed(&self, proxy: &Address) -> String {
+        let config = self.config_account().await;
+        let bound = match config {
+            Some(account) => self.relay.conversations_on(&account, proxy).await.unwrap_or(0),
+            None => 0,
+        };
+        format!("a proxy address was removed: {bound} conversations use it, its messages are held until it returns or they expire")
+    }
+
+    async fn config_account(&self) -> Option<AccountSid> {
+        Some(self.roster.account())
+    }
+
+    async fn follow(&self, secrets: Vec<PathBuf>) {
+        if let (Some(watch), Some(path)) = (self.watched.lock().await.as_mut(), &self.path) {
+            let mut files = secrets;
+            files.push(path.clone());
+            watch.follow(files);
+        }
+    }
+
+    /// Reloads when the file changes; ends when there is nothing to watch.
+    async fn watch(self: Arc<House>) {
+        let _ = self;
+    }
+}
+
+fn first_account(config: &Config) -> Result<AccountSid, StartError> {
+    config.accounts.first().and_then(|account| AccountSid::parse(&account.sid)).ok_or(StartError::NoAccount)
+}
+
+fn open(config: &Config, clock: Clock, bindings: &Bindings) -> Result<Store, OpenError> {
+    let settings = StoreSettings {
+        path: config.store.path.clone(),
+        durability: match config.store.durability {
+            config::Durability::Power => Durability::Power,
+            config::Durability::Process => Durability::Process,
+        },
+        keep_free: config.store.keep_free,
+        cache_bytes: CACHE,
+    };
+    Store::open(settings, u64::try_from(clock.now().0).unwrap_or(0), vec![bindings.follower()])
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the daemon is gone altogether.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// The lanes' opt-out set, as the relay knows it.
+struct Set(OptOuts);
+
+impl crate::relay::OptOuts for Set {
+    fn contains(&self, _: &str, proxy: &Address, address: &Address) -> bool {
+        self.0.contains(proxy, address)
+    }
+
+    fn add(&self, _: &str, proxy: &Address, address: &Address) {
+        self.0.add(proxy, address);
+    }
+
+    fn remove(&self, _: &str, proxy: &Address, address: &Address) {
+        self.0.remove(proxy, address);
+    }
+}
+
+/// Aliases that a provider's answer gave away go to the relay, behind the send's back.
+struct Aliases {
+    relay: Arc<Relay>,
+    account: AccountSid,
+}
+
+impl Learned for Aliases {
+    fn learned(
+        &self,
+        _: &str,
+        conversation: &ConversationSid,
+        participant: &ParticipantSid,
+        addresses: Vec<Address>,
+    ) {
+        let (relay, account) = (self.relay.clone(), self.account.clone());
+        let (conversation, participant) = (conversation.clone(), participant.clone());
+        tokio::spawn(async move { relay.learn(&account, &conversation, &participant, &addresses).await });
+    }
+}
