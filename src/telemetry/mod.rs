@@ -1,4 +1,5 @@
 //! Metric names, what is recorded under them, and how logs are written. A leaf: any room may use it, it knows none.
 
 pub mod commit;
+pub mod http;
 pub mod names;
