@@ -15,10 +15,10 @@ use super::roster::Roster;
 use super::running::Running;
 use super::staff::Staff;
 use super::{build, listeners, notify, registry};
-use crate::bindings::{Bindings, Progress};
+use crate::bindings::Bindings;
 use crate::config::{self, Config, SystemSecrets, Watch};
 use crate::http::admin::Admin;
-use crate::http::operator::Socket;
+use crate::http::operator::{self, Socket};
 use crate::http::{self, Accounts, Base, Front, Limits, Listener};
 use crate::ledger::store::{Durability, Incarnation, OpenError, Store, StoreSettings};
 use crate::ledger::{Ledger, LedgerError};
@@ -64,8 +64,8 @@ pub(super) struct House {
     pub relay: Arc<Relay>,
     pub roster: Arc<Roster>,
     pub lanes: Lanes,
-    pub accounts: Accounts,
-    pub base: Base,
+    pub accounts: Arc<Accounts>,
+    pub base: Arc<Base>,
     pub bindings: Arc<Bindings>,
     pub ledger: Ledger,
     pub incarnation: Incarnation,
@@ -80,7 +80,8 @@ pub(super) struct House {
     pub listening: Mutex<Option<SocketAddr>>,
     pub ready: AtomicBool,
     pub draining: AtomicBool,
-    pub watched: tokio::sync::Mutex<Option<Watch>>,
+    /// The files whose change means a reload.
+    pub files: watch::Sender<Vec<PathBuf>>,
 }
 
 /// A running daemon.
@@ -114,7 +115,7 @@ impl Daemon {
             }
         }
         let admin = listeners::bind(config.server.admin_listen).await.map_err(StartError::Listen)?;
-        let socket = listeners::bind_unix(&config.server.admin_socket).await.map_err(StartError::Listen)?;
+        let socket = operator::bind(&config.server.admin_socket).await.map_err(StartError::Listen)?;
         let address = public.first().map_or_else(|| admin.local_addr(), |first| first.local_addr());
         let address = address.map_err(StartError::Listen)?;
         let admin_address = admin.local_addr().map_err(StartError::Listen)?;
@@ -152,12 +153,13 @@ impl Daemon {
             mint: Arc::new(Mint::system()),
         };
         let lanes = Lanes::start(surroundings, build::policies(&config), clean).await?;
+        let files = watched(path.as_ref(), &config.secret_files);
         let house = Arc::new(House {
             roster: Arc::new(Roster::new(relay.clone(), account.clone())),
             relay,
             lanes,
-            accounts: Accounts::new(Vec::new()),
-            base: Base::new(None),
+            accounts: Arc::new(Accounts::new(Vec::new())),
+            base: Arc::new(Base::new(None)),
             bindings,
             ledger,
             incarnation: store.incarnation(),
@@ -170,7 +172,7 @@ impl Daemon {
             listening: Mutex::new(Some(address)),
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
-            watched: tokio::sync::Mutex::new(None),
+            files: watch::Sender::new(files),
         });
         telemetry::house::register();
         house.apply(&config).await;
@@ -289,7 +291,7 @@ impl House {
         let loaded = config::load(path, &registry::kinds(), Arc::new(SystemSecrets::serving()));
         let outcome = match loaded {
             Ok(loaded) => {
-                self.follow(loaded.config.secret_files.clone()).await;
+                self.follow(&loaded.config.secret_files);
                 let change = config::diff(&current, &loaded.config);
                 let mut lines = Vec::new();
                 if !change.restart.is_empty() {
@@ -312,7 +314,7 @@ impl House {
                 Ok(lines)
             }
             Err(refused) => {
-                self.follow(refused.secret_files.clone()).await;
+                self.follow(&refused.secret_files);
                 Err(refused.lines.iter().map(ToString::to_string).collect::<Vec<_>>())
             }
         };
@@ -330,29 +332,54 @@ impl House {
 
     /// Says what hangs on a proxy address that the configuration no longer has.
     async fn removed(&self, proxy: &Address) -> String {
-        let config = self.config_account().await;
-        let bound = match config {
-            Some(account) => self.relay.conversations_on(&account, proxy).await.unwrap_or(0),
-            None => 0,
+        let bound = match self.relay.conversations_on(&self.roster.account(), proxy).await {
+            Ok(count) => count.to_string(),
+            Err(error) => format!("an unknown number of ({error})"),
         };
-        format!("a proxy address was removed: {bound} conversations use it, its messages are held until it returns or they expire")
+        format!(
+            "proxy address {proxy} was removed: {bound} conversations use it, and its messages are held until it \
+             returns or they expire"
+        )
     }
 
-    async fn config_account(&self) -> Option<AccountSid> {
-        Some(self.roster.account())
+    fn follow(&self, secrets: &[PathBuf]) {
+        self.files.send_replace(watched(self.path.as_ref(), secrets));
     }
 
-    async fn follow(&self, secrets: Vec<PathBuf>) {
-        if let (Some(watch), Some(path)) = (self.watched.lock().await.as_mut(), &self.path) {
-            let mut files = secrets;
-            files.push(path.clone());
-            watch.follow(files);
-        }
-    }
-
-    /// Reloads when the file changes; ends when there is nothing to watch.
+    /// Reloads when the file or a secret's file changes; ends when there is nothing to watch.
     async fn watch(self: Arc<House>) {
-        let _ = self;
+        let mut files = self.files.subscribe();
+        let first = files.borrow_and_update().clone();
+        if first.is_empty() {
+            return;
+        }
+        let mut watch = match Watch::start(first) {
+            Ok(watch) => watch,
+            Err(error) => {
+                tracing::warn!(%error, "The configuration file cannot be watched; use `trunkline reload`");
+                return;
+            }
+        };
+        loop {
+            tokio::select! {
+                changed = watch.changed() => {
+                    if changed.is_none() {
+                        tracing::warn!("Watching the configuration file ended; use `trunkline reload`");
+                        return;
+                    }
+                    if self.config.lock().await.server.watch {
+                        // Refusals are logged and counted where they happen.
+                        let _ = self.reload().await;
+                    }
+                }
+                told = files.changed() => {
+                    if told.is_err() {
+                        return;
+                    }
+                    watch.follow(files.borrow_and_update().clone());
+                }
+            }
+        }
     }
 }
 
@@ -413,4 +440,9 @@ impl Learned for Aliases {
         let (conversation, participant) = (conversation.clone(), participant.clone());
         tokio::spawn(async move { relay.learn(&account, &conversation, &participant, &addresses).await });
     }
+}
+
+/// The files whose change means a reload; none without a configuration file.
+fn watched(path: Option<&PathBuf>, secrets: &[PathBuf]) -> Vec<PathBuf> {
+    path.map_or_else(Vec::new, |path| std::iter::once(path).chain(secrets).cloned().collect())
 }

@@ -44,6 +44,11 @@ impl Roster {
         self.state().adapters.clone()
     }
 
+    /// Whose adapters they are.
+    pub fn account(&self) -> AccountSid {
+        self.state().account.clone()
+    }
+
     /// Replaces all of them; requests under way end with what they began with.
     pub fn replace(&self, account: AccountSid, adapters: HashMap<String, Live>) {
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(State { account, adapters });

@@ -38,9 +38,8 @@ pub fn lanes(socket: &Path, json: bool) -> Result<(), Failure> {
 /// Copies the running daemon's dump to standard output as it comes.
 pub fn dump(socket: &Path) -> Result<(), Failure> {
     runtime()?.block_on(async {
-        let answer = operator::call(socket, Method::GET, "/dump").await.map_err(|error| absent(socket, &error))?;
-        let status = answer.status();
-        let mut body = answer.into_body();
+        let called = operator::call(socket, Method::GET, "/dump").await;
+        let (status, mut body) = called.map_err(|error| absent(socket, &error))?;
         let mut out = io::stdout().lock();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Failure::new(&error))?;
@@ -55,9 +54,9 @@ pub fn dump(socket: &Path) -> Result<(), Failure> {
 
 fn ask(socket: &Path, method: Method, path: &str) -> Result<(StatusCode, String), Failure> {
     runtime()?.block_on(async {
-        let answer = operator::call(socket, method, path).await.map_err(|error| absent(socket, &error))?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await.map_err(|error| Failure::new(&error))?.to_bytes();
+        let called = operator::call(socket, method, path).await;
+        let (status, body) = called.map_err(|error| absent(socket, &error))?;
+        let body = body.collect().await.map_err(|error| Failure::new(&error))?.to_bytes();
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
     })
 }

@@ -1,5 +1,6 @@
 //! Participants: they join, change, leave, and become known by more addresses.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use trunkline_adapter::Address;
@@ -7,7 +8,12 @@ use trunkline_adapter::Address;
 use super::command::{NewParticipant, ParticipantChange, Who};
 use super::decide::{self, Context};
 use super::{Relay, RelayError};
-use crate::model::{AccountSid, Conversation, ConversationSid, ParticipantSid, ServiceSid};
+use crate::ledger::key::Range;
+use crate::ledger::{tables, typed};
+use crate::model::{AccountSid, Binding, Conversation, ConversationSid, ParticipantSid, ServiceSid};
+
+/// Rows read at a time.
+const PAGE: usize = 500;
 
 impl Relay {
     pub async fn add_participant(
@@ -78,6 +84,25 @@ impl Relay {
         })
         .await?;
         Ok(())
+    }
+
+    /// How many open conversations somebody reaches through one of our proxy addresses.
+    pub async fn conversations_on(&self, account: &AccountSid, proxy: &Address) -> Result<usize, RelayError> {
+        let prefix = tables::bindings_of_proxy(account.as_str(), proxy);
+        let mut range = Range::prefix(&prefix);
+        let mut seen = HashSet::new();
+        loop {
+            let page = typed::json_page::<Binding>(&*self.ledger.snapshot(), range, PAGE).await?;
+            let Some((last, _)) = page.last() else { break };
+            range = Range::after(&prefix, last);
+            seen.extend(page.into_iter().map(|(_, stored)| stored.record.conversation));
+        }
+        let mut open = 0;
+        for conversation in seen {
+            let found = self.load(account, conversation.as_str()).await?;
+            open += usize::from(found.is_some_and(|found| found.head.state.open()));
+        }
+        Ok(open)
     }
 
     /// A participant turns out to go by other addresses too. Never fails what it came with: an alias that is taken

@@ -3,6 +3,7 @@
 pub mod commit;
 pub mod exporter;
 pub mod house;
+pub mod http;
 pub mod inbound;
 pub mod log;
 pub mod names;
