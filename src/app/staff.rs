@@ -31,7 +31,7 @@ impl Operator for Staff {
     fn metrics(&self) -> String {
         let health = self.house.ledger.health();
         telemetry::house::sizes(health.store_bytes, health.disk_free_bytes, self.house.bindings.count());
-        self.house.lanes.measure();
+        self.house.lanes.publish_gauges();
         self.house.exporter.render()
     }
 
