@@ -1,6 +1,8 @@
 //! Trunkline (rooms)
 
 pub mod bindings;
+pub mod console;
 pub mod ledger;
 pub mod model;
+pub mod simulator;
 pub mod telemetry;
