@@ -26,19 +26,15 @@ pub(super) fn answer(inside: &Arc<Inside>, head: &Parts, body: &Bytes) -> Respon
         },
         (["phones"], &Method::GET) => ok(&json!({ "phones": phones(inside) })),
         (["phones", address, "messages"], method) => match segment(address) {
-            Err(refused) => refused,
+            Err(message) => refuse(StatusCode::BAD_REQUEST, &message),
             Ok(phone) => match *method {
                 Method::GET => messages(inside, &phone),
-                Method::POST => {
-                    read_json(head, body).map_or_else(|no| no, |typed| write(inside, &phone, typed))
-                }
+                Method::POST => with_json(head, body, |typed| write(inside, &phone, typed)),
                 _ => not_allowed("GET, POST"),
             },
         },
         (["faults"], &Method::GET) => ok(&json!({ "faults": faults(inside) })),
-        (["faults"], &Method::POST) => {
-            read_json(head, body).map_or_else(|no| no, |turn| set_fault(inside, turn))
-        }
+        (["faults"], &Method::POST) => with_json(head, body, |turn| set_fault(inside, turn)),
         (["events"], &Method::GET) => events::stream(&inside.phones),
         (["faults"], _) => not_allowed("GET, POST"),
         (["bridge" | "phones" | "events"], _) => not_allowed("GET"),
@@ -132,23 +128,26 @@ fn set_fault(inside: &Inside, turn: Turn) -> Response<Body> {
     }
 }
 
-fn segment(text: &str) -> Result<Address, Response<Body>> {
-    let text = percent_decode_str(text).decode_utf8().map_err(|_| "not UTF-8".to_owned());
-    let address = text.and_then(|text| Address::parse(&text).map_err(|error| error.to_string()));
-    address.map_err(|error| refuse(StatusCode::BAD_REQUEST, &format!("phone: {error}")))
+fn segment(text: &str) -> Result<Address, String> {
+    let text = percent_decode_str(text).decode_utf8().map_err(|_| "phone: not UTF-8".to_owned())?;
+    Address::parse(&text).map_err(|error| format!("phone: {error}"))
 }
 
 /// Reads a JSON body. Only JSON said to be JSON is taken: a form of another site cannot say so.
-fn read_json<T: for<'de> Deserialize<'de>>(head: &Parts, body: &Bytes) -> Result<T, Response<Body>> {
+fn with_json<T: for<'de> Deserialize<'de>>(
+    head: &Parts,
+    body: &Bytes,
+    then: impl FnOnce(T) -> Response<Body>,
+) -> Response<Body> {
     let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !kind.eq_ignore_ascii_case("application/json") {
-        return Err(refuse(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "send JSON, with Content-Type: application/json",
-        ));
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send JSON, with Content-Type: application/json");
     }
-    serde_json::from_slice(body).map_err(|error| refuse(StatusCode::BAD_REQUEST, &error.to_string()))
+    match serde_json::from_slice(body) {
+        Ok(read) => then(read),
+        Err(error) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    }
 }
 
 fn ok(body: &impl Serialize) -> Response<Body> {
