@@ -1,6 +1,8 @@
 //! Trunkline (rooms)
 
 pub mod bindings;
+pub mod cli;
+pub mod config;
 pub mod console;
 pub mod ledger;
 pub mod model;
