@@ -11,10 +11,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use trunkline_adapter::{Address, Clock, Simulator};
 
+use super::courier::{Courier, WAITING};
 use super::fault::Switch;
 use super::phones::{Event, Phones};
 use super::provider::Working;
-use super::{Fault, Message, courier, server};
+use super::{Fault, Message, server};
 
 /// Longest text that can be typed.
 pub(super) const LONGEST_TEXT: usize = 4_096;
@@ -123,8 +124,10 @@ impl Bound {
         let serials = Arc::new(AtomicU64::new(first));
         let mut tasks = JoinSet::new();
         let providers = providers.into_iter().map(|provider| {
-            let (jobs, waiting) = mpsc::channel(courier::WAITING);
-            tasks.spawn(courier::run(waiting, client.clone(), phones.clone()));
+            let (jobs, waiting) = mpsc::channel(WAITING);
+            let simulator = provider.simulator.clone();
+            let courier = Courier { simulator, client: client.clone(), phones: phones.clone(), clock };
+            tasks.spawn(courier.run(waiting));
             let switch = Switch::off();
             Working { provider, switch, phones: phones.clone(), jobs, clock, serials: serials.clone() }
         });

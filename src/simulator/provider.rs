@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use trunkline_adapter::simulator::{PhoneMessage, ProviderAnswer, ProviderRequest, Submission};
 use trunkline_adapter::{Address, Clock, DeliveryStatus};
 
-use super::courier::Job;
+use super::courier::{Job, News};
 use super::fault::Switch;
 use super::host::{Provider, TypeError};
 use super::phones::Phones;
@@ -16,8 +17,13 @@ use super::{Direction, Fault, Message, State};
 
 /// How late a provider with [`Fault::Delay`] answers.
 const LATE: Duration = Duration::from_secs(3);
-/// What a phone tells about a message it shows, in order.
-const TOLD: [DeliveryStatus; 3] = [DeliveryStatus::Sent, DeliveryStatus::Delivered, DeliveryStatus::Read];
+/// What is told about a message, in order, and how long after the provider took it: networks and people need a moment,
+/// and the first status races the answer to the request, as it does in the field.
+const TOLD: [(DeliveryStatus, Duration); 3] = [
+    (DeliveryStatus::Sent, Duration::ZERO),
+    (DeliveryStatus::Delivered, Duration::from_millis(100)),
+    (DeliveryStatus::Read, Duration::from_millis(300)),
+];
 
 /// A provider at work.
 pub(super) struct Working {
@@ -82,13 +88,12 @@ impl Working {
         }
         let url = submission.callback.as_deref().unwrap_or(&self.provider.webhook_url);
         let told = if dropped { &TOLD[..1] } else { &TOLD[..] };
-        for status in told {
-            let now = self.clock.now();
-            let request = self.provider.simulator.status(submission, &id, *status, None, now, url);
-            if let (Some(request), Some(place)) = (request, room.next()) {
-                let taken = State::from(*status);
-                place.send(Job { request, copies: self.copies(), serial, taken, refused: None });
-            }
+        let now = Instant::now();
+        for (status, later) in told {
+            let Some(place) = room.next() else { break };
+            let news = News::Status { submission: submission.clone(), id: id.clone(), status: *status };
+            let due = now + *later;
+            place.send(Job { news, webhook_url: url.to_owned(), due, copies: self.copies(), serial });
         }
         answer
     }
@@ -108,7 +113,6 @@ impl Working {
             at,
             name: self.phones.phone(phone).and_then(|phone| phone.name),
         };
-        let request = self.provider.simulator.message(&typed, &self.provider.webhook_url);
         let message = Message {
             serial,
             id,
@@ -121,8 +125,9 @@ impl Working {
             state: State::Sending,
         };
         self.phones.put(message.clone());
-        let refused = Some(State::Failed);
-        room.send(Job { request, copies: self.copies(), serial, taken: State::Sent, refused });
+        let webhook_url = self.provider.webhook_url.clone();
+        let (news, due) = (News::Message(typed), Instant::now());
+        room.send(Job { news, webhook_url, due, copies: self.copies(), serial });
         Ok(message)
     }
 }
