@@ -127,8 +127,7 @@ where
     let admin_listen = listener(beside(page, 2))?;
     let scratch = Scratch::make().map_err(DemoError::Scratch)?;
     let setting = Setting::new(&listen, &admin_listen).map_err(DemoError::Scratch)?;
-    let config = scratch.write(&setting.toml(scratch.path(), |adapter| bound.base_url(adapter)));
-    let config = config.map_err(DemoError::Scratch)?;
+    let config = setting.write(&scratch, |adapter| bound.base_url(adapter)).map_err(DemoError::Scratch)?;
 
     let loaded = config::load(&config, kinds, Arc::new(SystemSecrets::serving()))?;
     let providers = loaded.config.adapters.iter().map(|adapter| Provider {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use trunkline_adapter::{Address, AddressError, Channel};
@@ -48,20 +48,24 @@ impl Setting {
         })
     }
 
-    /// The configuration of the daemon, adapters pointed at `base_url`.
-    pub(super) fn toml(&self, store: &Path, base_url: impl Fn(&str) -> String) -> String {
-        let Setting { rest_url, account_sid, auth_token, provider_secret: secret, .. } = self;
-        // Debug quoting of a path or URL is TOML's basic string for all that can stand in them.
-        let admin_socket = store.join("admin.sock");
+    /// Writes the configuration of the daemon, adapters pointed at `base_url`, with its secrets in files of their own.
+    pub(super) fn write(&self, scratch: &Scratch, base_url: impl Fn(&str) -> String) -> io::Result<PathBuf> {
+        // Debug quoting of a path is TOML's basic string for all that stands in ours.
+        let file = |name, text| scratch.write(name, text).map(|path| format!("{{ file = {path:?} }}"));
+        let token = file("auth-token", &self.auth_token)?;
+        let provider_account = file("provider-account", &self.account_sid)?;
+        let secret = file("provider-secret", &self.provider_secret)?;
+        let Setting { rest_url, account_sid, .. } = self;
+        let admin_socket = scratch.path.join("admin.sock");
         let mut toml = format!(
             "[server]\nlisten = \"{}\"\nadmin_listen = \"{}\"\nadmin_socket = {admin_socket:?}\n\
              public_url = \"{rest_url}\"\nwatch = false\n\
              [store]\npath = {:?}\nkeep_free = \"64MiB\"\n\
              [log]\nlevel = \"warn\"\n\
-             [[account]]\nsid = \"{account_sid}\"\nauth_token = \"{auth_token}\"\n",
+             [[account]]\nsid = \"{account_sid}\"\nauth_token = {token}\n",
             self.listen,
             self.admin_listen,
-            store.join("store"),
+            scratch.path.join("store"),
         );
         for phone in &self.phones {
             let channel = phone.proxy.channel();
@@ -69,20 +73,18 @@ impl Setting {
             let (kind, settings, keys) = match channel {
                 Channel::Sms => (
                     "twilio",
-                    format!("account_sid = \"{account_sid}\"\nauth_token = \"{secret}\"\n"),
+                    format!("account_sid = {provider_account}\nauth_token = {secret}\n"),
                     String::new(),
                 ),
                 Channel::Whatsapp => (
                     "whatsapp",
-                    format!(
-                        "app_secret = \"{secret}\"\nverify_token = \"{secret}\"\naccess_token = \"{secret}\"\n"
-                    ),
+                    format!("app_secret = {secret}\nverify_token = {secret}\naccess_token = {secret}\n"),
                     "phone_number_id = \"106540352242922\"\n".to_owned(),
                 ),
                 Channel::Messenger => (
                     "messenger",
-                    format!("app_secret = \"{secret}\"\nverify_token = \"{secret}\"\n"),
-                    format!("access_token = \"{secret}\"\n"),
+                    format!("app_secret = {secret}\nverify_token = {secret}\n"),
+                    format!("access_token = {secret}\n"),
                 ),
             };
             toml.push_str(&format!(
@@ -92,7 +94,7 @@ impl Setting {
                 base_url(name),
             ));
         }
-        toml
+        scratch.write("trunkline.toml", &toml)
     }
 }
 
@@ -155,15 +157,11 @@ impl Scratch {
         Ok(Scratch { path })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Writes the configuration file.
-    pub(super) fn write(&self, toml: &str) -> io::Result<PathBuf> {
-        let path = self.path.join("trunkline.toml");
+    /// Writes a file.
+    fn write(&self, name: &str, text: &str) -> io::Result<PathBuf> {
+        let path = self.path.join(name);
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(toml.as_bytes())?;
+        file.write_all(text.as_bytes())?;
         Ok(path)
     }
 }
@@ -190,8 +188,8 @@ mod tests {
         let (listen, admin) = (any(), any());
         let setting = Setting::new(&listen, &admin).unwrap();
         let scratch = Scratch::make().unwrap();
-        let toml = setting.toml(scratch.path(), |adapter| format!("http://127.0.0.1:9/provider/{adapter}"));
-        let file = scratch.write(&toml).unwrap();
+        let base_url = |adapter: &str| format!("http://127.0.0.1:9/provider/{adapter}");
+        let file = setting.write(&scratch, base_url).unwrap();
         let kinds: [&'static dyn trunkline_adapter::AdapterKind; 3] =
             [&trunkline_twilio::Twilio, &trunkline_whatsapp::Whatsapp, &trunkline_messenger::Messenger];
         let loaded = config::load(&file, &kinds, Arc::new(SystemSecrets::serving())).unwrap();
@@ -200,7 +198,7 @@ mod tests {
         assert_eq!(config.server.listen, [listen.local_addr().unwrap()]);
         let proxies = config.adapters.iter().flat_map(|adapter| &adapter.proxies).map(|proxy| &proxy.address);
         assert!(proxies.eq(setting.phones.iter().map(|phone| &phone.proxy)));
-        let path = scratch.path().to_owned();
+        let path = scratch.path.clone();
         drop(scratch);
         assert!(!path.exists());
     }

@@ -22,6 +22,16 @@ const TICKS = {
   failed: "M5 2 13 10M13 2 5 10",
 };
 
+// A message only moves forward, while answers and events about it may cross.
+const PROGRESS = Object.keys(TICKS);
+const LEGEND = [
+  ["sending", "On its way to the bridge, or not reported yet"],
+  ["sent", "The bridge has it on disk; reported as sent"],
+  ["delivered", "Reported as delivered"],
+  ["read", "Reported as read (SMS knows no such report)"],
+  ["failed", "The bridge did not take it"],
+];
+
 const byId = (id) => document.getElementById(id);
 const phones = new Map();
 const switches = new Map();
@@ -61,6 +71,7 @@ function tick(state) {
 }
 
 function showState(bubble, message) {
+  if (PROGRESS.indexOf(message.state) < PROGRESS.indexOf(bubble.dataset.state)) return;
   bubble.dataset.state = message.state;
   const picture = tick(message.state);
   const words = STATES[message.direction][message.state] ?? message.state;
@@ -80,6 +91,7 @@ function showMessage(message, isNew) {
     return true;
   }
   const bubble = make("div", isNew ? "message fresh" : "message");
+  bubble.addEventListener("animationend", () => bubble.classList.remove("fresh"));
   bubble.dataset.direction = message.direction;
   bubble.dataset.serial = message.serial;
   const foot = make("div", "foot");
@@ -313,6 +325,14 @@ function setLink(state, words) {
   byId("link").dataset.state = state;
   byId("link-text").textContent = words;
 }
+
+byId("ticks").append(...LEGEND.map(([state, words]) => {
+  const entry = make("li", state);
+  const picture = tick(state);
+  picture.setAttribute("aria-hidden", "true");
+  entry.append(picture, make("span", "", words));
+  return entry;
+}));
 
 const reload = () => load().catch((error) => setLink("lost", `Not readable: ${error.message}`));
 const events = new EventSource("/simulator/events");

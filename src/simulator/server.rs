@@ -29,7 +29,7 @@ const LARGEST_BODY: usize = 256 << 10;
 /// How long a request may take to arrive, head and body each.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(10);
 /// Everything the page needs comes from here, and nothing else may run in it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// A body of any kind.
