@@ -1,10 +1,15 @@
 //! Trunkline (rooms)
 
+pub mod app;
 pub mod bindings;
 pub mod cli;
 pub mod config;
 pub mod console;
+pub mod http;
 pub mod ledger;
 pub mod model;
+pub mod outbound;
+pub mod relay;
 pub mod simulator;
 pub mod telemetry;
+pub mod work;

@@ -1,23 +1,25 @@
 //! `trunkline demo`: the whole daemon with nothing to install, its providers played on this machine.
 //!
 //! The daemon is the real one and is met only over HTTP: its configuration is a file, its providers are a base URL away,
-//! the script uses the REST API with Basic authentication. How a daemon is started is `app`'s business and comes in as
-//! a closure.
+//! the script uses the REST API with Basic authentication.
 
-use std::future::Future;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use trunkline_adapter::{AdapterKind, BoxFuture, Channel, Clock};
+use trunkline_adapter::{Channel, Clock};
 
 use super::demo_rest::{Rest, RestError};
 use super::demo_script::{self, Late};
-use super::demo_setting::{self, Scratch, Setting};
+use super::demo_setting::{Scratch, Setting};
+use super::{Failure, runtime};
+use crate::app::{Daemon, Sockets, Start, StartError, registry};
 use crate::config::{self, Refused, SystemSecrets};
+use crate::ledger::store;
 use crate::simulator::{Bound, Bridge, Fault, Host, Provider};
+use crate::telemetry::exporter::Exporter;
+use crate::telemetry::log;
 
 /// Where the page of phones is, unless told otherwise.
 const PAGE: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 8800));
@@ -34,7 +36,7 @@ pub struct DemoArgs {
     pub once: bool,
     /// Let a provider misbehave: drop, throttle, delay, duplicate or hang, and a channel, such as drop:whatsapp
     #[arg(long, value_name = "KIND:CHANNEL")]
-    pub fault: Option<FaultAt>,
+    pub fault: Vec<FaultAt>,
 }
 
 /// A fault and where it happens.
@@ -57,27 +59,6 @@ impl FromStr for FaultAt {
     }
 }
 
-/// What the demo wants started.
-pub struct DaemonRequest {
-    /// The configuration file.
-    pub config: PathBuf,
-    /// The listening socket that the configuration's `listen` names. It is open already because adapters must know
-    /// their webhook URL, port included, before the daemon runs.
-    pub listen: TcpListener,
-    /// The same for `admin_listen`.
-    pub admin_listen: TcpListener,
-}
-
-/// A daemon that is ready.
-pub struct DemoDaemon {
-    /// Base URL of the REST API and the webhooks.
-    pub rest_url: String,
-    /// Base URL of metrics and health.
-    pub admin_url: String,
-    /// Drains and stops it.
-    pub stop: BoxFuture<'static, ()>,
-}
-
 /// Why the demo did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
@@ -91,8 +72,11 @@ pub enum DemoError {
     #[error("the demo's configuration is refused")]
     Config(#[from] Refused),
     /// The daemon did not start.
-    #[error("the daemon does not start: {0}")]
-    Daemon(String),
+    #[error("the daemon does not start")]
+    Daemon(#[from] StartError),
+    /// Metrics were installed before.
+    #[error("metrics cannot be kept")]
+    Metrics(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The simulator did not start.
     #[error("the simulator does not start")]
     Simulator(#[source] reqwest::Error),
@@ -107,20 +91,18 @@ pub enum DemoError {
     Print(#[from] io::Error),
 }
 
-/// Runs the demo: `start` starts the daemon.
-///
-/// # Errors
-/// See [`DemoError`]; with `--once`, `Ok` says that every hop arrived and every receipt said so.
-pub async fn run<F, S>(
+pub(super) fn demo(args: DemoArgs) -> Result<(), Failure> {
+    let level = log::install("warn", log::Format::Text);
+    let told = runtime()?.block_on(run(args, level, &mut io::stdout()));
+    told.map_err(|error| Failure::new(&error))
+}
+
+/// With `--once`, `Ok` says that every hop arrived and every receipt said so.
+async fn run(
     args: DemoArgs,
-    kinds: &[&'static dyn AdapterKind],
+    level: Option<log::Level>,
     out: &mut (dyn Write + Send),
-    start: F,
-) -> Result<(), DemoError>
-where
-    F: FnOnce(DaemonRequest) -> S,
-    S: Future<Output = Result<DemoDaemon, String>>,
-{
+) -> Result<(), DemoError> {
     let page = args.listen.unwrap_or(if args.once { SocketAddr::new(PAGE.ip(), 0) } else { PAGE });
     let bound = Bound::bind(page).await.map_err(|error| DemoError::Listen(page, error))?;
     let listen = listener(beside(page, 1))?;
@@ -129,7 +111,7 @@ where
     let setting = Setting::new(&listen, &admin_listen).map_err(DemoError::Scratch)?;
     let config = setting.write(&scratch, |adapter| bound.base_url(adapter)).map_err(DemoError::Scratch)?;
 
-    let loaded = config::load(&config, kinds, Arc::new(SystemSecrets::serving()))?;
+    let loaded = config::load(&config, &registry::kinds(), Arc::new(SystemSecrets::serving()))?;
     let providers = loaded.config.adapters.iter().map(|adapter| Provider {
         adapter: adapter.name.clone(),
         simulator: adapter.blueprint.simulator(),
@@ -137,19 +119,24 @@ where
         proxies: adapter.proxies.iter().map(|proxy| proxy.address.clone()).collect(),
     });
     let host = bound.serve(providers.collect(), Clock::system()).map_err(DemoError::Simulator)?;
-    if let Some(FaultAt { fault, channel }) = args.fault {
-        host.set_fault(channel.name(), Some(fault));
+    for FaultAt { fault, channel } in &args.fault {
+        host.set_fault(channel.name(), Some(*fault));
     }
     for phone in &setting.phones {
         host.add_phone(&phone.address, phone.name, &phone.proxy);
     }
 
-    let daemon = start(DaemonRequest { config, listen, admin_listen }).await.map_err(DemoError::Daemon)?;
+    let exporter = Exporter::install(store::FORMAT).map_err(|error| DemoError::Metrics(Box::new(error)))?;
+    let sockets = Some(Sockets { listen, admin_listen });
+    let start = Start { config: loaded.config, path: Some(config), exporter, level, sockets };
+    let daemon = Daemon::start(start).await?;
     let told = tokio::select! {
-        told = perform(&args, &setting, &host, &daemon, out) => told,
+        told = perform(&args, &setting, &host, out) => told,
         () = interrupted() => Ok(()),
     };
-    daemon.stop.await;
+    // A provider that hangs would hold up the end.
+    host.clear_faults();
+    daemon.stop().await;
     told
 }
 
@@ -157,13 +144,12 @@ async fn perform(
     args: &DemoArgs,
     setting: &Setting,
     host: &Host,
-    daemon: &DemoDaemon,
     out: &mut (dyn Write + Send),
 ) -> Result<(), DemoError> {
-    let rest = Rest::new(&daemon.rest_url, &setting.account_sid, &setting.auth_token)?;
+    let rest = Rest::new(&setting.rest_url, &setting.account_sid, &setting.auth_token)?;
     let mut bridge = Bridge {
-        url: daemon.rest_url.clone(),
-        admin_url: daemon.admin_url.clone(),
+        url: setting.rest_url.clone(),
+        admin_url: setting.admin_url.clone(),
         account_sid: setting.account_sid.clone(),
         auth_token: setting.auth_token.clone(),
         conversation_sid: None,
@@ -181,9 +167,9 @@ async fn perform(
         writeln!(out, "\nThe script stopped: {error}.")?;
     }
     writeln!(out, "\nPhones    {}", host.url())?;
-    writeln!(out, "REST API  {}", daemon.rest_url)?;
+    writeln!(out, "REST API  {}", setting.rest_url)?;
     writeln!(out, "          account SID {}, auth token {}", setting.account_sid, setting.auth_token)?;
-    writeln!(out, "Metrics   {}/metrics", daemon.admin_url)?;
+    writeln!(out, "Metrics   {}/metrics", setting.admin_url)?;
     writeln!(out, "Ctrl-C stops it and removes everything.")?;
     out.flush()?;
     std::future::pending().await
@@ -212,7 +198,7 @@ fn beside(page: SocketAddr, further: u16) -> SocketAddr {
 }
 
 fn listener(address: SocketAddr) -> Result<TcpListener, DemoError> {
-    demo_setting::listener(address).map_err(|error| DemoError::Listen(address, error))
+    TcpListener::bind(address).map_err(|error| DemoError::Listen(address, error))
 }
 
 #[cfg(test)]

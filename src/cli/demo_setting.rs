@@ -26,6 +26,7 @@ pub(super) struct Person {
 /// Everything the demo makes up.
 pub(super) struct Setting {
     pub(super) rest_url: String,
+    pub(super) admin_url: String,
     pub(super) account_sid: String,
     pub(super) auth_token: String,
     pub(super) phones: Vec<Person>,
@@ -36,14 +37,15 @@ pub(super) struct Setting {
 
 impl Setting {
     pub(super) fn new(listen: &TcpListener, admin_listen: &TcpListener) -> io::Result<Setting> {
-        let listen = listen.local_addr()?;
+        let (listen, admin_listen) = (listen.local_addr()?, admin_listen.local_addr()?);
         Ok(Setting {
             rest_url: format!("http://{}", reachable(listen)),
+            admin_url: format!("http://{}", reachable(admin_listen)),
             account_sid: format!("AC{}", random_hex()?),
             auth_token: random_hex()?,
             phones: people().map_err(io::Error::other)?,
             listen,
-            admin_listen: admin_listen.local_addr()?,
+            admin_listen,
             provider_secret: random_hex()?,
         })
     }
@@ -138,13 +140,6 @@ fn reachable(local: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, local.port())
 }
 
-/// A socket that a daemon can take over.
-pub(super) fn listener(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
 /// A directory of ours alone that goes away with the demo.
 pub(super) struct Scratch {
     path: PathBuf,
@@ -184,14 +179,13 @@ mod tests {
 
     #[test]
     fn the_configuration_is_one_that_the_loader_takes() {
-        let any = || listener("127.0.0.1:0".parse().unwrap()).unwrap();
+        let any = || TcpListener::bind("127.0.0.1:0").unwrap();
         let (listen, admin) = (any(), any());
         let setting = Setting::new(&listen, &admin).unwrap();
         let scratch = Scratch::make().unwrap();
         let base_url = |adapter: &str| format!("http://127.0.0.1:9/provider/{adapter}");
         let file = setting.write(&scratch, base_url).unwrap();
-        let kinds: [&'static dyn trunkline_adapter::AdapterKind; 3] =
-            [&trunkline_twilio::Twilio, &trunkline_whatsapp::Whatsapp, &trunkline_messenger::Messenger];
+        let kinds = crate::app::registry::kinds();
         let loaded = config::load(&file, &kinds, Arc::new(SystemSecrets::serving())).unwrap();
         assert!(loaded.notes.is_empty(), "{:?}", loaded.notes);
         let config = loaded.config;

@@ -64,11 +64,9 @@ pub fn diff(old: &Config, new: &Config) -> Change {
         (before.public_url != after.public_url, "server.public_url"),
         (before.trusted_proxies != after.trusted_proxies, "server.trusted_proxies"),
         (before.watch != after.watch, "server.watch"),
-        (old.store.keep_free != new.store.keep_free, "store.keep_free"),
         (old.queue != new.queue, "queue"),
         (old.opt_out != new.opt_out, "opt_out"),
         (old.log.level != new.log.level, "log.level"),
-        (old.limits != new.limits, "limits"),
     ] {
         change.live.extend(differs.then_some(key));
     }
@@ -78,7 +76,9 @@ pub fn diff(old: &Config, new: &Config) -> Change {
         (before.admin_socket != after.admin_socket, "server.admin_socket"),
         (old.store.path != new.store.path, "store.path"),
         (old.store.durability != new.store.durability, "store.durability"),
+        (old.store.keep_free != new.store.keep_free, "store.keep_free"),
         (old.log.format != new.log.format, "log.format"),
+        (old.limits != new.limits, "limits"),
     ] {
         change.restart.extend(differs.then_some(key));
     }
@@ -235,8 +235,8 @@ mod tests {
             ("/run/trunkline/admin.sock", "/run/other.sock"),
             ("keep_free = \"512MiB\"", "keep_free = \"1GiB\""),
         ]);
-        assert_eq!(change.restart, ["server.listen", "server.admin_socket", "store.durability"]);
-        assert_eq!(change.live, ["store.keep_free"]);
+        assert_eq!(change.restart, ["server.listen", "server.admin_socket", "store.durability", "store.keep_free"]);
+        assert!(change.live.is_empty());
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub trait Engine: Send + Sync + 'static {
 pub const MAX_WRITES: usize = 256;
 /// Most bytes of keys and values in one batch.
 pub const MAX_BYTES: usize = 1024 * 1024;
+/// Most bytes of one key.
+pub const MAX_KEY: usize = 1024;
 
 /// What is to be written, and what must still be true for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,6 +72,14 @@ pub enum Check {
     Absent(Key),
     /// The row was last changed by this write.
     At(Key, Revision),
+}
+
+impl Check {
+    pub fn key(&self) -> &Key {
+        match self {
+            Check::Absent(key) | Check::At(key, _) => key,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,9 +127,19 @@ impl Batch {
             })
             .sum()
     }
+
+    /// Whether every engine can take it. A key that [`Key::new`] did not make is as impossible as one too long.
+    pub fn within_limits(&self) -> bool {
+        let fits = |key: &Key| key.as_bytes().len() <= MAX_KEY && key.space().is_some();
+        self.checks.iter().all(|check| fits(check.key()))
+            && self.writes.len() <= MAX_WRITES
+            && self.size() <= MAX_BYTES
+            && self.writes.iter().all(|write| fits(write.key()))
+    }
 }
 
-/// The numbers a batch was given: write `i` of the batch got `first + i`.
+/// The numbers a batch was given: write `i` of the batch got `first + i`. A batch that only checks was given none,
+/// and both are the newest number before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {
     pub first: Revision,
@@ -158,6 +178,7 @@ pub struct Health {
 
 /// Follows every committed write, in commit order, on the committer's own thread. The binding table is one.
 pub trait Follower: Send + Sync {
-    /// Called after the sync and before anybody is answered. Must be quick and must not panic.
+    /// Called once per batch, after it was synced and published and before anybody is answered: a snapshot taken
+    /// in here, or after joining the follower, misses nothing. Must be quick and must not panic.
     fn committed(&self, writes: &[Write]);
 }

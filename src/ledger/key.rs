@@ -255,7 +255,7 @@ pub fn put_name(buffer: &mut BytesMut, name: &str) {
             buffer.put_slice(&packed);
         }
         None => {
-            let bytes = &name.as_bytes()[..name.len().min(250)];
+            let bytes = &name.as_bytes()[..name.floor_char_boundary(250)];
             buffer.put_u8(bytes.len() as u8);
             buffer.put_slice(bytes);
         }
@@ -308,6 +308,7 @@ fn nibble(byte: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used)]
     use super::*;
 
     #[test]
@@ -335,6 +336,14 @@ mod tests {
         assert!(range.contains(Key::new("A", "B", Space::Message, &[0xFF; 4]).as_bytes()));
         assert!(!range.contains(Key::new("A", "B", Space::MessageIndex, b"").as_bytes()));
         assert!(!range.contains(Key::new("A", "C", Space::Message, b"").as_bytes()));
+    }
+
+    #[test]
+    fn a_name_too_long_is_cut_between_letters() {
+        let key = Key::new(&"é".repeat(200), &"x".repeat(249), Space::Head, b"");
+        assert_eq!(key.parts().map(|parts| parts.account), Some("é".repeat(125)));
+        let odd = Key::new(&format!("x{}", "é".repeat(200)), "", Space::Head, b"");
+        assert_eq!(odd.parts().map(|parts| parts.account.len()), Some(249));
     }
 
     #[test]

@@ -1,0 +1,187 @@
+//! The embedded engine: three fjall keyspaces and one committer thread.
+//!
+//! Only the committer writes, and only it takes snapshots of fjall: each is taken right after a group was
+//! written and is published together with the group's number. So a reader's view holds exactly what its number
+//! says, which fjall alone does not promise to somebody who reads while another thread writes.
+
+mod assembly;
+mod committer;
+mod disk;
+mod stored;
+mod view;
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use ::fjall::{Database, KeyspaceCreateOptions, PersistMode, Readable};
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+
+use super::engine::{Batch, CommitError, Committed, Engine, Follower, Health, Revision, Snapshot};
+use super::high::HighMark;
+use super::key::Keyspace;
+use super::store::Durability;
+pub(super) use assembly::Assembly;
+use committer::{Committer, Submission};
+use disk::DiskGate;
+pub use stored::LARGEST;
+pub(super) use view::View;
+
+/// Batches that may wait for the committer; more than this and committing waits for a place.
+const WAITING: usize = 4_096;
+/// The fact that holds the newest number, written with every group.
+pub(super) const NEWEST: &str = "newest";
+
+/// Told when the store can no longer be written. The process must end.
+pub type OnFatal = Box<dyn Fn(String) + Send + Sync>;
+
+/// The opened fjall database, before anything is served from it.
+pub(super) struct Files {
+    pub database: Database,
+    spaces: [::fjall::Keyspace; 3],
+}
+
+impl Files {
+    /// Opens or creates the database in a folder.
+    pub fn open(folder: &Path, cache_bytes: u64) -> Result<Files, ::fjall::Error> {
+        let database = Database::builder(folder).cache_size(cache_bytes).open()?;
+        let open = |name| database.keyspace(name, KeyspaceCreateOptions::default);
+        let spaces = [open("rows")?, open("queue")?, open("provider_id")?];
+        Ok(Files { database, spaces })
+    }
+
+    pub fn space(&self, keyspace: Keyspace) -> &::fjall::Keyspace {
+        match keyspace {
+            Keyspace::Rows => &self.spaces[0],
+            Keyspace::Queue => &self.spaces[1],
+            Keyspace::ProviderId => &self.spaces[2],
+        }
+    }
+
+    /// A fact the engine keeps about itself, outside of every scan.
+    pub fn fact(&self, name: &str) -> Result<Option<Vec<u8>>, ::fjall::Error> {
+        let found = self.database.snapshot().get(self.space(Keyspace::Rows), stored::fact_key(name))?;
+        Ok(found.map(|value| value.to_vec()))
+    }
+
+    /// Writes facts and waits until they are on disk.
+    pub fn set_facts(&self, facts: &[(&str, &[u8])]) -> Result<(), ::fjall::Error> {
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
+        for (name, value) in facts {
+            batch.insert(self.space(Keyspace::Rows), stored::fact_key(name), *value);
+        }
+        batch.commit()
+    }
+}
+
+/// What the committer and the readers share.
+struct Shared {
+    files: Files,
+    view: RwLock<Arc<View>>,
+    gate: DiskGate,
+    /// Held as long as anybody may write.
+    _lock: File,
+}
+
+impl Shared {
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn publish(&self, view: View) {
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+    }
+}
+
+/// What the engine is started with.
+pub(super) struct Start {
+    pub files: Files,
+    pub lock: File,
+    pub high: HighMark,
+    /// The newest number the ledger holds.
+    pub newest: Revision,
+    /// The first number to give.
+    pub next: Revision,
+    pub durability: Durability,
+    pub keep_free: u64,
+    pub folder: std::path::PathBuf,
+    pub followers: Vec<Arc<dyn Follower>>,
+    pub on_fatal: OnFatal,
+}
+
+/// The embedded engine. Dropping it writes what was submitted and ends its thread.
+pub struct FjallEngine {
+    shared: Arc<Shared>,
+    submit: Option<mpsc::Sender<Submission>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl FjallEngine {
+    pub(super) fn start(start: Start) -> std::io::Result<FjallEngine> {
+        let gate = DiskGate::new(start.folder, start.keep_free);
+        let view = RwLock::new(Arc::new(View::take(&start.files, start.newest)));
+        let shared = Arc::new(Shared { files: start.files, view, gate, _lock: start.lock });
+        let (submit, receiver) = mpsc::channel(WAITING);
+        let committer = Committer {
+            shared: Arc::clone(&shared),
+            receiver,
+            followers: start.followers,
+            high: start.high,
+            newest: start.newest,
+            next: start.next,
+            durability: start.durability,
+            on_fatal: start.on_fatal,
+            synced: None,
+        };
+        let thread =
+            std::thread::Builder::new().name("ledger-committer".into()).spawn(move || committer.run())?;
+        Ok(FjallEngine { shared, submit: Some(submit), thread: Some(thread) })
+    }
+}
+
+impl Engine for FjallEngine {
+    fn snapshot(&self) -> Box<dyn Snapshot> {
+        Box::new(self.shared.view())
+    }
+
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Committed, CommitError>> {
+        Box::pin(async move {
+            if !batch.within_limits() {
+                return Err(CommitError::TooLarge);
+            }
+            let gone = || CommitError::Fatal("the committer has stopped".into());
+            let (answer, answered) = oneshot::channel();
+            let submit = self.submit.as_ref().ok_or_else(gone)?;
+            submit.send(Submission { batch, answer }).await.map_err(|_| gone())?;
+            answered.await.unwrap_or_else(|_| Err(gone()))
+        })
+    }
+
+    fn published(&self) -> Revision {
+        self.shared.view().number()
+    }
+
+    fn health(&self) -> Health {
+        let disk_free_bytes = self.shared.gate.measure();
+        Health {
+            full: self.shared.gate.full(),
+            store_bytes: self.shared.files.database.disk_space().unwrap_or(0),
+            disk_free_bytes,
+        }
+    }
+}
+
+impl Drop for FjallEngine {
+    fn drop(&mut self) {
+        self.submit = None;
+        // A follower that owned the engine would end it from the committer's own thread, which cannot wait for itself.
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != std::thread::current().id()
+            && thread.join().is_err()
+        {
+            tracing::error!("the committer ended with a panic");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Queue rows: where they live and what is around their payload.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+use trunkline_adapter::Timestamp;
+
+use crate::ledger::engine::Batch;
+use crate::ledger::key::{Key, Space, put_name, take_name};
+use crate::model::Compact;
+
+/// Which kind of work. The byte is part of the stored key: never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Queue {
+    /// Sends, by proxy address and recipient.
+    Outbound = 1,
+    /// Removal of what belonged to deleted conversations.
+    Cleanup = 2,
+}
+
+/// One piece of work and how it fared so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// When what caused it was accepted.
+    pub since: Timestamp,
+    /// Tries that ended without an end.
+    pub attempts: u32,
+    /// Not to be tried before.
+    pub not_before: Timestamp,
+    pub payload: Vec<u8>,
+}
+
+impl Compact for Job {
+    const NAME: &'static str = "queue row";
+}
+
+/// The prefix of a lane's rows.
+pub(super) fn lane_prefix(account: &str, queue: Queue, lane: &str) -> Key {
+    Key::new(account, lane, Space::Queue, &[queue as u8])
+}
+
+/// The prefix of a subject's rows.
+pub(super) fn subject_prefix(account: &str, queue: Queue, lane: &str, subject: &str) -> Key {
+    let mut rest = BytesMut::with_capacity(subject.len() + 2);
+    rest.put_u8(queue as u8);
+    put_name(&mut rest, subject);
+    Key::new(account, lane, Space::Queue, &rest)
+}
+
+/// The key of one row.
+pub fn row_key(account: &str, queue: Queue, lane: &str, subject: &str, seq: u64) -> Key {
+    let mut rest = BytesMut::with_capacity(subject.len() + 10);
+    rest.put_u8(queue as u8);
+    put_name(&mut rest, subject);
+    rest.put_u64(seq);
+    Key::new(account, lane, Space::Queue, &rest)
+}
+
+/// The subject in a row's key.
+pub(super) fn subject_of(key: &Key) -> Option<Arc<str>> {
+    let (subject, _) = take_name(key.rest()?.get(1..)?)?;
+    Some(subject.into())
+}
+
+/// Adds a piece of work to a batch. Rows of one subject are done in the order of `seq`; two rows of one subject must
+/// not share one. After the commit, tell [`super::Wakeups::work`] once per row.
+#[expect(clippy::too_many_arguments, reason = "they are the fields of a row's key and value")]
+pub fn enqueue(
+    batch: &mut Batch,
+    account: &str,
+    queue: Queue,
+    lane: &str,
+    subject: &str,
+    seq: u64,
+    since: Timestamp,
+    payload: Bytes,
+) {
+    let job = Job { since, attempts: 0, not_before: Timestamp(0), payload: payload.to_vec() };
+    batch.put(row_key(account, queue, lane, subject, seq), job.encode());
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn keys_sort_by_subject_then_sequence_and_give_the_subject_back() {
+        let key = |subject, seq| row_key("AC1", Queue::Outbound, "+15550001", subject, seq);
+        assert!(key("+15550002", 9) < key("+15550002", 10));
+        assert!(key("+15550002", u64::MAX) < key("+15550003", 0));
+        assert_eq!(&*subject_of(&key("whatsapp:+1555", 7)).unwrap(), "whatsapp:+1555");
+        let prefix = subject_prefix("AC1", Queue::Outbound, "+15550001", "+15550002");
+        assert!(key("+15550002", 0).as_bytes().starts_with(prefix.as_bytes()));
+        assert!(
+            !key("+155500021", 0).as_bytes().starts_with(prefix.as_bytes()),
+            "no prefix of a longer subject"
+        );
+    }
+}

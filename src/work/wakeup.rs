@@ -1,0 +1,119 @@
+//! How whoever does the work learns that there is some, without looking again and again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::Queue;
+
+/// Subjects remembered between two looks; beyond it only "there is more" is.
+const MOST: usize = 4096;
+
+/// Tells the owner of a lane about new rows. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Wakeups(Arc<Mutex<HashMap<Queue, HashMap<String, Arc<Pending>>>>>);
+
+#[derive(Default)]
+struct Pending {
+    woken: Mutex<Woken>,
+    notify: Notify,
+}
+
+/// What was told since the last look.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Woken {
+    /// New rows by subject.
+    pub subjects: HashMap<Arc<str>, u32>,
+    /// New rows in all, those of subjects that did not fit included.
+    pub rows: u64,
+    /// Some subjects did not fit: look through the whole queue.
+    pub overflow: bool,
+}
+
+/// The receiving end of one lane.
+#[derive(Clone)]
+pub struct WorkReceiver(Arc<Pending>);
+
+impl Wakeups {
+    /// One row of this subject was committed. A lane nobody registered for finds its rows when somebody does.
+    pub fn work(&self, queue: Queue, lane: &str, subject: &str) {
+        let pending = match lock(&self.0).get(&queue).and_then(|lanes| lanes.get(lane)) {
+            Some(pending) => Arc::clone(pending),
+            None => return,
+        };
+        {
+            let mut woken = lock(&pending.woken);
+            woken.rows += 1;
+            if let Some(rows) = woken.subjects.get_mut(subject) {
+                *rows += 1;
+            } else if woken.subjects.len() < MOST {
+                woken.subjects.insert(subject.into(), 1);
+            } else {
+                woken.overflow = true;
+            }
+        }
+        pending.notify.notify_one();
+    }
+
+    /// Listens for a lane. Register first, then scan: what is committed in between is told, too. A second
+    /// registration hears what the first does.
+    pub fn register(&self, queue: Queue, lane: &str) -> WorkReceiver {
+        WorkReceiver(Arc::clone(lock(&self.0).entry(queue).or_default().entry(lane.to_owned()).or_default()))
+    }
+
+    /// Stops listening for a lane.
+    pub fn forget(&self, queue: Queue, lane: &str) {
+        if let Some(lanes) = lock(&self.0).get_mut(&queue) {
+            lanes.remove(lane);
+        }
+    }
+}
+
+impl WorkReceiver {
+    /// What was told since the last call.
+    pub fn take(&self) -> Woken {
+        std::mem::take(&mut *lock(&self.0.woken))
+    }
+
+    /// Waits until something is told.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn told(&self) {
+        self.0.notify.notified().await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wake_up_is_kept_until_it_is_taken_and_lanes_do_not_hear_each_other() {
+        let wakeups = Wakeups::default();
+        wakeups.work(Queue::Outbound, "a", "nobody listens");
+        let (a, b) = (wakeups.register(Queue::Outbound, "a"), wakeups.register(Queue::Outbound, "b"));
+        wakeups.work(Queue::Outbound, "a", "x");
+        wakeups.work(Queue::Outbound, "a", "x");
+        wakeups.work(Queue::Cleanup, "b", "y");
+        a.told().await;
+        assert_eq!(a.take().subjects, HashMap::from([("x".into(), 2)]));
+        assert_eq!(b.take(), Woken::default());
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let wakeups = Wakeups::default();
+        let lane = wakeups.register(Queue::Outbound, "a");
+        for subject in 0..MOST + 10 {
+            wakeups.work(Queue::Outbound, "a", &subject.to_string());
+        }
+        let woken = lane.take();
+        assert_eq!((woken.subjects.len(), woken.overflow, woken.rows), (MOST, true, MOST as u64 + 10));
+    }
+}
