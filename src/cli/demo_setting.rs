@@ -92,7 +92,7 @@ impl Setting {
             toml.push_str(&format!(
                 "[[adapter]]\nname = \"{name}\"\nkind = \"{kind}\"\nrate = {{ per_second = 50, burst = 50 }}\n\
                  [adapter.settings]\n{settings}base_url = \"{}\"\n\
-                 [[adapter.proxy]]\naddress = \"{proxy}\"\n{keys}",
+                 [[adapter.proxy]]\naddress = \"{proxy}\"\npair_rate = {{ per_second = 50, burst = 50 }}\n{keys}",
                 base_url(name),
             ));
         }
