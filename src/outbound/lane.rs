@@ -93,7 +93,7 @@ pub(super) struct Lane {
     /// As the gate, for requests that are under way.
     held: Arc<AtomicBool>,
     flights: FuturesUnordered<BoxFuture<'static, Landed>>,
-    waits: Arc<Mutex<RateWaits>>,
+    waits: RateWaits,
     suspects: Suspects,
     /// Waiting counts from here at the earliest: neither down nor held time makes a message expire.
     resumed: Timestamp,
@@ -137,14 +137,15 @@ struct Flight {
     plan: Arc<LanePlan>,
     policies: Policies,
     held: Arc<AtomicBool>,
-    waits: Arc<Mutex<RateWaits>>,
     taken: Taken,
     dispatch: Dispatch,
     shipment: Box<Shipment>,
     /// Counted as a possible duplicate when the bytes leave.
     repeated: bool,
-    /// Relay time counts from here: when it came in, or when its recipient's own limit last let go.
+    /// Relay time counts from here: when it came in, or when its recipient's own limit last let go...
     from: Timestamp,
+    /// ...less what the lane's rate cost since.
+    limited: Duration,
 }
 
 impl Lane {
@@ -160,7 +161,7 @@ impl Lane {
             gate: Gate::default(),
             held: Arc::default(),
             flights: FuturesUnordered::new(),
-            waits: Arc::default(),
+            waits: RateWaits::default(),
             suspects: Suspects { unclean: !clean, seen: HashSet::new() },
             resumed: clock.now(),
             last: None,
@@ -290,14 +291,14 @@ impl Lane {
                 Passage::Shut(until) => return Ok(until),
             }
             if !self.window.may_have_work() {
-                lock(&self.waits).end(now);
+                self.waits.end(now);
                 if self.window.is_empty() && self.suspects.unclean {
                     self.suspects.clear();
                 }
                 return Ok(self.window.next_due());
             }
             if let Some(at) = self.earliest_permit(now) {
-                lock(&self.waits).begin(now);
+                self.waits.begin(now);
                 return Ok(Some(at));
             }
             let Some(taken) = self.window.next().await? else {
@@ -368,16 +369,17 @@ impl Lane {
             self.window.return_first(&taken.subject);
             return Ok(());
         }
-        let waited = lock(&self.waits).end(self.now());
+        let waited = self.waits.end(self.now());
         metrics::rate_waited(&plan.adapter_name, waited);
         let pair_wait = self.pairs.as_ref().and_then(|pairs| pairs.waited_until(&taken.subject));
         let free = pair_wait.map(|until| Timestamp(now.0 - micros(clock.elapsed().saturating_sub(until))));
+        let from = taken.job.since.max(free.unwrap_or_default());
         let flight = Flight {
-            from: taken.job.since.max(free.unwrap_or_default()),
+            limited: self.waits.after(from, self.now()),
+            from,
             site: Arc::clone(&self.site),
             policies,
             held: Arc::clone(&self.held),
-            waits: Arc::clone(&self.waits),
             plan,
             taken,
             dispatch,
@@ -522,7 +524,7 @@ impl Mailbox {
 
 impl Flight {
     async fn run(self) -> Landed {
-        let Flight { site, plan, policies, held, waits, taken, dispatch, shipment, repeated, from } = self;
+        let Flight { site, plan, policies, held, taken, dispatch, shipment, repeated, from, limited } = self;
         let subjects = Subjects {
             taken: &taken,
             dispatch: &dispatch,
@@ -569,7 +571,6 @@ impl Flight {
         );
         let result = settle(surroundings, &subjects, &step).await;
         if matches!((&result, &dispatch), (Ok(Settled { complete: true, .. }), Dispatch::Message { .. })) {
-            let limited = lock(&waits).after(from, now);
             metrics::relayed(&plan.adapter_name, now.since(from).saturating_sub(limited));
         }
         Landed { taken, outcome: Some(outcome), result }
