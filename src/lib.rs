@@ -8,6 +8,5 @@ pub mod http;
 pub mod ledger;
 pub mod model;
 pub mod outbound;
-pub mod relay;
 pub mod telemetry;
 pub mod work;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::command::{ConversationChange, ConversationFilter, NewConversation};
-use super::decide::{self, Context};
+use super::decide;
 use super::{Relay, RelayError, cleanup};
 use crate::ledger::engine::CommitError;
 use crate::ledger::key::{Key, Range};
@@ -22,8 +22,7 @@ impl Relay {
         new: NewConversation,
     ) -> Result<Arc<Conversation>, RelayError> {
         let named = new.unique_name.is_some();
-        let birth = || self.ledger.birth();
-        let context = Context { account, now: self.clock.now(), mint: &self.mint, birth: &birth };
+        let context = self.context(account);
         let mut decision = decide::create(&context, service, new);
         match self.ledger.commit(std::mem::take(&mut decision.batch)).await {
             Ok(committed) => {
@@ -116,9 +115,11 @@ impl Relay {
             super::command::Change::Set(new) => Some(new.clone()),
             _ => None,
         };
+        let (new_name, change) = (&new_name, &change);
         let decided = self
-            .change(account, current.sid().as_str(), async |conversation: &Conversation, context: &Context<'_>| {
-                if let Some(new) = &new_name
+            .change(account, current.sid().as_str(), |conversation, context| async move {
+                let (conversation, context) = (&*conversation, &context);
+                if let Some(new) = new_name
                     && conversation.record.unique_name.as_ref() != Some(new)
                 {
                     let key = tables::unique_name(account.as_str(), service.as_str(), new);
@@ -140,7 +141,8 @@ impl Relay {
     ) -> Result<(), RelayError> {
         let current = self.conversation(account, service, name).await?;
         let sid = current.sid().as_str();
-        self.change(account, sid, async |conversation: &Conversation, context: &Context<'_>| {
+        self.change(account, sid, |conversation, context| async move {
+                let (conversation, context) = (&*conversation, &context);
             Ok((Some(decide::delete(context, conversation)), ()))
         })
         .await?;

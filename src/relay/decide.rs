@@ -7,7 +7,7 @@ use trunkline_adapter::{Address, Part, Timestamp};
 use super::command::{ConversationChange, MessageChange, NewConversation, NewMessage, NewParticipant, ParticipantChange, Who};
 use super::error::RelayError;
 use crate::ledger::engine::{Batch, Committed, Revision};
-use crate::ledger::tables;
+use crate::ledger::{Ledger, tables};
 use crate::model::conversation::Mark;
 use crate::model::message;
 use crate::model::{
@@ -28,7 +28,24 @@ pub struct Context<'a> {
     pub now: Timestamp,
     pub mint: &'a Mint,
     /// Numbers that grow: the order of birth.
-    pub birth: &'a dyn Fn() -> u64,
+    pub births: &'a dyn Births,
+}
+
+/// Where numbers come from that grow: the order of birth.
+pub trait Births: Sync {
+    fn birth(&self) -> u64;
+}
+
+impl<F: Fn() -> u64 + Sync> Births for F {
+    fn birth(&self) -> u64 {
+        self()
+    }
+}
+
+impl Births for Ledger {
+    fn birth(&self) -> u64 {
+        Ledger::birth(self)
+    }
 }
 
 /// What will be, once the batch is committed.
@@ -119,7 +136,7 @@ pub fn create(context: &Context<'_>, service: &ServiceSid, new: NewConversation)
         unique_name: new.unique_name,
         messaging_service_sid: new.messaging_service_sid,
         attributes: new.attributes.unwrap_or_else(|| "{}".to_owned()),
-        birth: (context.birth)(),
+        birth: context.births.birth(),
         created,
         updated: new.updated.unwrap_or(created),
         rest: serde_json::Map::new(),
@@ -198,7 +215,7 @@ pub fn delete(context: &Context<'_>, conversation: &Conversation) -> Decision {
     }
     decision.batch.delete(tables::conversation_place(account, service, conversation.record.birth));
     let payload = bytes::Bytes::copy_from_slice(sid.as_str().as_bytes());
-    let seq = (context.birth)();
+    let seq = context.births.birth();
     work::enqueue(
         &mut decision.batch,
         account,
@@ -274,7 +291,7 @@ pub fn join(
         binding,
         role_sid: new.role_sid,
         attributes: new.attributes.unwrap_or_else(|| "{}".to_owned()),
-        birth: (context.birth)(),
+        birth: context.births.birth(),
         created,
         updated: new.updated.unwrap_or(created),
         last_read_message_index: None,
@@ -464,7 +481,7 @@ pub fn append(
                 Queue::Outbound,
                 binding.proxy.as_str(),
                 binding.address.as_str(),
-                (context.birth)(),
+                context.births.birth(),
                 context.now,
                 dispatch.encode(),
             );

@@ -33,26 +33,26 @@ impl Relay {
             Inbound::Echo(echo) => self.take_echo(origin, binding, echo).await,
             Inbound::Edit { id, of, from, to, parts, .. } => {
                 let body = message::body(&parts);
-                self.touch(origin, binding, &id, &of, &from, &to, async |context, conversation, index, record| {
+                self.touch(origin, binding, &id, &of, &from, &to, |context, conversation, index, record| {
                     let change = MessageChange {
                         body: body.clone().map_or(Change::Clear, Change::Set),
                         ..MessageChange::default()
                     };
-                    Ok((Some(decide::change_message(context, conversation, index, record, change)?.0), ()))
+                    Ok(Some(decide::change_message(context, conversation, index, record, change)?.0))
                 })
                 .await
             }
             Inbound::Deletion { id, of, from, to, .. } => {
-                self.touch(origin, binding, &id, &of, &from, &to, async |context, conversation, index, record| {
-                    Ok((Some(decide::remove_message(context, conversation, index, record)?), ()))
+                self.touch(origin, binding, &id, &of, &from, &to, |context, conversation, index, record| {
+                    Ok(Some(decide::remove_message(context, conversation, index, record)?))
                 })
                 .await
             }
             Inbound::Reaction { id, of, from, to, emoji, .. } => {
-                self.touch(origin, binding, &id, &of, &from, &to, async |context, conversation, index, record| {
+                self.touch(origin, binding, &id, &of, &from, &to, |context, conversation, index, record| {
                     // A reaction that is taken back leaves what was already relayed as it is.
-                    let Some(emoji) = &emoji else { return Ok((None, ())) };
-                    let Some(member) = conversation.bound(&to, &from) else { return Ok((None, ())) };
+                    let Some(emoji) = &emoji else { return Ok(None) };
+                    let Some(member) = conversation.bound(&to, &from) else { return Ok(None) };
                     let author = member.record.binding.as_ref().map(|binding| binding.address.to_string());
                     let draft = Draft {
                         author: author.unwrap_or_default(),
@@ -66,7 +66,7 @@ impl Relay {
                         source: Some(source(origin, &to, &id)),
                         reply_to: Some(index),
                     };
-                    Ok((Some(decide::append(context, conversation, vec![draft])?.0), ()))
+                    Ok(Some(decide::append(context, conversation, vec![draft])?.0))
                 })
                 .await
             }
@@ -86,7 +86,7 @@ impl Relay {
         decide: F,
     ) -> Result<(), RelayError>
     where
-        F: AsyncFn(&Context<'_>, &Conversation, u64, &MessageRecord) -> Decided<()>,
+        F: Fn(&Context<'_>, &Conversation, u64, &MessageRecord) -> Decided,
     {
         let Some(binding) = binding else {
             inbound(origin.adapter, InboundOutcome::Unbound);
@@ -94,10 +94,12 @@ impl Relay {
         };
         let sid = binding.conversation.as_str();
         let own = tables::provider_id(origin.account.as_str(), origin.kind, to, id);
+        let (own, decide) = (&own, &decide);
         let touched = self
-            .change(origin.account, sid, async |conversation: &Conversation, context: &Context<'_>| {
+            .change(origin.account, sid, |conversation, context| async move {
+                let (conversation, context) = (&*conversation, &context);
                 let snapshot = self.ledger.snapshot();
-                if snapshot.get(&own).await?.is_some() {
+                if snapshot.get(own).await?.is_some() {
                     return Ok((None, InboundOutcome::Duplicate));
                 }
                 if !conversation.head.state.open() || conversation.bound(to, from).is_none() {
@@ -110,9 +112,9 @@ impl Relay {
                 let Some(row) = typed::message(&*snapshot, account, sid, index).await? else {
                     return Ok((None, InboundOutcome::Unbound));
                 };
-                let (mut decision, ()) = decide(context, conversation, index, &row.record).await?;
+                let mut decision = decide(context, conversation, index, &row.record)?;
                 if let Some(decision) = &mut decision
-                    && !decision.batch.writes.iter().any(|write| write.key() == &own)
+                    && !decision.batch.writes.iter().any(|write| write.key() == own)
                 {
                     remember(&mut decision.batch, origin, to, id);
                 }
@@ -158,9 +160,11 @@ impl Relay {
             return Ok(());
         };
         let sid = binding.conversation.as_str();
+        let (key, echo) = (&key, &echo);
         let appended = self
-            .change(origin.account, sid, async |conversation: &Conversation, context: &Context<'_>| {
-                if self.ledger.snapshot().get(&key).await?.is_some() {
+            .change(origin.account, sid, |conversation, context| async move {
+                let (conversation, context) = (&*conversation, &context);
+                if self.ledger.snapshot().get(key).await?.is_some() {
                     return Ok((None, InboundOutcome::Duplicate));
                 }
                 let member = conversation.bound(&echo.from, &echo.to);

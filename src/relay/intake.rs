@@ -14,7 +14,7 @@ use super::{Relay, RelayError};
 use crate::ledger::engine::{Batch, CommitError, Snapshot};
 use crate::ledger::{tables, typed};
 use crate::model::{
-    AccountSid, Binding, Compact, Conversation, Dispatch, Json, OptOutRow, ParticipantSid, ProviderIdRow, Source, message,
+    AccountSid, Binding, Compact, Dispatch, Json, OptOutRow, ParticipantSid, ProviderIdRow, Source, message,
 };
 use crate::telemetry::inbound::{InboundOutcome, heard_from, inbound};
 use crate::work::{self, Queue};
@@ -198,14 +198,16 @@ impl Relay {
         sid: &str,
         messages: Vec<InboundMessage>,
     ) -> Result<Vec<Fate>, RelayError> {
+        let taken = &messages;
         let appended = self
-            .change(origin.account, sid, async |conversation: &Conversation, context: &Context<'_>| {
+            .change(origin.account, sid, |conversation, context| async move {
+                let (conversation, context) = (&*conversation, &context);
                 let snapshot = self.ledger.snapshot();
-                let mut fates = Vec::with_capacity(messages.len());
+                let mut fates = Vec::with_capacity(taken.len());
                 let mut drafts = Vec::new();
                 let mut opted = Vec::new();
                 let mut seen = HashSet::new();
-                for message in &messages {
+                for message in taken {
                     let key =
                         tables::provider_id(origin.account.as_str(), origin.kind, &message.to, &message.id);
                     if !seen.insert(key.clone()) || snapshot.get(&key).await?.is_some() {
@@ -311,9 +313,7 @@ impl Relay {
             tracing::info!(adapter = origin.adapter, "A message belongs to no conversation");
             return Ok(());
         };
-        let birth = || self.ledger.birth();
-        let context =
-            Context { account: origin.account, now: self.clock.now(), mint: &self.mint, birth: &birth };
+        let context = self.context(origin.account);
         let mut batch = Batch::default();
         let key = tables::provider_id(origin.account.as_str(), origin.kind, &message.to, &message.id);
         batch.absent(key.clone());
@@ -414,7 +414,7 @@ fn put_opt(
     };
     let payload = Dispatch::Notice { text: answer.to_owned() }.encode();
     let (lane, subject) = (proxy.as_str(), address.as_str());
-    work::enqueue(batch, account, Queue::Outbound, lane, subject, (context.birth)(), context.now, payload);
+    work::enqueue(batch, account, Queue::Outbound, lane, subject, context.births.birth(), context.now, payload);
 }
 
 /// A decision that only keeps an event's id, so that its repeat changes nothing.
@@ -424,5 +424,5 @@ pub(super) fn remember(batch: &mut Batch, origin: Origin<'_>, proxy: &Address, i
     batch.put(key, ProviderIdRow::Event.encode());
 }
 
-/// Kept for the type of decisions that append; see [`Relay::change`].
-pub(super) type Decided<T> = Result<(Option<Decision>, T), RelayError>;
+/// What a decision about one event comes to; nothing is a decision too.
+pub(super) type Decided = Result<Option<Decision>, RelayError>;

@@ -115,20 +115,29 @@ impl Relay {
         Ok(Some(read))
     }
 
+    /// What decisions made now may use.
+    fn context<'a>(&'a self, account: &'a AccountSid) -> Context<'a> {
+        Context { account, now: self.clock.now(), mint: &self.mint, births: &self.ledger }
+    }
+
     /// Decides about a conversation until the decision holds, commits it, and wakes whom it concerns.
     ///
     /// `decide` is called again with fresh facts after each conflict; it may read, and must not write. Without a
     /// decision nothing is committed.
-    async fn change<T, F>(&self, account: &AccountSid, sid: &str, decide: F) -> Result<(Arc<Conversation>, T), RelayError>
+    async fn change<'a, T, F, D>(
+        &'a self,
+        account: &'a AccountSid,
+        sid: &str,
+        decide: F,
+    ) -> Result<(Arc<Conversation>, T), RelayError>
     where
-        F: AsyncFn(&Conversation, &Context<'_>) -> Result<(Option<Decision>, T), RelayError>,
+        F: Fn(Arc<Conversation>, Context<'a>) -> D,
+        D: Future<Output = Result<(Option<Decision>, T), RelayError>>,
     {
         let _turn = self.cache.turn(sid).await;
         for _ in 0..ATTEMPTS {
             let Some(current) = self.load(account, sid).await? else { return Err(RelayError::ConversationNotFound) };
-            let birth = || self.ledger.birth();
-            let context = Context { account, now: self.clock.now(), mint: &self.mint, birth: &birth };
-            let (decision, result) = decide(&current, &context).await?;
+            let (decision, result) = decide(current.clone(), self.context(account)).await?;
             let Some(mut decision) = decision else { return Ok((current, result)) };
             let batch = std::mem::take(&mut decision.batch);
             let wake = std::mem::take(&mut decision.wake);
