@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use trunkline_adapter::{Address, Timestamp};
 
-use super::lane::{Lane, Mailbox, NOT_CONFIGURED, Site, lock};
+use super::lane::{Lane, NOT_CONFIGURED};
+use super::mailbox::{Mailbox, Site, lock};
 use super::plan::{LanePlan, Policies, Surroundings};
 use super::status::{LaneStatus, State};
 use crate::ledger::LedgerError;
@@ -73,6 +74,7 @@ impl Lanes {
             }
             if lanes.has_rows(&row.proxy).await? {
                 tracing::warn!(lane = %row.proxy, "Messages wait for a proxy address that is not configured");
+                metrics::register(&row.adapter, "");
                 lanes.spawn(row.proxy.clone(), None, (row.adapter, String::new()), policies, clean);
             } else {
                 forgotten.delete(lane_key(&lanes.surroundings.account, row.proxy.as_str()));

@@ -11,9 +11,11 @@
 //! - the end of a send, the receipt, the provider's id and the row's deletion are one batch;
 //! - an operator's fault holds the lane and fails nothing.
 
+mod flight;
 mod hold;
 mod lane;
 mod lanes;
+mod mailbox;
 mod opt_out;
 mod outcome;
 mod plan;
@@ -28,4 +30,8 @@ pub use plan::{LanePlan, Learned, Policies, Surroundings, Unknown};
 pub use status::{LaneStatus, LastOutcome};
 
 #[cfg(test)]
+mod house_test;
+#[cfg(test)]
 mod lane_test;
+#[cfg(test)]
+mod trouble_test;

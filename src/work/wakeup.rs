@@ -12,7 +12,9 @@ const MOST: usize = 4096;
 
 /// Tells the owner of a lane about new rows. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Wakeups(Arc<Mutex<HashMap<Queue, HashMap<String, Arc<Pending>>>>>);
+pub struct Wakeups(Arc<Mutex<HashMap<Queue, ByLane>>>);
+
+type ByLane = HashMap<String, Arc<Pending>>;
 
 #[derive(Default)]
 struct Pending {
