@@ -349,8 +349,10 @@ impl Lane {
         match result {
             Ok(Settled { kept: None, .. }) => self.window.done(&taken.subject),
             Ok(Settled { kept: Some(job), .. }) => {
-                let due = Some(job.not_before);
-                self.window.put_back(&taken.subject, job, due);
+                // It is looked at again no later than it expires, however long its back-off.
+                let expires = job.since.max(self.resumed).plus(self.mail.policies.expire);
+                let due = job.not_before.min(expires);
+                self.window.put_back(&taken.subject, job, Some(due));
             }
             Err(error) => {
                 if matches!(error, LedgerError::Commit(CommitError::Fatal(_))) {

@@ -3,6 +3,10 @@
 //! Owns the order, rate, retries, holding and outcomes of sends, and the opt-out set asked right before a send. Must
 //! not know adapters beyond their contract, nor who put a row into a queue.
 //!
+//! A row of the outbound queue belongs to the lane of its proxy address; its subject is the recipient's address, its
+//! payload a [`crate::model::Dispatch`], its sequence a birth number of the ledger (a message's index would not do:
+//! one address may be in several conversations over time).
+//!
 //! Invariants:
 //! - per recipient one request is out at a time, and the next leaves only when the last outcome is committed;
 //! - a permit per request; no window of time ever holds more requests than the rate allows, whatever was reloaded or

@@ -63,13 +63,6 @@ impl Wakeups {
     pub fn register(&self, queue: Queue, lane: &str) -> WorkReceiver {
         WorkReceiver(Arc::clone(lock(&self.0).entry(queue).or_default().entry(lane.to_owned()).or_default()))
     }
-
-    /// Stops listening for a lane.
-    pub fn forget(&self, queue: Queue, lane: &str) {
-        if let Some(lanes) = lock(&self.0).get_mut(&queue) {
-            lanes.remove(lane);
-        }
-    }
 }
 
 impl WorkReceiver {

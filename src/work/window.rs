@@ -346,7 +346,8 @@ impl Window {
     }
 
     /// Subjects held in memory.
-    pub fn held(&self) -> usize {
+    #[cfg(test)]
+    fn held(&self) -> usize {
         self.slots.len()
     }
 
