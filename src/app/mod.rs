@@ -1,1 +1,15 @@
-//! (room)
+//! Wiring: what is started, in which order, what a reload swaps, and how it all ends.
+//!
+//! The only room, with `cli`, that sees the whole configuration; every other room is told its own part. Start and end
+//! mirror each other: store, relay, lanes, listeners, ready; and back.
+
+mod build;
+mod daemon;
+mod listeners;
+mod notify;
+pub mod registry;
+mod roster;
+mod running;
+mod staff;
+
+pub use daemon::{Daemon, Sockets, Start, StartError};

@@ -39,11 +39,7 @@ pub fn keep_built(table: &Table, engine: &Weak<dyn Engine>, inbox: &mpsc::Receiv
             Ok(copy) => Arc::new(copy),
             Err(error) => return table.turn_off(&error),
         };
-        // Let go of as soon as the merge is through: nobody shall wait for this thread to close the store.
-        let Some(engine) = engine.upgrade() else { return };
-        let merged = runtime.block_on(merge(table, engine.as_ref(), &copy));
-        drop(engine);
-        match merged {
+        match runtime.block_on(merge(table, engine, &copy)) {
             Ok(()) | Err(Failed::Abandoned) => {}
             Err(Failed::Copy(copy, error)) => table.give_up(&copy, &error),
             Err(Failed::Ledger(error)) => return table.turn_off(&error.to_string()),
@@ -97,12 +93,13 @@ fn copies(folder: &Path) -> Vec<(u64, PathBuf)> {
     copies
 }
 
-async fn merge(table: &Table, engine: &dyn Engine, copy: &Arc<Copy>) -> Result<(), Failed> {
+async fn merge(table: &Table, engine: &Weak<dyn Engine>, copy: &Arc<Copy>) -> Result<(), Failed> {
     let started = Instant::now();
     let broken = |error| Failed::Copy(Arc::clone(copy), error);
     table.begin_merge(copy)?;
     // After the committer began to follow: a batch is in this view, or the committer tells of it, or both.
-    let snapshot = engine.snapshot();
+    // The engine itself is let go of at once, so that the store can be closed whatever sled is doing.
+    let snapshot = engine.upgrade().ok_or(Abandoned)?.snapshot();
     let mut ledger = LedgerRows::new(snapshot.as_ref());
     let mut after: Option<Key> = None;
     let mut changed = 0_u64;
@@ -126,12 +123,15 @@ async fn merge(table: &Table, engine: &dyn Engine, copy: &Arc<Copy>) -> Result<(
     Ok(())
 }
 
-/// What to do to the copy between two bounds so that it holds the page: rows to store and, without a payload, to drop.
+/// A key, and the payload to store under it; without one, the row is to be dropped.
+type Difference<'a> = (Vec<u8>, Option<&'a [u8]>);
+
+/// What to do to the copy between two bounds so that it holds the page.
 fn differences<'a>(
     copy: &Copy,
     (after, last): (Option<&[u8]>, Option<&[u8]>),
     page: &'a [(Key, Row)],
-) -> Result<Vec<(Vec<u8>, Option<&'a [u8]>)>, Broken> {
+) -> Result<Vec<Difference<'a>>, Broken> {
     let mut differing = Vec::new();
     let mut stored = copy.run(after, last);
     let mut at_hand = stored.next()?;

@@ -22,8 +22,9 @@ mod table;
 mod tests;
 
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -56,16 +57,26 @@ pub enum Progress {
 pub struct Bindings {
     table: Arc<Table>,
     events: mpsc::Sender<Event>,
-    inbox: Option<mpsc::Receiver<Event>>,
-    thread: Option<JoinHandle<()>>,
+    worker: Mutex<Worker>,
 }
+
+/// The thread that keeps a copy built.
+enum Worker {
+    Waiting(mpsc::Receiver<Event>),
+    /// The channel closes when the thread ends.
+    Running(JoinHandle<()>, mpsc::Receiver<()>),
+    Gone,
+}
+
+/// How long closing waits for the thread. sled may hang over a file full of noise; that shall not keep the process.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Bindings {
     /// A table that knows nothing yet and keeps its copies in `folder`.
     pub fn new(folder: &Path) -> Bindings {
         let (events, inbox) = mpsc::channel();
         let table = Arc::new(Table::new(folder.to_owned(), events.clone()));
-        Bindings { table, events, inbox: Some(inbox), thread: None }
+        Bindings { table, events, worker: Mutex::new(Worker::Waiting(inbox)) }
     }
 
     /// What the store's committer is to tell.
@@ -74,14 +85,22 @@ impl Bindings {
     }
 
     /// Begins to make the copy equal to the ledger, in the background. A second call does nothing.
-    pub fn start(&mut self, engine: &Arc<dyn Engine>) {
-        let Some(inbox) = self.inbox.take() else { return };
+    pub fn start(&self, engine: &Arc<dyn Engine>) {
+        let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        let inbox = match std::mem::replace(&mut *worker, Worker::Gone) {
+            Worker::Waiting(inbox) => inbox,
+            started => return *worker = started,
+        };
         let table = Arc::clone(&self.table);
         // Weak, because the engine owns this table as its follower.
         let engine = Arc::downgrade(engine);
-        let work = move || merge::keep_built(&table, &engine, &inbox);
+        let (running, ended) = mpsc::channel();
+        let work = move || {
+            let _running: mpsc::Sender<()> = running;
+            merge::keep_built(&table, &engine, &inbox);
+        };
         match std::thread::Builder::new().name("bindings".into()).spawn(work) {
-            Ok(thread) => self.thread = Some(thread),
+            Ok(thread) => *worker = Worker::Running(thread, ended),
             Err(error) => self.table.turn_off(&error.to_string()),
         }
     }
@@ -114,11 +133,13 @@ impl Drop for Bindings {
     fn drop(&mut self) {
         self.table.close();
         let _ = self.events.send(Event::Stop);
-        if let Some(thread) = self.thread.take()
-            && thread.thread().id() != std::thread::current().id()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread of the binding table ended with a panic");
+        let worker = self.worker.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Worker::Running(thread, ended) = std::mem::replace(worker, Worker::Gone) {
+            if ended.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                tracing::warn!("the copy of the bindings does not close; it is left as it is");
+            } else if thread.join().is_err() {
+                tracing::error!("the thread of the binding table ended with a panic");
+            }
         }
     }
 }

@@ -63,7 +63,7 @@ impl World {
         *progress.wait_for(|progress| *progress != Progress::Building).await.unwrap()
     }
 
-    async fn start(&mut self) -> Progress {
+    async fn start(&self) -> Progress {
         self.bindings.start(&self.engine);
         self.settle().await
     }
@@ -77,7 +77,7 @@ impl World {
 /// A folder with a copy of 1,000 pairs of two accounts, and where its files are.
 async fn earlier() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    let mut world = World::new(folder.path());
+    let world = World::new(folder.path());
     world.bind(0..1_000, "earlier").await;
     assert_eq!(world.start().await, Progress::Ready);
     world.assert_equal(2_000).await;
@@ -90,7 +90,7 @@ async fn earlier() -> (tempfile::TempDir, PathBuf) {
 #[tokio::test]
 async fn answers_only_when_ready_and_follows() {
     let folder = tempfile::tempdir().unwrap();
-    let mut world = World::new(folder.path());
+    let world = World::new(folder.path());
     world.bind(0..700, "CH").await;
     assert_eq!(world.bindings.lookup(&pair(OURS, 1)), Lookup::Unknown);
     assert_eq!(world.bindings.count(), None);
@@ -111,7 +111,7 @@ async fn answers_only_when_ready_and_follows() {
 #[tokio::test]
 async fn a_stale_copy_becomes_equal() {
     let (folder, _) = earlier().await;
-    let mut world = World::new(folder.path());
+    let world = World::new(folder.path());
     world.bind(0..400, "earlier").await;
     world.bind(300..350, "later").await;
     world.bind(990..1_200, "later").await;
@@ -126,17 +126,17 @@ async fn a_stale_copy_becomes_equal() {
 #[tokio::test]
 async fn an_older_or_another_ledger_wins() {
     let (folder, _) = earlier().await;
-    let mut older = World::new(folder.path());
+    let older = World::new(folder.path());
     older.bind(0..10, "earlier").await;
     assert_eq!(older.start().await, Progress::Ready);
     older.assert_equal(20).await;
     drop(older);
-    let mut other = World::new(folder.path());
+    let other = World::new(folder.path());
     other.put(pair("AC00000000000000000000000000000002", 3), "other").await;
     assert_eq!(other.start().await, Progress::Ready);
     other.assert_equal(1).await;
     drop(other);
-    let mut empty = World::new(folder.path());
+    let empty = World::new(folder.path());
     assert_eq!(empty.start().await, Progress::Ready);
     empty.assert_equal(0).await;
 }
@@ -165,7 +165,7 @@ async fn a_damaged_copy_is_built_anew() {
                 fs::write(&copy, b"a file where the folder was").unwrap();
             }
         }
-        let mut world = World::new(folder.path());
+        let world = World::new(folder.path());
         world.bind(0..900, "earlier").await;
         assert_eq!(world.start().await, Progress::Ready, "{damage}");
         world.assert_equal(1_800).await;
@@ -179,7 +179,7 @@ async fn a_folder_that_cannot_be_written_leaves_the_ledger_to_answer() {
     let folder = tempfile::tempdir().unwrap();
     let blocked = folder.path().join("bindings");
     fs::write(&blocked, b"").unwrap();
-    let mut world = World::new(&blocked);
+    let world = World::new(&blocked);
     world.bind(0..10, "CH").await;
     assert_eq!(world.start().await, Progress::Off);
     world.put(pair(OURS, 3), "later").await;
@@ -190,7 +190,7 @@ async fn a_folder_that_cannot_be_written_leaves_the_ledger_to_answer() {
 #[tokio::test]
 async fn a_failure_while_serving_is_repaired() {
     let folder = tempfile::tempdir().unwrap();
-    let mut world = World::new(folder.path());
+    let world = World::new(folder.path());
     world.bind(0..500, "CH").await;
     assert_eq!(world.start().await, Progress::Ready);
     let break_next = |world: &World| {
@@ -214,6 +214,13 @@ async fn a_failure_while_serving_is_repaired() {
         assert!(builds < 20, "never gives up");
     }
     assert_eq!(world.bindings.lookup(&pair(OURS, 1)), Lookup::Unknown);
+}
+
+#[test]
+fn a_table_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Bindings>();
+    shared::<Store>();
 }
 
 /// An engine that commits a batch of a script after every page that is read from it.
@@ -266,7 +273,7 @@ impl Snapshot for InterferingView {
 #[tokio::test]
 async fn changes_during_the_merge_are_neither_lost_nor_reverted() {
     let (folder, _) = earlier().await;
-    let mut bindings = Bindings::new(folder.path());
+    let bindings = Bindings::new(folder.path());
     let inner = Arc::new(Memory::followed(1, vec![bindings.follower()]));
     let filling: Arc<dyn Engine> = Arc::<Memory>::clone(&inner);
     for start in (500..3_000).step_by(100) {
@@ -306,7 +313,7 @@ async fn the_copy_is_rebuilt_from_the_embedded_ledger() {
     let rows =
         std::env::var("TRUNKLINE_BINDINGS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(2_000usize);
     let folder = tempfile::tempdir().unwrap();
-    let mut bindings = Bindings::new(&folder.path().join("bindings"));
+    let bindings = Bindings::new(&folder.path().join("bindings"));
     let settings = StoreSettings {
         path: folder.path().to_owned(),
         durability: Durability::Process,
@@ -334,7 +341,7 @@ async fn the_copy_is_rebuilt_from_the_embedded_ledger() {
     let World { bindings, engine } = world;
     drop(bindings);
     let started = std::time::Instant::now();
-    let mut again = Bindings::new(&folder.path().join("bindings"));
+    let again = Bindings::new(&folder.path().join("bindings"));
     again.start(&engine);
     let world = World { bindings: again, engine };
     assert_eq!(world.settle().await, Progress::Ready);

@@ -1,1 +1,28 @@
-//! (room)
+//! HTTP: the server, the route table, credentials, forms, pages, errors, and the three things behind them: the REST
+//! API (`api/`), the providers' webhooks, the operator's doors.
+//!
+//! It knows PascalCase parameters, codes and URLs, and nothing of rows, lanes or decisions: it asks the relay.
+//!
+//! Invariants: no input makes a 500; nothing is answered with success before the relay said that it is durable; every
+//! body is bounded before it is read; metric labels come from the route table.
+
+pub mod admin;
+pub mod api;
+pub mod auth;
+pub mod base;
+pub mod body;
+pub mod error;
+pub mod form;
+pub mod front;
+pub mod operator;
+pub mod paging;
+pub mod provider;
+pub mod route;
+pub mod server;
+
+pub use auth::{Account, Accounts};
+pub use base::Base;
+pub use front::Front;
+pub use operator::Operator;
+pub use provider::{AdapterEntry, Inlet};
+pub use server::{Limits, Listener, serve};

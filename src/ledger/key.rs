@@ -308,6 +308,7 @@ fn nibble(byte: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used)]
     use super::*;
 
     #[test]

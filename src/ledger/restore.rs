@@ -46,6 +46,12 @@ pub struct Restored {
     pub number: u64,
 }
 
+impl std::fmt::Display for Restored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "restored {} rows; the store is {} and goes on from {}", self.rows, self.incarnation, self.number)
+    }
+}
+
 /// Makes a store in an empty directory. Nothing is served from it before the whole dump was read and synced.
 pub fn restore(path: &Path, dump: impl BufRead, now_micros: u64) -> Result<Restored, RestoreError> {
     let layout = Layout::new(path);

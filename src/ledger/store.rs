@@ -151,6 +151,15 @@ impl Layout {
         }
     }
 
+    /// Opens the ledger itself.
+    pub fn open(&self, cache_bytes: u64) -> Result<Files, OpenError> {
+        Files::open(&self.ledger, cache_bytes).map_err(|error| match error {
+            // A reader of ours outlived its engine, and with it the lock that is asked first.
+            ::fjall::Error::Locked => OpenError::InUse { path: self.root.clone() },
+            error => OpenError::Engine(error),
+        })
+    }
+
     pub fn has_mark(&self) -> Result<bool, OpenError> {
         self.high.try_exists().map_err(|source| OpenError::Io { path: self.high.clone(), source })
     }
@@ -228,7 +237,7 @@ impl Store {
         let mut high = layout.mark()?;
         let mark = high.mark();
         refuse_newer(mark.format)?;
-        let files = Files::open(&layout.ledger, settings.cache_bytes)?;
+        let files = layout.open(settings.cache_bytes)?;
         let newest = match Identity::read(&files)? {
             Some(identity) => admit(&identity, &mark)?,
             None if mark.number > 0 => {

@@ -1,7 +1,7 @@
 //! Messages.
 
 use serde::{Deserialize, Serialize};
-use trunkline_adapter::{Part, Timestamp};
+use trunkline_adapter::{Address, Part, Timestamp};
 
 use super::{Compact, Delivery, MessageSid, ParticipantSid};
 
@@ -22,6 +22,17 @@ pub struct MessageRecord {
     pub parts: Vec<u8>,
     /// The index of the message this one answers.
     pub reply_to: Option<u64>,
+    /// Where it came from, if a provider brought it.
+    pub source: Option<Source>,
+}
+
+/// A provider's name for a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The adapter's kind.
+    pub kind: String,
+    pub proxy: Address,
+    pub id: String,
 }
 
 impl Compact for MessageRecord {

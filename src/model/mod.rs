@@ -21,8 +21,8 @@ pub use delivery::{Correlation, Delivery, Dispatch};
 pub use ids::{
     AccountSid, ConversationSid, MessageSid, Mint, ParticipantSid, ReceiptSid, ServiceSid, UserSid,
 };
-pub use message::MessageRecord;
-pub use participant::{ParticipantRecord, PersonRow};
+pub use message::{MessageRecord, Source};
+pub use participant::{ParticipantRecord, PersonBinding, PersonRow};
 pub use provider_id::{ParkedStatus, ProviderIdRow, Subject};
 pub use receipt::{DeliverySummary, Rating, ReceiptRecord};
 pub use service::{AccountSettings, OptOutRow, ServiceRecord};

@@ -11,7 +11,7 @@ pub enum ProviderIdRow {
     /// A message, and the send if it was ours.
     Message { conversation: ConversationSid, index: u64, subject: Subject },
     /// An event that was dealt with and left no message of its own.
-    Event { conversation: ConversationSid },
+    Event,
 }
 
 /// Which side a message with a provider id came from.

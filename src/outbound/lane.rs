@@ -221,12 +221,7 @@ impl Lane {
                 }
                 return Ok(self.window.next_due());
             }
-            let Some(taken) = self.window.next().await? else {
-                if self.window.may_have_work() {
-                    return Ok(Some(now));
-                }
-                continue;
-            };
+            let Some(taken) = self.window.next().await? else { continue };
             if let Some(at) = self.start(plan, taken).await? {
                 return Ok(Some(at));
             }

@@ -1,6 +1,11 @@
 //! Metric names, what is recorded under them, and how logs are written. A leaf: any room may use it, it knows none.
 
 pub mod commit;
+pub mod exporter;
+pub mod house;
+pub mod http;
+pub mod inbound;
+pub mod log;
 pub mod mask;
 pub mod names;
 pub mod outbound;

@@ -6,7 +6,8 @@ use serde_json::Value;
 use crate::{Address, Class, Person, Timestamp};
 
 /// One event of a provider. Its ids are the provider's own and unique per (kind, proxy address).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub enum Inbound {
     /// Somebody wrote.
     Message(InboundMessage),
@@ -97,7 +98,7 @@ pub enum Inbound {
 }
 
 /// A message from outside.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct InboundMessage {
     /// The provider's id of the message.
     pub id: String,
@@ -114,7 +115,7 @@ pub struct InboundMessage {
 }
 
 /// A copy of a message from our side.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Echo {
     /// The provider's id of the message.
     pub id: String,
@@ -331,7 +332,8 @@ pub struct ProviderError {
 }
 
 /// What leaves no message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "signal", rename_all = "snake_case")]
 pub enum Signal {
     /// The person is typing.
     Typing,

@@ -9,6 +9,12 @@ pub trait AdapterKind: Send + Sync {
     /// The name in the configuration and in stored provider ids. Never rename one.
     fn name(&self) -> &'static str;
 
+    /// What an operator appends to the webhook's URL when pasting it at the provider, such as a fragment with the
+    /// provider's own retry options.
+    fn webhook_hint(&self) -> &'static str {
+        ""
+    }
+
     /// Reads `[adapter.settings]` and the adapter's own keys of each `[[adapter.proxy]]`. `proxies` come with their
     /// addresses already read. Problems are recorded in the sections; `None` when they leave nothing to build.
     fn blueprint(

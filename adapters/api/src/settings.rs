@@ -6,109 +6,24 @@ use std::time::Duration;
 
 use crate::{Address, Rate, Secret, Secrets};
 
-/// A value of the configuration file and where it stood.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Node {
-    /// Byte offset in the file.
-    pub at: usize,
-    /// What it is.
-    pub value: Value,
-}
+mod problem;
+mod source;
+mod tree;
+mod words;
 
-/// What a value is.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// Text.
-    String(String),
-    /// A whole number.
-    Integer(i64),
-    /// A number with a fraction.
-    Float(f64),
-    /// True or false.
-    Boolean(bool),
-    /// A date or time, which no option of ours is.
-    Moment(String),
-    /// A list.
-    Array(Vec<Node>),
-    /// Keys and values.
-    Table(Table),
-}
+pub use problem::Problem;
+pub use source::{SecretSource, Source, Unreadable};
+pub use tree::{Node, Table, Value};
+pub use words::{nearest, parse_duration, parse_size};
 
-impl Value {
-    fn kind(&self) -> &'static str {
-        match self {
-            Value::String(_) => "a string",
-            Value::Integer(_) => "a whole number",
-            Value::Float(_) => "a number",
-            Value::Boolean(_) => "true or false",
-            Value::Moment(_) => "a date",
-            Value::Array(_) => "a list",
-            Value::Table(_) => "a table",
-        }
-    }
-}
-
-/// Keys in the order of the file.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Table {
-    /// Byte offset of the header, or of the brace.
-    pub at: usize,
-    /// Each key, the offset of the key itself, and its value.
-    pub entries: Vec<(String, usize, Node)>,
-}
-
-/// Something wrong in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Byte offset in the file.
-    pub at: usize,
-    /// The key's path, such as `adapter.us.settings.auth_token`.
-    pub path: String,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-    /// The key nobody asked for, when that is the problem: the reader of the whole file knows where it belongs.
-    pub unknown: Option<String>,
-    /// Worth knowing, but no reason to refuse.
-    pub note: bool,
-}
-
-/// Where secrets come from. The daemon's own; tests have theirs.
-pub trait SecretSource: Send + Sync {
-    /// The value of an environment variable, a file, or a systemd credential.
-    ///
-    /// # Errors
-    /// What is wrong, and whether that is only so here (a credential can be read by the service alone).
-    fn read(&self, source: Source<'_>) -> Result<String, Unreadable>;
-}
-
-/// Where one secret is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source<'a> {
-    /// An environment variable.
-    Env(&'a str),
-    /// A file.
-    File(&'a str),
-    /// A systemd credential.
-    Credential(&'a str),
-}
-
-/// A secret that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable {
-    /// What is wrong.
-    pub message: String,
-    /// Not readable by this process, while the service itself could: a note for `check`, no error.
-    pub elsewhere: bool,
-}
-
-/// One table of the configuration, being read.
+/// One table of the configuration, being read. A clone is read on its own: a trial that leaves no trace.
+#[derive(Clone)]
 pub struct Section {
     path: String,
     table: Table,
     secrets: Arc<dyn SecretSource>,
     asked: Vec<&'static str>,
+    allowed_all: bool,
     problems: Vec<Problem>,
     seen: String,
 }
@@ -121,6 +36,7 @@ impl Section {
             table,
             secrets,
             asked: Vec::new(),
+            allowed_all: false,
             problems: Vec::new(),
             seen: String::new(),
         }
@@ -134,12 +50,71 @@ impl Section {
                 ((*key).to_owned(), 0, Node { at: 0, value: Value::String((*value).to_owned()) })
             })
             .collect();
-        Section::new("settings", Table { at: 0, entries }, Arc::new(NoSecrets))
+        Section::new("settings", Table { at: 0, entries }, Arc::new(source::NoSecrets))
     }
 
     /// Where the table stands in the file.
     pub fn at(&self) -> usize {
         self.table.at
+    }
+
+    /// Gives the section another path, once what it holds has told its name.
+    pub fn set_path(&mut self, path: impl Into<String>) {
+        self.path = path.into();
+    }
+
+    /// The path of the table itself.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Every key that was asked for so far: what this table may hold.
+    pub fn asked(&self) -> &[&'static str] {
+        &self.asked
+    }
+
+    /// Takes what was read so far out of the text that [`Section::finish`] gives: for keys whose change is applied
+    /// without rebuilding anything.
+    pub fn unsee(&mut self) {
+        self.seen.clear();
+    }
+
+    /// Where this section's secrets come from.
+    pub fn secrets_from(&self) -> Arc<dyn SecretSource> {
+        self.secrets.clone()
+    }
+
+    /// The strings of the table, whatever their keys.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.table.entries.iter().filter_map(|(.., node)| match &node.value {
+            Value::String(text) => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Counts every key as asked for: when nobody can say which there may be.
+    pub fn allow_all(&mut self) {
+        self.allowed_all = true;
+    }
+
+    /// Counts keys as asked for without reading them.
+    pub fn allow(&mut self, keys: &[&'static str]) {
+        self.asked.extend(keys);
+    }
+
+    /// How many findings there are so far, for [`Section::forget`].
+    pub fn findings(&self) -> usize {
+        self.problems.len()
+    }
+
+    /// Takes back what was said about a key's value since there were so many findings.
+    pub fn forget(&mut self, key: &str, since: usize) {
+        let path = self.path_of(key);
+        let mut number = 0;
+        self.problems.retain(|problem| {
+            number += 1;
+            number <= since || problem.path != path
+        });
     }
 
     /// The path of a key of this table.
@@ -150,6 +125,11 @@ impl Section {
     /// Records that a key's value is wrong.
     pub fn problem(&mut self, key: &str, message: impl Into<String>, hint: Option<String>) {
         let at = self.find(key).map_or(self.table.at, |(at, _)| at);
+        self.problem_at(at, key, message, hint);
+    }
+
+    /// Records that one part of a key's value is wrong, such as an entry of a list that spans lines.
+    pub fn problem_at(&mut self, at: usize, key: &str, message: impl Into<String>, hint: Option<String>) {
         let path = self.path_of(key);
         self.problems.push(Problem { at, path, message: message.into(), hint, unknown: None, note: false });
     }
@@ -243,8 +223,8 @@ impl Section {
             Value::Float(value) => value,
             other => return self.wrong(key, "a number", &other),
         };
-        if !value.is_finite() || value <= 0.0 {
-            self.problem(key, "must be greater than 0", None);
+        if !value.is_finite() || value <= 0.0 || value > 1e9 {
+            self.problem(key, "must be greater than 0 and at most a billion", None);
             return None;
         }
         self.saw(key, &value.to_string());
@@ -253,21 +233,45 @@ impl Section {
 
     /// A list of strings; a single string counts as a list of one.
     pub fn strings(&mut self, key: &'static str) -> Option<Vec<String>> {
+        Some(self.strings_at(key)?.into_iter().map(|(_, text)| text).collect())
+    }
+
+    /// A list of strings and where each stands, for [`Section::problem_at`].
+    pub fn strings_at(&mut self, key: &'static str) -> Option<Vec<(usize, String)>> {
         let node = self.node(key)?;
         let nodes = match node.value {
             Value::Array(nodes) => nodes,
             text @ Value::String(_) => vec![Node { at: node.at, value: text }],
             other => return self.wrong(key, "a list of strings", &other),
         };
-        let mut texts = Vec::with_capacity(nodes.len());
+        let count = nodes.len();
+        let mut texts = Vec::with_capacity(count);
         for node in nodes {
             match node.value {
-                Value::String(text) => texts.push(text),
-                other => return self.wrong(key, "a list of strings", &other),
+                Value::String(text) => {
+                    self.saw(key, &text);
+                    texts.push((node.at, text));
+                }
+                other => {
+                    let message = format!("every entry must be a string, not {}", other.kind());
+                    self.problem_at(node.at, key, message, None);
+                }
             }
         }
-        self.saw(key, &texts.join("\n"));
-        Some(texts)
+        (texts.len() == count).then_some(texts)
+    }
+
+    /// One of a few words.
+    pub fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&'static str, T)]) -> Option<T> {
+        let text = self.string(key)?;
+        let found = choices.iter().find(|(word, _)| *word == text);
+        if found.is_none() {
+            let words: Vec<_> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
+            let near = nearest(&text, choices.iter().map(|(word, _)| *word));
+            let hint = near.map(|near| format!("did you mean {near:?}?"));
+            self.problem(key, format!("must be one of {}", words.join(", ")), hint);
+        }
+        found.map(|(_, value)| *value)
     }
 
     /// A span of time, such as `"4h"`, `"90s"`, `"250ms"` or `"1h30m"`.
@@ -329,7 +333,10 @@ impl Section {
     pub fn base_url(&mut self, key: &'static str, default: &str) -> String {
         let Some(text) = self.string(key) else { return default.to_owned() };
         let whole = text.starts_with("https://") || text.starts_with("http://");
-        if !whole || reqwest::Url::parse(&text).is_err() {
+        let plain = reqwest::Url::parse(&text).is_ok_and(|url| {
+            url.has_host() && url.query().is_none() && url.fragment().is_none() && url.username().is_empty()
+        });
+        if !whole || !plain {
             self.problem(key, "is not an http or https URL", Some(format!("for example {default:?}")));
         }
         text.trim_end_matches('/').to_owned()
@@ -345,6 +352,7 @@ impl Section {
         if nodes.is_empty() {
             self.problem(key, "the list of secrets is empty", None);
         }
+        self.seen.push_str(key);
         let values: Vec<Secret> = nodes.into_iter().filter_map(|node| self.one_secret(key, node)).collect();
         for secret in &values {
             self.seen.push_str(secret.expose());
@@ -364,6 +372,16 @@ impl Section {
         let node = self.node(key)?;
         match node.value {
             Value::Table(table) => Some(Section::new(self.path_of(key), table, self.secrets.clone())),
+            Value::Array(mut nodes) if nodes.iter().all(|node| matches!(node.value, Value::Table(_))) => {
+                self.problem(
+                    key,
+                    "there is only one of these",
+                    Some(format!("write [{}]", self.header(key))),
+                );
+                let first = (!nodes.is_empty()).then(|| nodes.swap_remove(0))?;
+                let Value::Table(table) = first.value else { return None };
+                Some(Section::new(self.path_of(key), table, self.secrets.clone()))
+            }
             other => self.wrong(key, "a table", &other),
         }
     }
@@ -371,10 +389,14 @@ impl Section {
     /// The tables of a `[[key]]`; give each back with [`Section::absorb`].
     pub fn tables(&mut self, key: &'static str) -> Vec<Section> {
         let Some(node) = self.node(key) else { return Vec::new() };
-        let Value::Array(nodes) = node.value else {
-            let hint = Some(format!("write [[{}]]", self.path_of(key)));
-            self.problem(key, "must be a list of tables", hint);
-            return Vec::new();
+        let nodes = match node.value {
+            Value::Array(nodes) => nodes,
+            // Read on as if it were the first of a list, so that its own mistakes are told at once.
+            value => {
+                let hint = Some(format!("write [[{}]]", self.header(key)));
+                self.problem(key, "must be a list of tables", hint);
+                if matches!(value, Value::Table(_)) { vec![Node { at: node.at, value }] } else { Vec::new() }
+            }
         };
         let mut sections = Vec::with_capacity(nodes.len());
         for (number, node) in nodes.into_iter().enumerate() {
@@ -394,8 +416,13 @@ impl Section {
     /// Takes over the findings of a section below, unknown keys included.
     pub fn absorb(&mut self, section: Section) {
         let (problems, seen) = section.finish();
-        self.problems.extend(problems);
+        self.adopt(problems);
         self.seen.push_str(&seen);
+    }
+
+    /// Takes over findings.
+    pub fn adopt(&mut self, problems: Vec<Problem>) {
+        self.problems.extend(problems);
     }
 
     /// Everything wrong in this section, keys nobody asked for included, and a text that changes whenever a value that
@@ -405,7 +432,7 @@ impl Section {
             .table
             .entries
             .iter()
-            .filter(|(key, ..)| !self.asked.contains(&key.as_str()))
+            .filter(|(key, ..)| !self.allowed_all && !self.asked.contains(&key.as_str()))
             .map(|(key, at, _)| (key.clone(), *at))
             .collect();
         for (key, at) in unknown {
@@ -415,6 +442,14 @@ impl Section {
             self.problems.push(Problem { at, path, message, hint, unknown: Some(key), note: false });
         }
         (self.problems, self.seen)
+    }
+
+    /// The header of a table below this one, as it is written: paths carry names and numbers, headers do not.
+    fn header(&self, key: &str) -> String {
+        match self.path.split(['.', '[']).next() {
+            Some(first) if !first.is_empty() => format!("{first}.{key}"),
+            _ => key.to_owned(),
+        }
     }
 
     fn find(&self, key: &str) -> Option<(usize, &Node)> {
@@ -457,7 +492,12 @@ impl Section {
                 self.problem(key, "the secret is empty", None);
                 return None;
             }
-            Value::String(text) => return Some(Secret::new(text)),
+            Value::String(text) => {
+                if let Some(note) = self.secrets.literal() {
+                    self.note(key, note);
+                }
+                return Some(Secret::new(text));
+            }
             Value::Table(table) => table,
             other => {
                 let message = format!("must be a secret, not {}", other.kind());
@@ -497,88 +537,9 @@ impl Section {
     }
 }
 
-/// The candidate most like a word, if any is near.
-pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    candidates
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().max(word.len()) / 4)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Reads a duration of one or more `number unit` pairs (`ms`, `s`, `m`, `h`, `d`).
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    let mut rest = text.trim();
-    if rest.is_empty() {
-        return None;
-    }
-    let mut total = Duration::ZERO;
-    while !rest.is_empty() {
-        let (number, behind) = split_number(rest)?;
-        let unit_end = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
-        let (unit, next) = behind.split_at(unit_end);
-        let unit = match unit.trim() {
-            "ms" => Duration::from_millis(1),
-            "s" => Duration::from_secs(1),
-            "m" => Duration::from_secs(60),
-            "h" => Duration::from_secs(3_600),
-            "d" => Duration::from_secs(86_400),
-            _ => return None,
-        };
-        total = total.checked_add(unit.checked_mul(u32::try_from(number).ok()?)?)?;
-        rest = next;
-    }
-    Some(total)
-}
-
-/// Reads a number of bytes: `B`, `KiB`, `MiB`, `GiB`, `KB`, `MB`, `GB`.
-pub fn parse_size(text: &str) -> Option<u64> {
-    let (number, unit) = split_number(text.trim())?;
-    let factor: u64 = match unit.trim() {
-        "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        "KB" | "kB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        _ => return None,
-    };
-    number.checked_mul(factor)
-}
-
-fn split_number(text: &str) -> Option<(u64, &str)> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, rest) = text.split_at(end);
-    Some((digits.parse().ok()?, rest))
-}
-
-struct NoSecrets;
-
-impl SecretSource for NoSecrets {
-    fn read(&self, _: Source<'_>) -> Result<String, Unreadable> {
-        Err(Unreadable { message: "no secrets here".to_owned(), elsewhere: false })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_and_sizes() {
-        for (text, seconds) in [("4h", 14_400), ("1h30m", 5_400), ("90s", 90), ("2d", 172_800)] {
-            assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
-        }
-        for text in ["", "4", "h", "4 fortnights", "-1s", "99999999999d"] {
-            assert_eq!(parse_duration(text), None, "{text}");
-        }
-        assert_eq!(parse_size("150MiB"), Some(150 << 20));
-        assert_eq!(parse_size("512 MiB"), Some(512 << 20));
-        assert_eq!(parse_size("12"), None);
-        assert_eq!(parse_size("99999999999999999TiB"), None);
-    }
 
     #[test]
     fn every_mistake_is_collected_with_a_hint() {
@@ -595,5 +556,31 @@ mod tests {
                 ("unknown key", Some("did you mean account_sid?")),
             ]
         );
+    }
+
+    #[test]
+    fn findings_can_be_taken_back_and_keys_allowed() {
+        let mut section = Section::of(&[("address", "nowhere:1"), ("other", "1")]);
+        section.address("address");
+        let own = section.findings();
+        section.problem("address", "is not one of mine", None);
+        section.forget("address", own);
+        section.allow(&["other"]);
+        let (problems, _) = section.finish();
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].message.contains("unknown channel prefix"), "{problems:?}");
+    }
+
+    #[test]
+    fn what_is_unseen_does_not_count_as_a_change() {
+        let seen = |rate: &str, token: &str| {
+            let mut section = Section::of(&[("rate", rate), ("token", token)]);
+            section.string("rate");
+            section.unsee();
+            section.secrets("token");
+            section.finish().1
+        };
+        assert_eq!(seen("1", "a"), seen("2", "a"));
+        assert_ne!(seen("1", "a"), seen("1", "b"));
     }
 }

@@ -81,7 +81,7 @@ struct Shared {
     files: Files,
     view: RwLock<Arc<View>>,
     gate: DiskGate,
-    /// Held for as long as anybody may still touch the files.
+    /// Held as long as anybody may write.
     _lock: File,
 }
 

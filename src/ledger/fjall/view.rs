@@ -116,17 +116,27 @@ impl View {
         Ok(rows)
     }
 
-    /// Every row of one keyspace, each read on its own, for a ledger of which some cannot be read.
+    /// Where rows can lie: below and above the engine's own keys.
+    pub fn row_keys() -> [(Vec<u8>, Vec<u8>); 2] {
+        // No name begins with two bytes of 255, so this end is behind every row.
+        [(Vec::new(), vec![PRIVATE]), (vec![PRIVATE + 1], vec![0xFF, 0xFF])]
+    }
+
+    /// Rows of one keyspace, each read on its own, for a ledger of which some cannot be read.
     pub fn entries(
         &self,
         keyspace: Keyspace,
+        from: &[u8],
+        to: &[u8],
         reverse: bool,
     ) -> impl Iterator<Item = Result<(Key, Row), ReadError>> {
-        let run = self.run(keyspace, &Bytes::new(), &Bytes::new(), reverse);
-        run.filter(|found| !found.as_ref().is_ok_and(|(key, _)| key.first() == Some(&PRIVATE))).map(|found| {
+        let (from, to) = (Bytes::copy_from_slice(from), Bytes::copy_from_slice(to));
+        let run = (from < to).then(|| self.run(keyspace, &from, &to, reverse));
+        run.into_iter().flatten().map(|found| {
             let (key, value) = found.map_err(unreadable)?;
             let key = Key::from_bytes(Bytes::copy_from_slice(&key));
-            let row = self.row(&key, &value)?;
+            // A chunk that cannot be read costs its row; the walk over the rows goes on.
+            let row = self.row(&key, &value).map_err(|error| ReadError::Damaged(error.to_string()))?;
             Ok((key, row))
         })
     }

@@ -1,0 +1,64 @@
+//! The live adapter: one app and its pages.
+
+use std::time::Duration;
+
+use trunkline_adapter::{
+    Adapter, Address, BoxFuture, Capabilities, Channel, Kit, Outbound, Outcome, OverLimit, Rate, Receipts,
+    TextLimit, TextUnit, Webhook,
+};
+use trunkline_graph::Endpoint;
+
+use crate::errors::CODEBOOK;
+use crate::receive::Receiver;
+use crate::send;
+use crate::settings::Settings;
+
+/// Longest text the provider takes in one message, in characters.
+pub(crate) const TEXT_LIMIT: usize = 2000;
+
+/// The pages of an app.
+pub(crate) struct Pages {
+    settings: Settings,
+    endpoint: Endpoint,
+    receiver: Receiver,
+    capabilities: Capabilities,
+}
+
+impl Pages {
+    pub(crate) fn new(settings: Settings, kit: Kit) -> Pages {
+        Pages {
+            endpoint: Endpoint { http: kit.http, clock: kit.clock, codebook: CODEBOOK },
+            receiver: Receiver::new(settings.app.gate(), settings.pages.keys().cloned().collect()),
+            capabilities: capabilities(),
+            settings,
+        }
+    }
+}
+
+fn capabilities() -> Capabilities {
+    Capabilities {
+        channel: Channel::Messenger,
+        text: TextLimit { most: TEXT_LIMIT, unit: TextUnit::Characters, over: OverLimit::Split },
+        receipts: Receipts { delivered: true, read: true },
+        window: Some(Duration::from_secs(24 * 3_600)),
+        // The metadata comes back in the echo, but a repeated send is a second message.
+        idempotent: false,
+        keywords: false,
+        rate: Rate::per_second(300.0, 300),
+        pair_rate: None,
+    }
+}
+
+impl Adapter for Pages {
+    fn capabilities(&self, proxy: &Address) -> Option<&Capabilities> {
+        self.settings.pages.contains_key(proxy).then_some(&self.capabilities)
+    }
+
+    fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Outcome> {
+        Box::pin(send::send(&self.settings, &self.endpoint, outbound))
+    }
+
+    fn webhook(&self) -> Option<&dyn Webhook> {
+        Some(&self.receiver)
+    }
+}

@@ -1,0 +1,127 @@
+//! What the configuration says: `[adapter.settings]` and each `[[adapter.proxy]]`, a page and its token.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use trunkline_adapter::{
+    Adapter, AdapterKind, Address, Blueprint, Channel, Kit, Secrets, Section, Simulator,
+};
+use trunkline_graph::AppSettings;
+
+use crate::adapter::Pages;
+use crate::simulator::PageSimulator;
+
+/// The kind `messenger`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Messenger;
+
+/// Checked settings.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) app: AppSettings,
+    /// Each page's token.
+    pub(crate) pages: HashMap<Address, Secrets>,
+}
+
+/// The address of a page or of a person on one.
+pub(crate) fn address(id: &str) -> Option<Address> {
+    Address::from_id(Channel::Messenger, id).ok()
+}
+
+impl AdapterKind for Messenger {
+    fn name(&self) -> &'static str {
+        "messenger"
+    }
+
+    fn blueprint(
+        &self,
+        settings: &mut Section,
+        proxies: &mut [(Address, Section)],
+    ) -> Option<Arc<dyn Blueprint>> {
+        let app = AppSettings::read(settings);
+        let mut pages = HashMap::new();
+        for (address, section) in proxies {
+            // Page ids become part of a URL.
+            let digits = address.value().bytes().all(|byte| byte.is_ascii_digit());
+            if address.channel() != Channel::Messenger || !digits {
+                let hint = Some("write messenger:PAGE_ID, the page's number".to_owned());
+                section.problem("address", "must be a page", hint);
+            }
+            if let Some(token) = section.required_secrets("access_token") {
+                pages.insert(address.clone(), token);
+            }
+        }
+        Some(Arc::new(Settings { app: app?, pages }))
+    }
+}
+
+impl Blueprint for Settings {
+    fn build(&self, kit: Kit) -> Arc<dyn Adapter> {
+        Arc::new(Pages::new(self.clone(), kit))
+    }
+
+    fn simulator(&self) -> Arc<dyn Simulator> {
+        Arc::new(PageSimulator::new(self.clone()))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    pub(crate) const PAGE: &str = "messenger:1029384756";
+
+    pub(crate) fn settings(base_url: &str) -> Settings {
+        let mut section = Section::of(&[
+            ("app_secret", "app-secret-0001"),
+            ("verify_token", "verify-0001"),
+            ("base_url", base_url),
+        ]);
+        let pages = [(PAGE, "page-token-0001"), ("messenger:77", "page-token-0002")];
+        let pages = pages.map(|(page, token)| (Address::parse(page).unwrap(), Secrets::one(token)));
+        Settings { app: AppSettings::read(&mut section).unwrap(), pages: HashMap::from(pages) }
+    }
+
+    fn problems(settings: &[(&str, &str)], proxies: &[(&str, &[(&str, &str)])]) -> (bool, Vec<String>) {
+        let mut section = Section::of(settings);
+        let mut proxies: Vec<(Address, Section)> = proxies
+            .iter()
+            .map(|(address, pairs)| (Address::parse(address).unwrap(), Section::of(pairs)))
+            .collect();
+        let made = Messenger.blueprint(&mut section, &mut proxies).is_some();
+        let mut found = section.finish().0;
+        found.extend(proxies.into_iter().flat_map(|(_, section)| section.finish().0));
+        (made, found.into_iter().map(|problem| problem.message).collect())
+    }
+
+    #[test]
+    fn the_documented_keys_are_all_it_takes() {
+        let app: &[(&str, &str)] = &[("app_secret", "s"), ("verify_token", "v")];
+        let (made, found) = problems(app, &[(PAGE, &[("access_token", "t")])]);
+        assert!(made && found.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn every_mistake_is_told() {
+        let (made, found) = problems(
+            &[("verify_token", "v"), ("access_token", "in the wrong place")],
+            &[
+                ("+15550001", &[("access_token", "t")]),
+                ("messenger:me/..", &[("access_token", "t")]),
+                (PAGE, &[]),
+            ],
+        );
+        assert!(!made);
+        assert_eq!(
+            found,
+            [
+                "app_secret is missing",
+                "unknown key",
+                "must be a page",
+                "must be a page",
+                "access_token is missing"
+            ]
+        );
+    }
+}

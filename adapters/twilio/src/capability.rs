@@ -1,0 +1,85 @@
+//! What each sort of sender can do, as data.
+
+use std::time::Duration;
+
+use trunkline_adapter::{Address, Capabilities, Channel, OverLimit, Rate, Receipts, TextLimit, TextUnit};
+
+/// Longest `Body`, in characters.
+pub(crate) const BODY: usize = 1600;
+/// Twilio's code for a longer one.
+pub(crate) const BODY_TOO_LONG: u32 = 21617;
+
+/// Meta's customer service window, which Twilio's senders there share.
+const WINDOW: Duration = Duration::from_secs(24 * 3_600);
+
+/// What a proxy address at Twilio can do.
+pub(crate) fn of(proxy: &Address) -> Capabilities {
+    let channel = proxy.channel();
+    let (rate, pair_rate) = match channel {
+        Channel::Sms => (sms_rate(proxy.value()), None),
+        Channel::Whatsapp => (Rate::per_second(80.0, 80), Some(Rate::per_minute(10.0, 45))),
+        Channel::Messenger => (Rate::per_second(300.0, 300), None),
+    };
+    let chat = channel != Channel::Sms;
+    Capabilities {
+        channel,
+        text: TextLimit { most: BODY, unit: TextUnit::Characters, over: OverLimit::Fail(BODY_TOO_LONG) },
+        receipts: Receipts { delivered: true, read: chat },
+        window: chat.then_some(WINDOW),
+        idempotent: false,
+        keywords: !chat,
+        rate,
+        pair_rate,
+    }
+}
+
+/// The rate of a fresh US sender of each sort; registered campaigns have more, which the operator knows and we do not.
+fn sms_rate(value: &str) -> Rate {
+    let short_code = value.len() <= 8 && value.bytes().all(|byte| byte.is_ascii_digit());
+    let toll_free = value.len() == 12
+        && ["+1800", "+1833", "+1844", "+1855", "+1866", "+1877", "+1888"]
+            .iter()
+            .any(|prefix| value.starts_with(prefix));
+    if short_code {
+        Rate::per_second(100.0, 100)
+    } else if toll_free {
+        Rate::per_second(3.0, 3)
+    } else {
+        Rate::per_second(1.0, 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn at(text: &str) -> Capabilities {
+        of(&Address::parse(text).unwrap())
+    }
+
+    #[test]
+    fn senders_differ_in_rate() {
+        for (sender, period) in [
+            ("+15550001111", 1_000),
+            ("+18005550100", 333),
+            ("12345", 10),
+            ("ACME", 1_000),
+            ("whatsapp:+15550002222", 12),
+            ("messenger:1029384756", 3),
+        ] {
+            assert_eq!(at(sender).rate.period.as_millis(), period, "{sender}");
+        }
+    }
+
+    #[test]
+    fn only_sms_handles_keywords_and_only_chat_has_a_window() {
+        assert!(at("+15550001111").keywords);
+        assert_eq!(at("+15550001111").window, None);
+        let whatsapp = at("whatsapp:+15550002222");
+        assert!(!whatsapp.keywords && whatsapp.receipts.read);
+        assert_eq!(whatsapp.window, Some(Duration::from_secs(86_400)));
+        assert_eq!(whatsapp.text.pieces(&"é".repeat(1601)).unwrap_err().code, 21617);
+        assert_eq!(whatsapp.text.pieces(&"é".repeat(1600)).unwrap().len(), 1);
+    }
+}

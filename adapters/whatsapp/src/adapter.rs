@@ -1,0 +1,64 @@
+//! The live adapter: one app, its access token, its numbers.
+
+use std::time::Duration;
+
+use trunkline_adapter::{
+    Adapter, Address, BoxFuture, Capabilities, Channel, Kit, Outbound, Outcome, OverLimit, Rate, Receipts,
+    TextLimit, TextUnit, Webhook,
+};
+use trunkline_graph::Endpoint;
+
+use crate::errors::CODEBOOK;
+use crate::receive::Receiver;
+use crate::send;
+use crate::settings::Settings;
+
+/// Longest text the provider takes in one message, in characters.
+pub(crate) const TEXT_LIMIT: usize = 4096;
+
+/// A Cloud API app.
+pub(crate) struct CloudApi {
+    settings: Settings,
+    endpoint: Endpoint,
+    receiver: Receiver,
+    capabilities: Capabilities,
+}
+
+impl CloudApi {
+    pub(crate) fn new(settings: Settings, kit: Kit) -> CloudApi {
+        CloudApi {
+            endpoint: Endpoint { http: kit.http, clock: kit.clock, codebook: CODEBOOK },
+            receiver: Receiver::new(settings.app.gate(), settings.numbers.clone()),
+            capabilities: capabilities(),
+            settings,
+        }
+    }
+}
+
+fn capabilities() -> Capabilities {
+    Capabilities {
+        channel: Channel::Whatsapp,
+        text: TextLimit { most: TEXT_LIMIT, unit: TextUnit::Characters, over: OverLimit::Split },
+        receipts: Receipts { delivered: true, read: true },
+        window: Some(Duration::from_secs(24 * 3_600)),
+        // The correlation text comes back, but a repeated send is a second message.
+        idempotent: false,
+        keywords: false,
+        rate: Rate::per_second(80.0, 80),
+        pair_rate: Some(Rate::per_minute(10.0, 45)),
+    }
+}
+
+impl Adapter for CloudApi {
+    fn capabilities(&self, proxy: &Address) -> Option<&Capabilities> {
+        self.settings.numbers.id(proxy).map(|_| &self.capabilities)
+    }
+
+    fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Outcome> {
+        Box::pin(send::send(&self.settings, &self.endpoint, outbound))
+    }
+
+    fn webhook(&self) -> Option<&dyn Webhook> {
+        Some(&self.receiver)
+    }
+}

@@ -1,0 +1,147 @@
+//! One text to one person.
+
+use serde_json::{Value, json};
+use trunkline_adapter::{Address, Blame, Cause, Channel, Content, Outbound, Outcome};
+use trunkline_graph::{Endpoint, broken_answer, lenient, post};
+
+use crate::person;
+use crate::settings::Settings;
+
+pub(crate) async fn send(settings: &Settings, endpoint: &Endpoint, outbound: &Outbound) -> Outcome {
+    let Some(id) = settings.numbers.id(&outbound.from) else {
+        let cause = Cause::new("no phone_number_id is configured for this sender");
+        return Outcome::Rejected { blame: Blame::Operator, cause };
+    };
+    if outbound.to.channel() != Channel::Whatsapp {
+        let cause = Cause::new("the recipient is not on WhatsApp");
+        return Outcome::Rejected { blame: Blame::Recipient, cause };
+    }
+    let url = settings.app.messages_url(id);
+    match post(endpoint, &url, settings.access_token.first(), &body(outbound)).await {
+        Ok(answer) => accepted(&answer, outbound),
+        Err(outcome) => outcome,
+    }
+}
+
+fn body(outbound: &Outbound) -> Value {
+    let Content::Text { body } = &outbound.content;
+    let mut request = json!({
+        "messaging_product": "whatsapp",
+        "recipient_type": "individual",
+        "type": "text",
+        "text": { "body": body, "preview_url": false },
+        "biz_opaque_callback_data": outbound.correlation,
+    });
+    // Never both: the number would win, and it may have changed hands since.
+    match outbound.to.digits() {
+        Some(digits) => request["to"] = digits.into(),
+        None => request["recipient"] = outbound.to.value().into(),
+    }
+    request
+}
+
+fn accepted(answer: &Value, outbound: &Outbound) -> Outcome {
+    let Some(id) = lenient::list(answer, "messages").first().and_then(|first| lenient::text(first, "id"))
+    else {
+        return broken_answer("the answer names no message");
+    };
+    let learned = lenient::list(answer, "contacts").first().map(names).unwrap_or_default();
+    let learned = learned.into_iter().filter(|address| *address != outbound.to).collect();
+    Outcome::Accepted { id, learned, at: None }
+}
+
+fn names(contact: &Value) -> Vec<Address> {
+    let id = lenient::text(contact, "user_id").as_deref().and_then(person::user_id);
+    let number = lenient::text(contact, "wa_id").as_deref().and_then(person::phone);
+    id.into_iter().chain(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use crate::adapter::CloudApi;
+    use crate::settings::tests::{PROXY, settings};
+    use trunkline_adapter::{Adapter, Clock, Kit, Scope};
+    use trunkline_graph::peer::{self, Peer, PeerRequest};
+
+    async fn sent(to: &str, answer: &str) -> (Outcome, PeerRequest) {
+        let peer = Peer::answering(answer).await.unwrap();
+        let kit = Kit { http: peer::client(), clock: Clock::system(), webhook_url: String::new() };
+        let adapter = CloudApi::new(settings(&peer.url()), kit);
+        let outcome = adapter.send(&outbound(PROXY, to)).await;
+        (outcome, peer.request().await.unwrap())
+    }
+
+    fn outbound(from: &str, to: &str) -> Outbound {
+        Outbound {
+            from: Address::parse(from).unwrap(),
+            to: Address::parse(to).unwrap(),
+            aliases: vec![Address::parse("whatsapp:+15550198").unwrap()],
+            content: Content::Text { body: "On its way 🚚".to_owned() },
+            correlation: "our-msg-42".to_owned(),
+        }
+    }
+
+    const TAKEN: &str = r#"{"messaging_product":"whatsapp",
+        "contacts":[{"input":"15550199","wa_id":"15550199","user_id":"US.900100"}],
+        "messages":[{"id":"wamid.OUT1","message_status":"accepted"}]}"#;
+
+    #[tokio::test]
+    async fn a_number_is_addressed_by_to() {
+        let (outcome, request) = sent("whatsapp:+15550199", &peer::json(200, "", TAKEN)).await;
+        let learned = vec![Address::parse("whatsapp:US.900100").unwrap()];
+        assert_eq!(outcome, Outcome::Accepted { id: "wamid.OUT1".to_owned(), learned, at: None });
+        assert!(request.head.starts_with("POST /v23.0/106540352242922/messages HTTP/1.1\r\n"));
+        assert!(request.head.contains("authorization: Bearer access-0001\r\n"));
+        assert_eq!(
+            serde_json::from_slice::<Value>(&request.body).unwrap(),
+            json!({"messaging_product": "whatsapp", "recipient_type": "individual", "to": "15550199", "type": "text",
+                "text": {"body": "On its way 🚚", "preview_url": false}, "biz_opaque_callback_data": "our-msg-42"})
+        );
+    }
+
+    #[tokio::test]
+    async fn a_user_id_is_addressed_by_recipient_and_nothing_else() {
+        let (outcome, request) = sent("whatsapp:US.900100", &peer::json(200, "", TAKEN)).await;
+        let learned = vec![Address::parse("whatsapp:+15550199").unwrap()];
+        assert_eq!(outcome, Outcome::Accepted { id: "wamid.OUT1".to_owned(), learned, at: None });
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        assert_eq!(body["recipient"], "US.900100");
+        assert!(body.get("to").is_none());
+    }
+
+    #[tokio::test]
+    async fn refusals_go_by_their_code() {
+        let error = |code: u32| format!(r#"{{"error":{{"message":"(#{code}) m","code":{code}}}}}"#);
+        let answer = peer::json(400, "", &error(131_056));
+        let (outcome, _) = sent("whatsapp:+15550199", &answer).await;
+        assert!(matches!(outcome, Outcome::Throttled { scope: Scope::Recipient, .. }), "{outcome:?}");
+        let (outcome, _) = sent("whatsapp:+15550199", &peer::json(400, "", &error(131_047))).await;
+        assert!(matches!(outcome, Outcome::Rejected { blame: Blame::Recipient, .. }), "{outcome:?}");
+        let (outcome, _) = sent("whatsapp:+15550199", &peer::json(401, "", &error(190))).await;
+        assert!(matches!(outcome, Outcome::Rejected { blame: Blame::Operator, .. }), "{outcome:?}");
+        let (outcome, _) = sent("whatsapp:+15550199", &peer::json(400, "", &error(131_009))).await;
+        assert!(matches!(outcome, Outcome::Rejected { blame: Blame::Message, .. }), "{outcome:?}");
+    }
+
+    #[tokio::test]
+    async fn a_success_that_names_no_message_is_unknown() {
+        for body in ["{}", r#"{"messages":[]}"#, r#"{"messages":[{}]}"#, "[]", "null"] {
+            let (outcome, _) = sent("whatsapp:+15550199", &peer::json(200, "", body)).await;
+            assert!(matches!(outcome, Outcome::Unknown { .. }), "{body}: {outcome:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_ours_never_leaves() {
+        let kit = Kit { http: peer::client(), clock: Clock::system(), webhook_url: String::new() };
+        let adapter = CloudApi::new(settings("http://127.0.0.1:1"), kit);
+        let outcome = adapter.send(&outbound("whatsapp:+15550777", "whatsapp:+15550199")).await;
+        assert!(matches!(outcome, Outcome::Rejected { blame: Blame::Operator, .. }));
+        let outcome = adapter.send(&outbound(PROXY, "+15550199")).await;
+        assert!(matches!(outcome, Outcome::Rejected { blame: Blame::Recipient, .. }));
+        assert!(adapter.capabilities(&Address::parse("whatsapp:+15550777").unwrap()).is_none());
+        assert!(adapter.capabilities(&Address::parse(PROXY).unwrap()).unwrap().pair_rate.is_some());
+    }
+}

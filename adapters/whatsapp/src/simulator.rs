@@ -1,0 +1,284 @@
+//! The Cloud API's own side of the wire.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use trunkline_adapter::simulator::{
+    PhoneMessage, ProviderAnswer, ProviderRequest, SignedRequest, Submission,
+};
+use trunkline_adapter::{Address, DeliveryStatus, Simulator, Timestamp};
+use trunkline_graph::{lenient, provider};
+
+use crate::adapter::TEXT_LIMIT;
+use crate::person;
+use crate::settings::Settings;
+
+/// Plays the provider for the numbers of one configuration.
+pub(crate) struct CloudSimulator {
+    settings: Settings,
+}
+
+impl CloudSimulator {
+    pub(crate) fn new(settings: Settings) -> CloudSimulator {
+        CloudSimulator { settings }
+    }
+
+    /// A change of the `messages` field for one of our numbers, signed.
+    fn delivery(&self, proxy: &Address, mut value: Value, url: &str) -> SignedRequest {
+        value["messaging_product"] = "whatsapp".into();
+        value["metadata"] = json!({
+            "display_phone_number": proxy.digits().unwrap_or_default(),
+            "phone_number_id": self.settings.numbers.id(proxy).unwrap_or_default(),
+        });
+        let body = json!({
+            "object": "whatsapp_business_account",
+            "entry": [{"id": "102290129340398", "changes": [{"field": "messages", "value": value}]}],
+        });
+        provider::delivery(&self.settings.app.app_secret, url, &body)
+    }
+}
+
+/// Puts a person's name under the key for numbers or the one for ids.
+fn name(object: &mut Value, number_key: &str, id_key: &str, address: &Address) {
+    match address.digits() {
+        Some(digits) => object[number_key] = digits.into(),
+        None => object[id_key] = address.value().into(),
+    }
+}
+
+fn refused(code: u32, message: &str) -> ProviderAnswer {
+    provider::error(StatusCode::BAD_REQUEST, code, message)
+}
+
+impl Simulator for CloudSimulator {
+    fn accept(&self, request: &ProviderRequest) -> Result<Submission, ProviderAnswer> {
+        let from = self.settings.app.object_of(&request.path);
+        let Some(from) = from.and_then(|id| self.settings.numbers.address(id)) else {
+            return Err(refused(100, "No such object or method"));
+        };
+        let body = provider::admit(request, &self.settings.access_token)?;
+        if lenient::text(&body, "messaging_product").as_deref() != Some("whatsapp") {
+            return Err(refused(100, "messaging_product is required"));
+        }
+        if lenient::text(&body, "type").is_some_and(|kind| kind != "text") {
+            return Err(refused(131_051, "Message type is not supported here"));
+        }
+        let number = lenient::text(&body, "to").as_deref().and_then(person::phone);
+        let to = number.or_else(|| lenient::text(&body, "recipient").as_deref().and_then(person::user_id));
+        let Some(to) = to else { return Err(refused(131_008, "A recipient is required")) };
+        let text = body.get("text").and_then(|text| lenient::text(text, "body"));
+        let Some(text) = text else { return Err(refused(131_008, "text.body is required")) };
+        if text.chars().count() > TEXT_LIMIT {
+            return Err(refused(131_009, "text.body is too long"));
+        }
+        let correlation = lenient::text(&body, "biz_opaque_callback_data");
+        Ok(Submission { from: from.clone(), to, text, correlation, callback: None })
+    }
+
+    fn message_id(&self, serial: u64) -> String {
+        format!("wamid.SIM{serial:016X}")
+    }
+
+    fn accepted(&self, submission: &Submission, id: &str) -> ProviderAnswer {
+        let value = submission.to.digits().unwrap_or(submission.to.value());
+        let mut contact = json!({ "input": value });
+        name(&mut contact, "wa_id", "user_id", &submission.to);
+        provider::success(&json!({
+            "messaging_product": "whatsapp",
+            "contacts": [contact],
+            "messages": [{"id": id, "message_status": "accepted"}],
+        }))
+    }
+
+    fn throttled(&self) -> ProviderAnswer {
+        provider::error(StatusCode::TOO_MANY_REQUESTS, 130_429, "Throughput reached")
+    }
+
+    fn message(&self, message: &PhoneMessage, webhook_url: &str) -> SignedRequest {
+        let mut contact = json!({ "profile": {} });
+        if let Some(name) = &message.name {
+            contact["profile"]["name"] = name.as_str().into();
+        }
+        name(&mut contact, "wa_id", "user_id", &message.from);
+        let mut written = json!({
+            "id": message.id,
+            "timestamp": message.at.seconds().to_string(),
+            "type": "text",
+            "text": {"body": message.text},
+        });
+        name(&mut written, "from", "from_user_id", &message.from);
+        let value = json!({"contacts": [contact], "messages": [written]});
+        self.delivery(&message.to, value, webhook_url)
+    }
+
+    fn status(
+        &self,
+        submission: &Submission,
+        id: &str,
+        status: DeliveryStatus,
+        error: Option<u32>,
+        at: Timestamp,
+        webhook_url: &str,
+    ) -> Option<SignedRequest> {
+        // There is no network behind this provider that could leave a message undelivered.
+        if status == DeliveryStatus::Undelivered {
+            return None;
+        }
+        let mut report = json!({"id": id, "status": status.name(), "timestamp": at.seconds().to_string()});
+        name(&mut report, "recipient_id", "recipient_user_id", &submission.to);
+        if let Some(correlation) = &submission.correlation {
+            report["biz_opaque_callback_data"] = correlation.as_str().into();
+        }
+        if status == DeliveryStatus::Failed {
+            let code = error.unwrap_or(131_000);
+            report["errors"] = json!([{
+                "code": code,
+                "title": "Simulated failure",
+                "message": "Simulated failure",
+                "error_data": {"details": "The simulated network refused the message"},
+            }]);
+        } else {
+            report["pricing"] = json!({"billable": false, "pricing_model": "PMP", "type": "free_customer_service", "category": "service"});
+        }
+        Some(self.delivery(&submission.from, json!({ "statuses": [report] }), webhook_url))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use crate::receive::Receiver;
+    use crate::settings::tests::{PROXY, settings};
+    use bytes::Bytes;
+    use http::{HeaderMap, Method};
+    use proptest::prelude::*;
+    use trunkline_adapter::{Inbound, Part, Webhook, WebhookRequest};
+
+    const URL: &str = "https://bridge.example/webhooks/wa";
+
+    fn simulator() -> CloudSimulator {
+        CloudSimulator::new(settings("https://graph.example"))
+    }
+
+    fn receive(signed: SignedRequest) -> Vec<Inbound> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in signed.headers {
+            headers.insert(name, value.parse().unwrap());
+        }
+        let request = WebhookRequest {
+            method: signed.method,
+            url: signed.url,
+            alternatives: Vec::new(),
+            query: String::new(),
+            headers,
+            body: signed.body,
+        };
+        let settings = settings("https://graph.example");
+        Receiver::new(settings.app.gate(), settings.numbers).receive(&request).unwrap().inbound
+    }
+
+    fn anybody() -> impl Strategy<Value = Address> {
+        prop_oneof![
+            "whatsapp:\\+[1-9][0-9]{7,13}".prop_filter_map("number", |text| {
+                // Written by the provider, so not brought to any other form.
+                person::phone(text.strip_prefix("whatsapp:+").unwrap())
+            }),
+            "whatsapp:[A-Z]{2}\\.[A-Za-z0-9]{1,128}".prop_map(|text| Address::parse(&text).unwrap()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_somebody_types_is_what_we_receive(
+            from in anybody(), text in "\\PC{1,300}", seconds in 1_i64..10_000_000_000, serial: u64,
+            name in proptest::option::of("\\PC{1,40}"),
+        ) {
+            let message = PhoneMessage {
+                id: simulator().message_id(serial),
+                from,
+                to: Address::parse(PROXY).unwrap(),
+                text,
+                at: Timestamp::from_seconds(seconds),
+                name,
+            };
+            let received = receive(simulator().message(&message, URL));
+            let [Inbound::Message(heard)] = received.as_slice() else { panic!("{received:?}") };
+            let [Part::Text { text }] = heard.parts.as_slice() else { panic!("{received:?}") };
+            let heard = PhoneMessage {
+                id: heard.id.clone(),
+                from: heard.from.address.clone(),
+                to: heard.to.clone(),
+                text: text.clone(),
+                at: heard.at.unwrap(),
+                name: heard.from.name.clone(),
+            };
+            prop_assert_eq!(heard, message);
+        }
+
+        #[test]
+        fn what_the_provider_reports_is_what_we_receive(to in anybody(), seconds in 1_i64..10_000_000_000) {
+            let submission = Submission {
+                from: Address::parse(PROXY).unwrap(),
+                to: to.clone(),
+                text: "hi".to_owned(),
+                correlation: Some("c-1".to_owned()),
+                callback: None,
+            };
+            let at = Timestamp::from_seconds(seconds);
+            for status in DeliveryStatus::ALL {
+                let signed = simulator().status(&submission, "wamid.1", status, Some(131_026), at, URL);
+                let Some(signed) = signed else {
+                    prop_assert_eq!(status, DeliveryStatus::Undelivered);
+                    continue;
+                };
+                let received = receive(signed);
+                let [Inbound::Status(report)] = received.as_slice() else { panic!("{received:?}") };
+                prop_assert_eq!(report.status, status);
+                prop_assert_eq!(&report.id, "wamid.1");
+                prop_assert_eq!(report.correlation.as_deref(), Some("c-1"));
+                prop_assert_eq!(report.at, Some(at));
+                prop_assert_eq!(&report.learned, &vec![to.clone()]);
+                let code = report.error.as_ref().map(|error| error.code);
+                prop_assert_eq!(code, (status == DeliveryStatus::Failed).then_some(131_026));
+            }
+        }
+    }
+
+    fn submitted(path: &str, token: &str, body: &str) -> Result<Submission, ProviderAnswer> {
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let query = String::new();
+        simulator().accept(&ProviderRequest {
+            method: Method::POST,
+            path: path.to_owned(),
+            query,
+            headers,
+            body,
+        })
+    }
+
+    #[test]
+    fn it_checks_what_the_provider_checks() {
+        const PATH: &str = "/v23.0/106540352242922/messages";
+        let good = r#"{"messaging_product":"whatsapp","to":"15550199","type":"text","text":{"body":"hi"}}"#;
+        let submission = submitted(PATH, "access-0001", good).unwrap();
+        assert_eq!((submission.to.as_str(), submission.text.as_str()), ("whatsapp:+15550199", "hi"));
+        assert_eq!(submission.from.as_str(), PROXY);
+        let long = good.replace("hi", &"x".repeat(TEXT_LIMIT + 1));
+        for (path, token, body, code) in [
+            ("/v23.0/999/messages", "access-0001", good, 100),
+            ("/v22.0/106540352242922/messages", "access-0001", good, 100),
+            (PATH, "wrong", good, 190),
+            (PATH, "access-0001", "hello", 100),
+            (PATH, "access-0001", r#"{"to":"15550199"}"#, 100),
+            (PATH, "access-0001", r#"{"messaging_product":"whatsapp","text":{"body":"hi"}}"#, 131_008),
+            (PATH, "access-0001", r#"{"messaging_product":"whatsapp","to":"15550199"}"#, 131_008),
+            (PATH, "access-0001", &long, 131_009),
+        ] {
+            let answer = submitted(path, token, body).unwrap_err();
+            let answer: Value = serde_json::from_str(&answer.body).unwrap();
+            assert_eq!(answer["error"]["code"], code, "{body}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! From checked settings to live adapters: what did not change is kept as it is.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use trunkline_adapter::{Address, Clock, Kit};
+
+use super::roster::Live;
+use crate::config::Config;
+use crate::outbound::{LanePlan, Policies, Unknown};
+use crate::relay::{KeywordSettings, Proxy};
+
+/// How long a provider may take to take a message. Longer than any of them documents, shorter than a person waits.
+const PROVIDER: Duration = Duration::from_secs(30);
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// The client all adapters share.
+///
+/// # Errors
+/// When the system's trust store cannot be read.
+pub fn client() -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .timeout(PROVIDER)
+        .connect_timeout(CONNECT)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .tcp_nodelay(true)
+        .pool_max_idle_per_host(64)
+        .user_agent(concat!("trunkline/", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+/// The adapters of a configuration. One whose settings, secrets and webhook URL are those of a live one is that one,
+/// whatever it is called now.
+pub fn adapters(
+    config: &Config,
+    live: &HashMap<String, Live>,
+    http: &reqwest::Client,
+    clock: Clock,
+    base: &str,
+) -> HashMap<String, Live> {
+    let mut built = HashMap::new();
+    for wanted in &config.adapters {
+        let webhook_url = format!("{base}/webhooks/{}", wanted.name);
+        let same = |known: &&Live| known.fingerprint == wanted.fingerprint && known.webhook_url == webhook_url;
+        let adapter = match live.values().find(same) {
+            Some(known) => known.clone(),
+            None => {
+                let kit = Kit { http: http.clone(), clock, webhook_url: webhook_url.clone() };
+                let adapter = wanted.blueprint.build(kit);
+                Live { kind: wanted.kind.name(), adapter, fingerprint: wanted.fingerprint, webhook_url }
+            }
+        };
+        built.insert(wanted.name.clone(), adapter);
+    }
+    built
+}
+
+/// The lanes of a configuration.
+pub fn lanes(config: &Config, live: &HashMap<String, Live>) -> Vec<LanePlan> {
+    let mut plans = Vec::new();
+    for wanted in &config.adapters {
+        let Some(adapter) = live.get(&wanted.name) else { continue };
+        for proxy in &wanted.proxies {
+            // A blueprint builds an adapter for exactly the proxy addresses it was given.
+            let Some(capabilities) = adapter.adapter.capabilities(&proxy.address) else { continue };
+            plans.push(LanePlan {
+                proxy: proxy.address.clone(),
+                name: proxy.name.clone(),
+                adapter_name: wanted.name.clone(),
+                kind: adapter.kind,
+                adapter: adapter.adapter.clone(),
+                rate: proxy.rate.unwrap_or(capabilities.rate),
+                pair_rate: proxy.pair_rate.or(capabilities.pair_rate),
+            });
+        }
+    }
+    plans
+}
+
+/// What the relay knows of the proxy addresses.
+pub fn proxies(config: &Config, live: &HashMap<String, Live>) -> HashMap<Address, Proxy> {
+    let mut proxies = HashMap::new();
+    for wanted in &config.adapters {
+        let Some(adapter) = live.get(&wanted.name) else { continue };
+        for proxy in &wanted.proxies {
+            let keywords = adapter.adapter.capabilities(&proxy.address).is_some_and(|able| able.keywords);
+            proxies.insert(proxy.address.clone(), Proxy { keywords });
+        }
+    }
+    proxies
+}
+
+pub fn keywords(config: &Config) -> KeywordSettings {
+    let words = &config.opt_out;
+    KeywordSettings {
+        enabled: words.enabled,
+        stop: words.stop.clone(),
+        start: words.start.clone(),
+        help: words.help.clone(),
+    }
+}
+
+pub fn policies(config: &Config) -> Policies {
+    let unknown = match config.queue.unknown {
+        crate::config::UnknownOutcome::Resend => Unknown::Resend,
+        crate::config::UnknownOutcome::Fail => Unknown::Fail,
+    };
+    Policies { expire: config.queue.expire, unknown }
+}

@@ -1,0 +1,467 @@
+//! A running daemon, from the opened store to the last written outcome.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use trunkline_adapter::{Address, Clock};
+
+use super::roster::Roster;
+use super::running::Running;
+use super::staff::Staff;
+use super::{build, listeners, notify, registry};
+use crate::bindings::Bindings;
+use crate::config::{self, Config, SystemSecrets, Watch};
+use crate::http::admin::Admin;
+use crate::http::operator::{self, Socket};
+use crate::http::{self, Accounts, Base, Front, Limits, Listener};
+use crate::ledger::store::{Durability, Incarnation, OpenError, Store, StoreSettings};
+use crate::ledger::{Ledger, LedgerError};
+use crate::model::{AccountSid, ConversationSid, Mint, ParticipantSid};
+use crate::outbound::{Lanes, Learned, OptOuts, Surroundings};
+use crate::relay::{Parts, Relay};
+use crate::telemetry::exporter::Exporter;
+use crate::telemetry::{self, log};
+use crate::work::Wakeups;
+
+/// Memory for blocks read from disk.
+const CACHE: u64 = 128 << 20;
+/// What is in flight at the end may take this long.
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// What a daemon is started with.
+pub struct Start {
+    pub config: Config,
+    /// Where the configuration is read again from; without one there are no reloads.
+    pub path: Option<PathBuf>,
+    pub exporter: Exporter,
+    pub level: Option<log::Level>,
+    /// Sockets that are open already, instead of those that systemd hands over or the configuration names.
+    pub sockets: Option<Sockets>,
+}
+
+/// Listening sockets that somebody else opened.
+pub struct Sockets {
+    pub listen: std::net::TcpListener,
+    pub admin_listen: std::net::TcpListener,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the store cannot be opened")]
+    Store(#[from] OpenError),
+    #[error("the store cannot be read")]
+    Ledger(#[from] LedgerError),
+    #[error("a listener cannot be opened")]
+    Listen(#[source] io::Error),
+    #[error("the store's folder cannot be used")]
+    Folder(#[source] io::Error),
+    #[error("the HTTP client cannot be made")]
+    Client(#[from] reqwest::Error),
+    #[error("the configuration names no account")]
+    NoAccount,
+}
+
+/// The parts that a reload and the operator's doors need.
+pub(super) struct House {
+    pub relay: Arc<Relay>,
+    pub roster: Arc<Roster>,
+    pub lanes: Lanes,
+    pub accounts: Arc<Accounts>,
+    pub base: Arc<Base>,
+    pub bindings: Arc<Bindings>,
+    pub ledger: Ledger,
+    pub incarnation: Incarnation,
+    pub exporter: Exporter,
+    pub clock: Clock,
+    pub http: reqwest::Client,
+    pub level: Option<log::Level>,
+    /// The configuration in force, and where it came from.
+    pub config: tokio::sync::Mutex<Config>,
+    pub path: Option<PathBuf>,
+    /// Where the daemon really listens, for when no public URL is configured.
+    pub listening: SocketAddr,
+    pub ready: AtomicBool,
+    pub draining: AtomicBool,
+    /// The files whose change means a reload.
+    pub files: watch::Sender<Vec<PathBuf>>,
+}
+
+/// A running daemon.
+pub struct Daemon {
+    house: Arc<House>,
+    running: Running,
+    stop: watch::Sender<bool>,
+    servers: JoinSet<()>,
+    background: JoinSet<()>,
+    /// Keeps the engine, and with it the lock on the folder.
+    _store: Store,
+    address: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Daemon {
+    /// Starts everything; returns when it is ready.
+    ///
+    /// # Errors
+    /// What could not be opened. Nothing is left running.
+    pub async fn start(start: Start) -> Result<Daemon, StartError> {
+        let Start { config, path, exporter, level, sockets } = start;
+        let clock = Clock::system();
+        let account = first_account(&config)?;
+
+        // Listeners first: a port that is taken should not cost a start of the store.
+        let (public, admin) = listeners::open(sockets, &config.server).await.map_err(StartError::Listen)?;
+        let socket = operator::bind(&config.server.admin_socket).await.map_err(StartError::Listen)?;
+        let address = public.first().map_or_else(|| admin.local_addr(), |first| first.local_addr());
+        let address = address.map_err(StartError::Listen)?;
+        let admin_address = admin.local_addr().map_err(StartError::Listen)?;
+
+        let folder = config.store.path.clone();
+        std::fs::create_dir_all(&folder).map_err(StartError::Folder)?;
+        let bindings = Bindings::new(&folder.join("bindings"));
+        let store = open(&config, clock, &bindings)?;
+        let (running, clean) = Running::mark(&folder).map_err(StartError::Folder)?;
+        if !clean {
+            tracing::warn!(
+                "The last run did not end in order; the first message of each recipient may be sent twice"
+            );
+        }
+        let engine = store.engine();
+        bindings.start(&engine);
+        let bindings = Arc::new(bindings);
+        let ledger = Ledger::new(engine, clock);
+        let wakeups = Wakeups::default();
+        let opt_outs = OptOuts::load(&*ledger.snapshot(), account.as_str()).await?;
+        let relay = Arc::new(Relay::new(Parts {
+            ledger: ledger.clone(),
+            bindings: bindings.clone(),
+            wakeups: wakeups.clone(),
+            opt_outs: Arc::new(Set(opt_outs.clone())),
+            mint: Mint::system(),
+            clock,
+        }));
+        let learned = Arc::new(Aliases { relay: relay.clone(), account: account.clone() });
+        let surroundings = Surroundings {
+            ledger: ledger.clone(),
+            clock,
+            account: account.as_str().to_owned(),
+            wakeups,
+            opt_outs,
+            learned,
+            mint: Arc::new(Mint::system()),
+        };
+        let http = build::client()?;
+        let base = base_url(&config, address);
+        let adapters = build::adapters(&config, &HashMap::new(), &http, clock, &base);
+        let plans = build::lanes(&config, &adapters);
+        let lanes = Lanes::start(surroundings, plans, build::policies(&config), clean).await?;
+        let roster = Roster::new(relay.clone(), account.clone());
+        roster.replace(account.clone(), adapters);
+        let files = watched(path.as_ref(), &config.secret_files);
+        let house = Arc::new(House {
+            roster: Arc::new(roster),
+            relay,
+            lanes,
+            accounts: Arc::new(Accounts::new(Vec::new())),
+            base: Arc::new(Base::new(None)),
+            bindings,
+            ledger,
+            incarnation: store.incarnation(),
+            exporter,
+            clock,
+            http,
+            level,
+            config: tokio::sync::Mutex::new(config.clone()),
+            path,
+            listening: address,
+            ready: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            files: watch::Sender::new(files),
+        });
+        telemetry::house::register();
+        house.apply(&config).await?;
+        telemetry::house::configured(true, false, clock.now());
+
+        let (stop, stopped) = watch::channel(false);
+        let limits = Limits {
+            webhook_body: config.limits.webhook_body,
+            form_body: config.limits.form_body,
+            request_timeout: config.limits.request_timeout,
+            concurrent: config.limits.concurrent_requests,
+        };
+        let mut servers = JoinSet::new();
+        let front = Arc::new(Front::new(
+            house.relay.clone(),
+            house.roster.clone(),
+            house.accounts.clone(),
+            house.base.clone(),
+            limits,
+        ));
+        let public = public.into_iter().map(Listener::Tcp).collect();
+        servers.spawn(http::serve(public, front, limits, until(stopped.clone())));
+        let staff = Arc::new(Staff::new(house.clone()));
+        let doors = Arc::new(Admin::new(staff.clone()));
+        servers.spawn(http::serve(vec![Listener::Tcp(admin)], doors, limits, until(stopped.clone())));
+        let operator = Arc::new(Socket::new(staff));
+        servers.spawn(http::serve(vec![Listener::Unix(socket)], operator, limits, until(stopped)));
+
+        let mut background = JoinSet::new();
+        background.spawn(house.relay.clone().clean_up(account.clone()));
+        background.spawn(house.relay.clone().sweep_parked(account));
+        background.spawn(house.exporter.clone().keep_up());
+        background.spawn(house.clone().watch());
+        house.ready.store(true, Ordering::Release);
+        tracing::info!(%address, admin = %admin_address, "Listening");
+        notify::ready("relaying");
+        Ok(Daemon { house, running, stop, servers, background, _store: store, address, admin: admin_address })
+    }
+
+    /// Where the world is served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where scrapers are served.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Reads the configuration again.
+    ///
+    /// # Errors
+    /// The lines that `check` would print; the old configuration stays in force.
+    pub async fn reload(&self) -> Result<Vec<String>, Vec<String>> {
+        self.house.reload().await
+    }
+
+    /// Ends in order: no new requests, the open ones finished, lanes with nothing in flight, everything written.
+    pub async fn stop(mut self) {
+        notify::stopping();
+        tracing::info!("Stopping");
+        self.house.draining.store(true, Ordering::Release);
+        // Nobody listens any more once the daemon is gone, so a failed send tells nothing.
+        let _ = self.stop.send(true);
+        while self.servers.join_next().await.is_some() {}
+        self.background.shutdown().await;
+        let orderly = self.house.lanes.drain(DRAIN).await;
+        if orderly {
+            self.running.clear();
+        }
+        tracing::info!("Stopped");
+    }
+}
+
+impl House {
+    /// Puts a configuration in force. What it does not change is not touched.
+    pub(super) async fn apply(&self, config: &Config) -> Result<(), LedgerError> {
+        let base = base_url(config, self.listening);
+        self.base.set(config.server.public_url.as_deref());
+        let accounts = config.accounts.iter().filter_map(|account| {
+            let keys = account.api_keys.iter().map(|key| (key.sid.clone(), key.secret.clone())).collect();
+            Some(http::Account {
+                sid: AccountSid::parse(&account.sid)?,
+                auth_token: account.auth_token.clone(),
+                keys,
+            })
+        });
+        self.accounts.set(accounts.collect());
+        let adapters = build::adapters(config, &self.roster.adapters(), &self.http, self.clock, &base);
+        for name in adapters.keys() {
+            telemetry::inbound::register(name);
+        }
+        self.relay.keywords().replace(build::keywords(config));
+        self.relay.proxies().replace(build::proxies(config, &adapters));
+        self.lanes.apply(build::lanes(config, &adapters), build::policies(config)).await?;
+        if let Ok(account) = first_account(config) {
+            self.roster.replace(account, adapters);
+        }
+        if let Some(level) = &self.level {
+            level.set(config.log.level.name());
+        }
+        Ok(())
+    }
+
+    /// Reads the file again; all or nothing.
+    pub(super) async fn reload(&self) -> Result<Vec<String>, Vec<String>> {
+        let Some(path) = &self.path else {
+            return Err(vec!["this daemon has no configuration file".to_owned()]);
+        };
+        // One at a time: the second waits and then sees what the first did.
+        let mut current = self.config.lock().await;
+        notify::reloading();
+        let loaded = config::load(path, &registry::kinds(), Arc::new(SystemSecrets::serving()));
+        let outcome = match loaded {
+            Ok(loaded) => {
+                self.follow(&loaded.config.secret_files);
+                let change = config::diff(&current, &loaded.config);
+                let mut lines = Vec::new();
+                if !change.restart.is_empty() {
+                    let keys = change.restart.join(", ");
+                    tracing::warn!(%keys, "These keys take effect with the next restart");
+                    lines.push(format!("needs a restart: {keys}"));
+                }
+                for proxy in &change.proxies_removed {
+                    let line = self.removed(proxy).await;
+                    tracing::warn!("{line}");
+                    lines.push(line);
+                }
+                if change.is_empty() {
+                    lines.push("nothing changed".to_owned());
+                }
+                match self.apply(&loaded.config).await {
+                    Ok(()) => {
+                        lines.push("the configuration is in force".to_owned());
+                        *current = loaded.config;
+                        Ok(lines)
+                    }
+                    Err(error) => Err(vec![format!("the configuration cannot be put in force: {error}")]),
+                }
+            }
+            Err(refused) => {
+                self.follow(&refused.secret_files);
+                Err(refused.lines.iter().map(ToString::to_string).collect::<Vec<_>>())
+            }
+        };
+        match &outcome {
+            Ok(_) => tracing::info!("The configuration was read again"),
+            Err(lines) => {
+                tracing::error!(
+                    problems = lines.len(),
+                    first = lines.first().map_or("", String::as_str),
+                    "The configuration is refused; the old one stays in force"
+                );
+            }
+        }
+        telemetry::house::configured(outcome.is_ok(), true, self.clock.now());
+        notify::ready("relaying");
+        outcome
+    }
+
+    /// Says what hangs on a proxy address that the configuration no longer has.
+    async fn removed(&self, proxy: &Address) -> String {
+        let bound = match self.relay.conversations_on(&self.roster.account(), proxy).await {
+            Ok(count) => count.to_string(),
+            Err(error) => format!("an unknown number of ({error})"),
+        };
+        format!(
+            "proxy address {proxy} was removed: {bound} conversations use it, and its messages are held until it \
+             returns or they expire"
+        )
+    }
+
+    fn follow(&self, secrets: &[PathBuf]) {
+        self.files.send_replace(watched(self.path.as_ref(), secrets));
+    }
+
+    /// Reloads when the file or a secret's file changes; ends when there is nothing to watch.
+    async fn watch(self: Arc<House>) {
+        let mut files = self.files.subscribe();
+        let first = files.borrow_and_update().clone();
+        if first.is_empty() {
+            return;
+        }
+        let mut watch = match Watch::start(first) {
+            Ok(watch) => watch,
+            Err(error) => {
+                tracing::warn!(%error, "The configuration file cannot be watched; use `trunkline reload`");
+                return;
+            }
+        };
+        loop {
+            tokio::select! {
+                changed = watch.changed() => {
+                    if changed.is_none() {
+                        tracing::warn!("Watching the configuration file ended; use `trunkline reload`");
+                        return;
+                    }
+                    if self.config.lock().await.server.watch {
+                        // Refusals are logged and counted where they happen.
+                        let _ = self.reload().await;
+                    }
+                }
+                told = files.changed() => {
+                    if told.is_err() {
+                        return;
+                    }
+                    watch.follow(files.borrow_and_update().clone());
+                }
+            }
+        }
+    }
+}
+
+fn first_account(config: &Config) -> Result<AccountSid, StartError> {
+    config.accounts.first().and_then(|account| AccountSid::parse(&account.sid)).ok_or(StartError::NoAccount)
+}
+
+fn open(config: &Config, clock: Clock, bindings: &Bindings) -> Result<Store, OpenError> {
+    let settings = StoreSettings {
+        path: config.store.path.clone(),
+        durability: match config.store.durability {
+            config::Durability::Power => Durability::Power,
+            config::Durability::Process => Durability::Process,
+        },
+        keep_free: config.store.keep_free,
+        cache_bytes: CACHE,
+    };
+    Store::open(settings, u64::try_from(clock.now().0).unwrap_or(0), vec![bindings.follower()])
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the daemon is gone altogether.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// The lanes' opt-out set, as the relay knows it.
+struct Set(OptOuts);
+
+impl crate::relay::OptOuts for Set {
+    fn contains(&self, _: &str, proxy: &Address, address: &Address) -> bool {
+        self.0.contains(proxy, address)
+    }
+
+    fn add(&self, _: &str, proxy: &Address, address: &Address) {
+        self.0.add(proxy, address);
+    }
+
+    fn remove(&self, _: &str, proxy: &Address, address: &Address) {
+        self.0.remove(proxy, address);
+    }
+}
+
+/// Aliases that a provider's answer gave away go to the relay, behind the send's back.
+struct Aliases {
+    relay: Arc<Relay>,
+    account: AccountSid,
+}
+
+impl Learned for Aliases {
+    fn learned(
+        &self,
+        _: &str,
+        conversation: &ConversationSid,
+        participant: &ParticipantSid,
+        addresses: Vec<Address>,
+    ) {
+        let (relay, account) = (self.relay.clone(), self.account.clone());
+        let (conversation, participant) = (conversation.clone(), participant.clone());
+        tokio::spawn(async move { relay.learn(&account, &conversation, &participant, &addresses).await });
+    }
+}
+
+/// Where the world reaches us: as configured, else where we listen.
+fn base_url(config: &Config, listening: SocketAddr) -> String {
+    config.server.public_url.clone().unwrap_or_else(|| format!("http://{listening}"))
+}
+
+/// The files whose change means a reload; none without a configuration file.
+fn watched(path: Option<&PathBuf>, secrets: &[PathBuf]) -> Vec<PathBuf> {
+    path.map_or_else(Vec::new, |path| std::iter::once(path).chain(secrets).cloned().collect())
+}

@@ -1,0 +1,181 @@
+//! `/Conversations/{CH}/Messages`.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::scope::Scope;
+use super::{Answer, Call, fields};
+use crate::http::error::{self, ApiError};
+use crate::http::form::Form;
+use crate::http::paging::Page;
+use crate::http::route::Resource;
+use crate::model::Conversation;
+use crate::relay::command::{MessageChange, MessageView, NewMessage};
+
+/// Bytes of a body.
+const BODY: usize = 32 * 1024;
+/// Who a message is from when nobody says.
+const SYSTEM: &str = "system";
+/// Parameters of the original that nothing here can honour yet.
+const NOT_YET: &[&str] = &["MediaSid", "ContentSid", "ContentVariables", "Subject"];
+
+pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let (relay, scope) = (call.relay, &call.scope);
+    let (account, service, conversation) = (&scope.account, &scope.service, call.conversation());
+    let named = call.route.name(1);
+    match (call.route.resource, call.method) {
+        (Resource::Messages, &Method::POST) => {
+            let new = new(&call.form)?;
+            let (conversation, message) = relay.post_message(account, service, conversation, new).await?;
+            Ok(Answer::created(render(scope, &conversation, &message)))
+        }
+        (Resource::Messages, _) => list(call).await,
+        (_, &Method::POST) => {
+            let change = change(&call.form)?;
+            let (conversation, message) =
+                relay.update_message(account, service, conversation, named, change).await?;
+            Ok(Answer::shown(render(scope, &conversation, &message)))
+        }
+        (_, &Method::DELETE) => {
+            relay.delete_message(account, service, conversation, named).await?;
+            Ok(Answer::gone())
+        }
+        _ => {
+            let (conversation, message) = relay.message(account, service, conversation, named).await?;
+            Ok(Answer::shown(render(scope, &conversation, &message)))
+        }
+    }
+}
+
+async fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let page = Page::read(&call.query, 100)?;
+    let descending = match call.query.filled("Order").map(str::to_ascii_lowercase).as_deref() {
+        None | Some("asc") => false,
+        Some("desc") => true,
+        Some(_) => return Err(ApiError::parameter("Order is neither asc nor desc")),
+    };
+    let (account, service) = (&call.scope.account, &call.scope.service);
+    let (conversation, mut found) = call
+        .relay
+        .messages(account, service, call.conversation(), descending, page.after, page.fetch())
+        .await?;
+    let next = page.cut(&mut found, |message| message.index);
+    let records = found.iter().map(|message| render(&call.scope, &conversation, message)).collect();
+    Ok(call.page(&page, "messages", records, next, &["Order"]))
+}
+
+fn author(form: &Form) -> Result<Option<String>, ApiError> {
+    match form.get("Author") {
+        Some(author) if fields::too_long(author) => Err(error::AUTHOR_TOO_LONG.into()),
+        Some("") => Ok(Some(SYSTEM.to_owned())),
+        author => Ok(author.map(str::to_owned)),
+    }
+}
+
+fn body(form: &Form) -> Result<Option<&str>, ApiError> {
+    match form.get("Body") {
+        Some(body) if body.len() > BODY => Err(error::BODY_TOO_LONG.into()),
+        body => Ok(body),
+    }
+}
+
+fn new(form: &Form) -> Result<NewMessage, ApiError> {
+    form.refuse(NOT_YET)?;
+    let body = body(form)?.filter(|body| !body.is_empty()).ok_or(error::NOTHING_TO_POST)?;
+    let (created, updated) = fields::dates(form)?;
+    Ok(NewMessage {
+        author: author(form)?.unwrap_or_else(|| SYSTEM.to_owned()),
+        body: Some(body.to_owned()),
+        attributes: fields::attributes(form, fields::SMALL_ATTRIBUTES)?,
+        created,
+        updated,
+    })
+}
+
+fn change(form: &Form) -> Result<MessageChange, ApiError> {
+    form.refuse(NOT_YET)?;
+    if !form.any(&["Author", "Body", "Attributes", "DateCreated", "DateUpdated"]) {
+        return Err(error::UPDATE_EMPTY.into());
+    }
+    let (created, updated) = fields::dates(form)?;
+    Ok(MessageChange {
+        author: author(form)?,
+        body: fields::change(body(form)?),
+        attributes: fields::attributes(form, fields::SMALL_ATTRIBUTES)?,
+        created,
+        updated,
+    })
+}
+
+pub(super) fn render(scope: &Scope, conversation: &Conversation, message: &MessageView) -> Value {
+    let record = &message.record;
+    let url = scope.url(&format!("/Conversations/{}/Messages/{}", conversation.sid(), record.sid));
+    let delivery = message.delivery.map(|summary| {
+        json!({
+            "total": summary.total,
+            "sent": summary.sent.name(),
+            "delivered": summary.delivered.name(),
+            "read": summary.read.name(),
+            "failed": summary.failed.name(),
+            "undelivered": summary.undelivered.name(),
+        })
+    });
+    scope.sign(json!({
+        "account_sid": scope.account,
+        "conversation_sid": conversation.sid(),
+        "sid": record.sid,
+        "index": message.index,
+        "author": record.author,
+        "body": record.body,
+        "media": null,
+        "attributes": record.attributes,
+        "participant_sid": record.participant,
+        "date_created": record.created.rfc3339(),
+        "date_updated": record.updated.rfc3339(),
+        "delivery": delivery,
+        "content_sid": null,
+        "links": {
+            "delivery_receipts": format!("{url}/Receipts"),
+            "channel_metadata": format!("{url}/ChannelMetadata"),
+        },
+        "url": url,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use crate::relay::command::Change;
+
+    fn form(text: &str) -> Form {
+        Form::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn posting() {
+        let made = new(&form("body=Hello+there")).unwrap();
+        assert_eq!((made.author.as_str(), made.body.as_deref()), ("system", Some("Hello there")));
+        assert_eq!(new(&form("Author=&Body=x")).unwrap().author, "system");
+        assert!(new(&form(&format!("Body={}", "a".repeat(32 * 1024)))).is_ok());
+        for (text, code) in [
+            (String::new(), 50503),
+            ("Body=".to_owned(), 50503),
+            (format!("Body={}", "a".repeat(32 * 1024 + 1)), 50504),
+            (format!("Body=x&Author={}", "a".repeat(257)), 50310),
+            ("Body=x&Attributes=nope".to_owned(), 50304),
+            (format!("Body=x&Attributes=%22{}%22", "a".repeat(4096)), 50303),
+            ("Body=x&MediaSid=ME1".to_owned(), 20001),
+            ("ContentSid=HX1".to_owned(), 20001),
+        ] {
+            assert_eq!(new(&form(&text)).unwrap_err().code(), code);
+        }
+    }
+
+    #[test]
+    fn updating() {
+        let made = change(&form("Body=&Author=bob")).unwrap();
+        assert_eq!((made.body, made.author.as_deref(), made.attributes), (Change::Clear, Some("bob"), None));
+        assert_eq!(change(&form("")).unwrap_err().code(), 20161);
+    }
+}

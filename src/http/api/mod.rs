@@ -1,0 +1,171 @@
+//! The Conversations v1 resources, a file each: what a request asks is read from its form, the relay is asked, and
+//! the record is shown under exactly the documented keys.
+
+mod configuration;
+mod conversations;
+mod fields;
+mod messages;
+mod participants;
+mod receipts;
+mod scope;
+mod services;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use serde_json::Value;
+
+use super::error::ApiError;
+use super::form::Form;
+use super::paging::Page;
+use super::route::{self, Resource, Route};
+use crate::model::AccountSid;
+use crate::relay::Relay;
+
+use scope::Scope;
+
+/// What goes back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub body: Option<Value>,
+}
+
+impl Answer {
+    fn created(body: Value) -> Answer {
+        Answer { status: StatusCode::CREATED, body: Some(body) }
+    }
+
+    fn shown(body: Value) -> Answer {
+        Answer { status: StatusCode::OK, body: Some(body) }
+    }
+
+    fn gone() -> Answer {
+        Answer { status: StatusCode::NO_CONTENT, body: None }
+    }
+}
+
+/// A request on its way to a resource.
+struct Call<'a> {
+    relay: &'a Relay,
+    scope: Scope,
+    route: &'a Route,
+    method: &'a Method,
+    path: &'a str,
+    form: Form,
+    query: Form,
+}
+
+impl Call<'_> {
+    /// The conversation named in the path, by SID or unique name.
+    fn conversation(&self) -> &str {
+        self.route.name(0)
+    }
+
+    /// A page of a list at this request's own address.
+    fn page(
+        &self,
+        page: &Page,
+        key: &str,
+        records: Vec<Value>,
+        next: Option<u64>,
+        filters: &[&str],
+    ) -> Answer {
+        let given: Vec<(&str, &str)> =
+            filters.iter().filter_map(|name| Some((*name, self.query.filled(name)?))).collect();
+        let address = format!("{}{}", self.scope.root(), self.path.trim_end_matches('/'));
+        Answer::shown(page.answer(key, records, next, &address, &given))
+    }
+}
+
+/// Answers a request of an account.
+pub async fn answer(
+    relay: &Relay,
+    account: AccountSid,
+    root: Arc<str>,
+    route: &Route,
+    request: &Request<Bytes>,
+) -> Result<Answer, ApiError> {
+    let path = request.uri().path();
+    dispatch(relay, account, root, route, request).await.map_err(|error| addressed(error, route, path))
+}
+
+async fn dispatch(
+    relay: &Relay,
+    account: AccountSid,
+    root: Arc<str>,
+    route: &Route,
+    request: &Request<Bytes>,
+) -> Result<Answer, ApiError> {
+    let method = request.method();
+    // Some clients send a form type with a body-less GET; only a POST's body is a form.
+    let form = match *method {
+        Method::POST => Form::from_body(request.headers(), request.body())?,
+        _ => Form::default(),
+    };
+    let query = Form::parse(request.uri().query().unwrap_or_default().as_bytes())?;
+    let service = match &route.service {
+        Some(sid) => relay.service(&account, sid).await?,
+        None => relay.default_service(&account).await?,
+    };
+    let scope = Scope::new(account, service.sid, route.service.is_some(), root);
+    let call = Call { relay, scope, route, method, path: request.uri().path(), form, query };
+    match route.resource {
+        Resource::Configuration => Ok(configuration::fetch(&call)),
+        Resource::Services | Resource::Service => services::answer(&call).await,
+        Resource::Conversations | Resource::Conversation => conversations::answer(&call).await,
+        Resource::Participants | Resource::Participant => participants::answer(&call).await,
+        Resource::Messages | Resource::Message => messages::answer(&call).await,
+        Resource::Receipts | Resource::Receipt => receipts::answer(&call).await,
+        Resource::Webhook => Err(ApiError::not_found(call.path)),
+    }
+}
+
+/// What is missing is the very thing that was asked for: then callers expect 20404 and the path. A missing parent
+/// keeps its own code.
+fn addressed(error: ApiError, route: &Route, path: &str) -> ApiError {
+    let itself = matches!(
+        (error.code(), route.resource),
+        (20404, _)
+            | (50050, Resource::Service)
+            | (50350, Resource::Conversation)
+            | (50432, Resource::Participant)
+            | (50500, Resource::Message)
+    );
+    if itself { ApiError::not_found(route::shown(path)) } else { error }
+}
+
+#[cfg(test)]
+#[path = "rendering_tests.rs"]
+mod rendering;
+
+#[cfg(test)]
+#[path = "walk_tests.rs"]
+mod walk;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use crate::relay::RelayError;
+
+    #[test]
+    fn a_missing_thing_is_named_by_its_path_and_a_missing_parent_by_its_code() {
+        let code =
+            |error: RelayError, path: &str| addressed(error.into(), &Route::find(path).unwrap(), path).code();
+        assert_eq!(code(RelayError::ConversationNotFound, "/v1/Conversations/CH1"), 20404);
+        assert_eq!(code(RelayError::ConversationNotFound, "/v1/Conversations/CH1/Messages"), 50350);
+        assert_eq!(code(RelayError::MessageNotFound, "/v1/Conversations/CH1/Messages/IM1"), 20404);
+        assert_eq!(code(RelayError::MessageNotFound, "/v1/Conversations/CH1/Messages/IM1/Receipts"), 50500);
+        assert_eq!(code(RelayError::ParticipantNotFound, "/v1/Conversations/CH1/Participants/x"), 20404);
+        assert_eq!(code(RelayError::ServiceNotFound, "/v1/Services/IS1"), 20404);
+        assert_eq!(code(RelayError::ServiceNotFound, "/v1/Services/IS1/Conversations"), 50050);
+        let shown = addressed(
+            RelayError::ConversationNotFound.into(),
+            &Route::find("/v1/Services/IS1/Conversations/CH1").unwrap(),
+            "/v1/Services/IS1/Conversations/CH1",
+        );
+        assert_eq!(shown, ApiError::not_found("/Services/IS1/Conversations/CH1"));
+    }
+}

@@ -1,0 +1,268 @@
+//! `/Conversations/{CH}/Participants`: chat users by identity, outside people by address and proxy address.
+
+use http::Method;
+use serde_json::{Value, json};
+use trunkline_adapter::Address;
+
+use super::scope::Scope;
+use super::{Answer, Call, fields};
+use crate::http::error::{self, ApiError};
+use crate::http::form::Form;
+use crate::http::paging::Page;
+use crate::http::route::Resource;
+use crate::model::ids::well_formed;
+use crate::model::{Conversation, ParticipantRecord, ParticipantSid};
+use crate::relay::RelayError;
+use crate::relay::command::{Change, NewParticipant, ParticipantChange, Who};
+
+const ADDRESS: &str = "MessagingBinding.Address";
+const PROXY: &str = "MessagingBinding.ProxyAddress";
+const PROJECTED: &str = "MessagingBinding.ProjectedAddress";
+/// Parameters of the original that nothing here can honour.
+const NOT_YET: &[&str] =
+    &["MessagingBinding.ProxyAddressFallback", "MessagingBinding.Name", "MessagingBinding.Level"];
+
+pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let (relay, scope) = (call.relay, &call.scope);
+    let (account, service, conversation) = (&scope.account, &scope.service, call.conversation());
+    let named = call.route.name(1);
+    match (call.route.resource, call.method) {
+        (Resource::Participants, &Method::POST) => {
+            let new = new(&call.form)?;
+            let (conversation, sid) = relay.add_participant(account, service, conversation, new).await?;
+            Ok(Answer::created(shown(scope, &conversation, &sid)?))
+        }
+        (Resource::Participants, _) => list(call).await,
+        (_, &Method::POST) => {
+            binding_update(call).await?;
+            let change = change(&call.form)?;
+            let (conversation, sid) =
+                relay.update_participant(account, service, conversation, named, change).await?;
+            Ok(Answer::shown(shown(scope, &conversation, &sid)?))
+        }
+        (_, &Method::DELETE) => {
+            relay.remove_participant(account, service, conversation, named).await?;
+            Ok(Answer::gone())
+        }
+        _ => {
+            let conversation = relay.conversation(account, service, conversation).await?;
+            let member = conversation.member_by_name(named).ok_or(RelayError::ParticipantNotFound)?;
+            Ok(Answer::shown(render(scope, &conversation, &member.record)))
+        }
+    }
+}
+
+fn shown(scope: &Scope, conversation: &Conversation, sid: &ParticipantSid) -> Result<Value, ApiError> {
+    let member = conversation.member(sid).ok_or(RelayError::ParticipantNotFound)?;
+    Ok(render(scope, conversation, &member.record))
+}
+
+async fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let page = Page::read(&call.query, 100)?;
+    let (account, service) = (&call.scope.account, &call.scope.service);
+    let conversation = call.relay.conversation(account, service, call.conversation()).await?;
+    let members = conversation.members.iter().map(|member| &member.record);
+    let mut members: Vec<&ParticipantRecord> = members
+        .filter(|member| page.after.is_none_or(|after| member.birth > after))
+        .take(page.fetch())
+        .collect();
+    let next = page.cut(&mut members, |member| member.birth);
+    let records = members.into_iter().map(|member| render(&call.scope, &conversation, member)).collect();
+    Ok(call.page(&page, "participants", records, next, &[]))
+}
+
+fn new(form: &Form) -> Result<NewParticipant, ApiError> {
+    form.refuse(NOT_YET)?;
+    if form.filled(PROJECTED).is_some() {
+        return Err(error::GROUP_TEXTS.into());
+    }
+    let (created, updated) = fields::dates(form)?;
+    Ok(NewParticipant {
+        who: who(form)?,
+        role_sid: fields::role_sid(form)?.filter(|sid| !sid.is_empty()).map(str::to_owned),
+        attributes: fields::attributes(form, fields::SMALL_ATTRIBUTES)?,
+        created,
+        updated,
+    })
+}
+
+fn who(form: &Form) -> Result<Who, ApiError> {
+    let refuse = |entry: error::Entry| Err(entry.into());
+    match (form.filled("Identity"), form.get(ADDRESS), form.get(PROXY)) {
+        (Some(identity), None, None) => self::identity(identity),
+        (Some(_), _, _) => refuse(error::IDENTITY_AND_BINDING),
+        (None, None, None) => refuse(error::IDENTITY_MISSING),
+        (None, None | Some(""), _) => refuse(error::ADDRESS_EMPTY),
+        // An address alone would be a member of a group text.
+        (None, Some(_), None | Some("")) => refuse(error::PROXY_EMPTY),
+        (None, Some(address), Some(proxy)) => {
+            let address = Address::parse(address).map_err(|_| error::ADDRESS)?;
+            let proxy = Address::parse(proxy).map_err(|_| error::PROXY)?;
+            if address.channel() != proxy.channel() {
+                return refuse(error::CHANNELS_DIFFER);
+            }
+            if address == proxy {
+                return refuse(error::ADDRESS_IS_PROXY);
+            }
+            Ok(Who::Bound { address, proxy })
+        }
+    }
+}
+
+fn identity(identity: &str) -> Result<Who, ApiError> {
+    if fields::too_long(identity) {
+        return Err(error::IDENTITY_TOO_LONG.into());
+    }
+    if well_formed(identity, "US") {
+        return Err(error::IDENTITY_IS_SID.into());
+    }
+    if identity == "system" {
+        return Err(error::IDENTITY_RESERVED.into());
+    }
+    Ok(Who::Identity(identity.to_owned()))
+}
+
+/// Bindings do not change yet; what the caller wanted decides which refusal says so.
+async fn binding_update(call: &Call<'_>) -> Result<(), ApiError> {
+    let form = &call.form;
+    form.refuse(NOT_YET)?;
+    if form.get("Identity").is_some() {
+        return Err(error::IDENTITY_FIXED.into());
+    }
+    if let Some(projected) = form.get(PROJECTED) {
+        let there = if fields::null(projected) { error::PROJECTED_NOT_THERE } else { error::GROUP_TEXTS };
+        return Err(there.into());
+    }
+    let Some(proxy) = form.get(PROXY) else { return Ok(()) };
+    let (account, service) = (&call.scope.account, &call.scope.service);
+    let conversation = call.relay.conversation(account, service, call.conversation()).await?;
+    let member = conversation.member_by_name(call.route.name(1)).ok_or(RelayError::ParticipantNotFound)?;
+    Err(match &member.record.binding {
+        Some(_) => ApiError::unsupported("Changing MessagingBinding.ProxyAddress"),
+        None if fields::null(proxy) => error::PROXY_NOT_THERE.into(),
+        None => error::PROXY_WITHOUT_ADDRESS.into(),
+    })
+}
+
+fn change(form: &Form) -> Result<ParticipantChange, ApiError> {
+    let known =
+        ["RoleSid", "Attributes", "LastReadMessageIndex", "LastReadTimestamp", "DateCreated", "DateUpdated"];
+    if !form.any(&known) {
+        return Err(error::UPDATE_EMPTY.into());
+    }
+    let last_read_message_index = match form.get("LastReadMessageIndex") {
+        None => Change::Keep,
+        Some(text) if fields::null(text) => Change::Clear,
+        // JavaScript and SDK clients carry indexes as signed 32-bit or 53-bit numbers.
+        Some(text) => {
+            Change::Set(text.parse().ok().filter(|index| *index < 1 << 53).ok_or(error::READ_INDEX)?)
+        }
+    };
+    let last_read_timestamp = match form.get("LastReadTimestamp") {
+        None => Change::Keep,
+        Some(text) if fields::null(text) => Change::Clear,
+        Some(text) => Change::Set(fields::instant(text).ok_or(error::READ_TIMESTAMP)?),
+    };
+    let (created, updated) = fields::dates(form)?;
+    Ok(ParticipantChange {
+        role_sid: fields::change(fields::role_sid(form)?),
+        attributes: fields::attributes(form, fields::SMALL_ATTRIBUTES)?,
+        last_read_message_index,
+        last_read_timestamp,
+        created,
+        updated,
+    })
+}
+
+pub(super) fn render(scope: &Scope, conversation: &Conversation, record: &ParticipantRecord) -> Value {
+    let binding = record.binding.as_ref().map(|binding| {
+        json!({
+            "type": binding.address.channel().name(),
+            "address": binding.address,
+            "proxy_address": binding.proxy,
+        })
+    });
+    scope.sign(json!({
+        "account_sid": scope.account,
+        "conversation_sid": conversation.sid(),
+        "sid": record.sid,
+        "identity": record.identity,
+        "attributes": record.attributes,
+        "messaging_binding": binding,
+        "role_sid": record.role_sid,
+        "date_created": record.created.rfc3339(),
+        "date_updated": record.updated.rfc3339(),
+        "url": scope.url(&format!("/Conversations/{}/Participants/{}", conversation.sid(), record.sid)),
+        "last_read_message_index": record.last_read_message_index,
+        "last_read_timestamp": record.last_read_timestamp.map(|at| at.rfc3339()),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn form(pairs: &[(&str, &str)]) -> Form {
+        let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        Form::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn shapes_that_are_people() {
+        let bound = form(&[
+            (ADDRESS, "whatsapp:+15550001"),
+            ("messagingbinding.proxyaddress", "whatsapp:+15550002222"),
+        ]);
+        let Who::Bound { address, proxy } = who(&bound).unwrap() else { panic!("a binding") };
+        assert_eq!((address.as_str(), proxy.as_str()), ("whatsapp:+15550001", "whatsapp:+15550002222"));
+        assert_eq!(who(&form(&[("Identity", "alice")])).unwrap(), Who::Identity("alice".into()));
+    }
+
+    #[test]
+    fn shapes_that_are_not() {
+        let long = "a".repeat(257);
+        let sid = format!("US{}", "0".repeat(32));
+        let cases: &[(&[(&str, &str)], u32)] = &[
+            (&[], 50204),
+            (&[("Identity", "")], 50204),
+            (&[("Identity", "a"), (ADDRESS, "+15550001111")], 50211),
+            (&[("Identity", "a"), (PROXY, "+15550001111")], 50211),
+            (&[("Identity", &long)], 50207),
+            (&[("Identity", &sid)], 50206),
+            (&[("Identity", "system")], 50203),
+            (&[(PROXY, "+15550001111")], 50411),
+            (&[(ADDRESS, ""), (PROXY, "+15550001111")], 50411),
+            (&[(ADDRESS, "+15550001111")], 50412),
+            (&[(ADDRESS, "+15550001111"), (PROXY, "")], 50412),
+            (&[(ADDRESS, "nobody@example"), (PROXY, "+15550001111")], 50407),
+            (&[(ADDRESS, &long), (PROXY, "+15550001111")], 50407),
+            (&[(ADDRESS, "+15550001111"), (PROXY, "rcs:x")], 50408),
+            (&[(ADDRESS, "+15550001111"), (PROXY, "+1 555 000 1111")], 50409),
+            (&[(ADDRESS, "+15550001111"), (PROXY, "whatsapp:+15550001111")], 50414),
+            (&[(PROJECTED, "+15550001111")], 50452),
+            (&[("Identity", "a"), (PROJECTED, "+15550001111")], 50452),
+            (&[("Identity", "a"), ("MessagingBinding.ProxyAddressFallback", "+1")], 20001),
+            (&[("Identity", "a"), ("Attributes", "{")], 50304),
+            (&[("Identity", "a"), ("RoleSid", "x")], 20001),
+        ];
+        for (pairs, code) in cases {
+            assert_eq!(new(&form(pairs)).unwrap_err().code(), *code, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn read_horizons() {
+        let made = change(&form(&[("LastReadMessageIndex", "3"), ("LastReadTimestamp", "null")])).unwrap();
+        assert_eq!(made.last_read_message_index, Change::Set(3));
+        assert_eq!((made.last_read_timestamp, made.role_sid), (Change::Clear, Change::Keep));
+        for (pairs, code) in [
+            (("LastReadMessageIndex", "-1"), 50421),
+            (("LastReadMessageIndex", "99999999999999999"), 50421),
+            (("LastReadTimestamp", "noon"), 50405),
+            (("Nonsense", "1"), 20161),
+        ] {
+            assert_eq!(change(&form(&[pairs])).unwrap_err().code(), code, "{pairs:?}");
+        }
+    }
+}

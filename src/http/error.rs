@@ -1,0 +1,331 @@
+//! The only place that makes HTTP errors: status, code, message and where to read more.
+//!
+//! Users parse codes and some texts, so both are part of the contract; the table at the end of the file's tests holds
+//! the ones that must never change.
+
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::body::{Body, full};
+use crate::relay::RelayError;
+
+/// How long a caller should wait before it tries again after a 503.
+const RETRY_AFTER_SECONDS: u32 = 5;
+
+/// An error as REST callers see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApiError {
+    status: StatusCode,
+    code: u32,
+    message: String,
+    hint: Hint,
+}
+
+/// What else the answer carries.
+#[derive(Clone, Debug, PartialEq)]
+enum Hint {
+    None,
+    RetryAfter,
+    Allow(&'static str),
+    Authenticate,
+    Details(Value),
+}
+
+/// A line of the catalogue: an error whose text never varies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    code: u32,
+    status: u16,
+    message: &'static str,
+}
+
+macro_rules! catalogue {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $message:literal;)*) => {
+        $($(#[$doc])* pub const $name: Entry = Entry { code: $code, status: $status, message: $message };)*
+        #[cfg(test)]
+        const CATALOGUE: &[(&str, Entry)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+catalogue! {
+    BODY_TOO_LARGE = 20001, 413, "The request body is too large";
+    BODY_BROKEN = 20001, 400, "The request body ended early";
+    TOO_SLOW = 20001, 408, "The request did not arrive in time";
+    NOT_FORM = 20001, 415, "The request body must be application/x-www-form-urlencoded";
+    NOT_UTF8 = 20001, 400, "The request is not valid UTF-8";
+    TOO_MANY_PARAMETERS = 20001, 400, "The request has too many parameters";
+    PAGE_TOKEN = 20001, 400, "Invalid PageToken";
+    NEGATIVE_PAGE_TOKEN = 19038, 400, "Page token must not be negative";
+    UPDATE_EMPTY = 20161, 400, "The update has no parameters";
+    FRIENDLY_NAME_MISSING = 50000, 400, "FriendlyName is required";
+    FRIENDLY_NAME_TOO_LONG = 50003, 400, "FriendlyName is longer than 256 characters";
+    UNIQUE_NAME_TOO_LONG = 50004, 400, "UniqueName is longer than 256 characters";
+    SERVICE_NOT_FOUND = 50050, 404, "Service instance not found";
+    IDENTITY_RESERVED = 50203, 400, "Identity is reserved";
+    IDENTITY_MISSING = 50204, 400, "Identity not provided";
+    IDENTITY_IS_SID = 50206, 400, "Identity looks like a user SID";
+    IDENTITY_TOO_LONG = 50207, 400, "Identity is longer than 256 characters";
+    IDENTITY_AND_BINDING = 50211, 400, "Identity cannot be combined with MessagingBinding.Address or MessagingBinding.ProxyAddress";
+    ATTRIBUTES_TOO_LONG = 50303, 400, "Attributes are too long";
+    ATTRIBUTES_NOT_JSON = 50304, 400, "Attributes are not valid JSON";
+    DATE_CREATED = 50308, 400, "DateCreated is not an ISO 8601 date";
+    DATE_UPDATED = 50309, 400, "DateUpdated is not an ISO 8601 date";
+    AUTHOR_TOO_LONG = 50310, 400, "Author is longer than 256 characters";
+    MESSAGING_SERVICE_SID = 50341, 400, "MessagingServiceSid is not a messaging service SID";
+    CONVERSATION_UPDATE_EMPTY = 50347, 400, "The update has no parameters";
+    CONVERSATION_NOT_FOUND = 50350, 404, "Conversation not found";
+    UNIQUE_NAME_TAKEN = 50353, 409, "Conversation with provided unique name already exists";
+    STATE_EMPTY = 50374, 400, "State must not be empty";
+    CONVERSATION_CLOSED = 50377, 409, "Conversation is closed and cannot be changed";
+    STATE_UNKNOWN = 50378, 400, "State is unknown";
+    STATE_CLOSED_AT_CREATION = 50384, 400, "A conversation cannot be created closed";
+    UNIQUE_NAME_IS_SID = 50390, 400, "UniqueName looks like a conversation SID";
+    READ_TIMESTAMP = 50405, 400, "LastReadTimestamp is not an ISO 8601 date";
+    ADDRESS = 50407, 400, "Invalid messaging binding address";
+    PROXY = 50408, 400, "Invalid messaging binding proxy address";
+    ADDRESS_IS_PROXY = 50409, 400, "Messaging binding address and proxy address are the same";
+    ADDRESS_EMPTY = 50411, 400, "Messaging binding address is empty";
+    PROXY_EMPTY = 50412, 400, "Messaging binding proxy address is empty";
+    PROXY_NOT_OURS = 50413, 403, "Messaging binding proxy address is not configured for this account";
+    CHANNELS_DIFFER = 50414, 400, "Messaging binding address and proxy address are of different channels";
+    TOO_MANY_PARTICIPANTS = 50417, 400, "Participant limit of the conversation reached";
+    TOO_MANY_BOUND = 50418, 400, "Limit of non-chat participants of the conversation reached";
+    READ_INDEX = 50421, 400, "LastReadMessageIndex is not a message index";
+    PARTICIPANT_NOT_FOUND = 50432, 404, "Participant not found";
+    IDENTITY_TAKEN = 50433, 409, "Participant already exists";
+    PROXY_NOT_THERE = 50440, 400, "The participant has no proxy address to remove";
+    PROXY_WITHOUT_ADDRESS = 50441, 400, "A proxy address needs a participant with an address";
+    PROJECTED_NOT_THERE = 50442, 400, "The participant has no projected address to remove";
+    IDENTITY_FIXED = 50444, 400, "The identity of this participant cannot be changed";
+    /// Group texts need a provider that can carry them, and none here can.
+    GROUP_TEXTS = 50452, 400, "Not eligible for group texts: no configured proxy address can carry them, so MessagingBinding.ProjectedAddress cannot be used";
+    MESSAGE_NOT_FOUND = 50500, 404, "Message not found";
+    NOTHING_TO_POST = 50503, 400, "A message needs a Body";
+    BODY_TOO_LONG = 50504, 400, "Body is too long";
+}
+
+impl ApiError {
+    /// A parameter that is wrong in a way without a code of its own.
+    pub fn parameter(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::BAD_REQUEST, 20001, message)
+    }
+
+    /// A parameter of the original that is not there yet: better said than ignored.
+    pub fn unsupported(name: &str) -> ApiError {
+        ApiError::parameter(format!("{name} is not supported yet"))
+    }
+
+    /// No such route or resource. `path` is below the version.
+    pub fn not_found(path: &str) -> ApiError {
+        ApiError::new(StatusCode::NOT_FOUND, 20404, format!("The requested resource {path} was not found"))
+    }
+
+    /// The path is there and this method is not.
+    pub fn method(allowed: &'static str) -> ApiError {
+        let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, 20004, "Method not allowed");
+        ApiError { hint: Hint::Allow(allowed), ..error }
+    }
+
+    /// No credentials, or wrong ones.
+    pub fn unauthorized() -> ApiError {
+        let error = ApiError::new(StatusCode::UNAUTHORIZED, 20003, "Authenticate");
+        ApiError { hint: Hint::Authenticate, ..error }
+    }
+
+    /// Not now; the caller may try again.
+    pub fn unavailable(why: &str) -> ApiError {
+        let error =
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, 20503, format!("Service unavailable: {why}"));
+        ApiError { hint: Hint::RetryAfter, ..error }
+    }
+
+    /// The pair is bound elsewhere. Callers cut the SID out of the text.
+    pub fn binding_taken(conversation: &str) -> ApiError {
+        let text = format!(
+            "A binding for this participant and proxy address already exists in Conversation {conversation}"
+        );
+        let error = ApiError::new(StatusCode::CONFLICT, 50416, text);
+        ApiError { hint: Hint::Details(json!({ "conversation_sid": conversation })), ..error }
+    }
+
+    fn new(status: StatusCode, code: u32, message: impl Into<String>) -> ApiError {
+        ApiError { status, code, message: message.into(), hint: Hint::None }
+    }
+
+    /// Its code.
+    pub fn code(&self) -> u32 {
+        self.code
+    }
+
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    fn body(&self) -> Value {
+        let mut body = json!({
+            "code": self.code,
+            "message": self.message,
+            "more_info": format!("https://www.twilio.com/docs/errors/{}", self.code),
+            "status": self.status.as_u16(),
+        });
+        if let Hint::Details(details) = &self.hint {
+            body["details"] = details.clone();
+        }
+        body
+    }
+
+    /// The answer.
+    pub fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(full(self.body().to_string()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        match self.hint {
+            Hint::RetryAfter => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+            }
+            Hint::Allow(allowed) => {
+                headers.insert(ALLOW, HeaderValue::from_static(allowed));
+            }
+            Hint::Authenticate => {
+                headers.insert(
+                    WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Basic realm=\"Trunkline Conversations\""),
+                );
+            }
+            Hint::None | Hint::Details(_) => {}
+        }
+        response
+    }
+}
+
+impl From<Entry> for ApiError {
+    fn from(entry: Entry) -> ApiError {
+        // The catalogue's test shows that every status there is one.
+        let status = StatusCode::from_u16(entry.status).unwrap_or(StatusCode::BAD_REQUEST);
+        ApiError::new(status, entry.code, entry.message)
+    }
+}
+
+impl From<RelayError> for ApiError {
+    fn from(error: RelayError) -> ApiError {
+        match error {
+            RelayError::ServiceNotFound => SERVICE_NOT_FOUND.into(),
+            RelayError::ConversationNotFound => CONVERSATION_NOT_FOUND.into(),
+            RelayError::ParticipantNotFound => PARTICIPANT_NOT_FOUND.into(),
+            RelayError::MessageNotFound => MESSAGE_NOT_FOUND.into(),
+            RelayError::ReceiptNotFound => {
+                ApiError::new(StatusCode::NOT_FOUND, 20404, "Delivery receipt not found")
+            }
+            RelayError::Closed => CONVERSATION_CLOSED.into(),
+            RelayError::UniqueNameTaken => UNIQUE_NAME_TAKEN.into(),
+            RelayError::BindingTaken(conversation) => ApiError::binding_taken(conversation.as_str()),
+            RelayError::IdentityTaken => IDENTITY_TAKEN.into(),
+            RelayError::AddressIsOurs => ADDRESS.into(),
+            RelayError::ProxyNotOurs => PROXY_NOT_OURS.into(),
+            RelayError::TooManyParticipants => TOO_MANY_PARTICIPANTS.into(),
+            RelayError::TooManyBound => TOO_MANY_BOUND.into(),
+            RelayError::DefaultService => {
+                ApiError::new(StatusCode::CONFLICT, 20409, "The default service cannot be deleted")
+            }
+            RelayError::Contended => ApiError::unavailable("others are changing the same thing"),
+            RelayError::Full => ApiError::unavailable("the disk is nearly full"),
+            RelayError::Ledger(error) => {
+                // The operator's to act on; the caller learns only that it is not their fault.
+                tracing::error!(%error, "The ledger refused a request");
+                ApiError::unavailable("the store does not answer")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use crate::model::{ConversationSid, Mint};
+
+    fn shown(error: impl Into<ApiError>) -> (u16, u64, String) {
+        let body = error.into().body();
+        let status = u16::try_from(body["status"].as_u64().unwrap()).unwrap();
+        (status, body["code"].as_u64().unwrap(), body["message"].as_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn texts_that_users_parse() {
+        let sid = ConversationSid::new(&Mint::seeded(1));
+        let taken =
+            format!("A binding for this participant and proxy address already exists in Conversation {sid}");
+        for (error, status, code, message) in [
+            (ApiError::from(RelayError::BindingTaken(sid.clone())), 409, 50416, taken.as_str()),
+            (
+                RelayError::UniqueNameTaken.into(),
+                409,
+                50353,
+                "Conversation with provided unique name already exists",
+            ),
+            (RelayError::IdentityTaken.into(), 409, 50433, "Participant already exists"),
+            (
+                ApiError::not_found("/Conversations/CH1"),
+                404,
+                20404,
+                "The requested resource /Conversations/CH1 was not found",
+            ),
+            (IDENTITY_MISSING.into(), 400, 50204, "Identity not provided"),
+        ] {
+            assert_eq!(shown(error), (status, code, message.to_owned()));
+        }
+        let details = ApiError::binding_taken(sid.as_str()).body();
+        assert_eq!(details["details"]["conversation_sid"], sid.as_str());
+    }
+
+    #[test]
+    fn every_refusal_of_the_relay_has_its_status_and_code() {
+        for (error, status, code) in [
+            (RelayError::ServiceNotFound, 404, 50050),
+            (RelayError::ConversationNotFound, 404, 50350),
+            (RelayError::ParticipantNotFound, 404, 50432),
+            (RelayError::MessageNotFound, 404, 50500),
+            (RelayError::ReceiptNotFound, 404, 20404),
+            (RelayError::Closed, 409, 50377),
+            (RelayError::AddressIsOurs, 400, 50407),
+            (RelayError::ProxyNotOurs, 403, 50413),
+            (RelayError::TooManyParticipants, 400, 50417),
+            (RelayError::TooManyBound, 400, 50418),
+            (RelayError::DefaultService, 409, 20409),
+            (RelayError::Contended, 503, 20503),
+            (RelayError::Full, 503, 20503),
+        ] {
+            let name = format!("{error:?}");
+            let (shown_status, shown_code, _) = shown(error);
+            assert_eq!((shown_status, shown_code), (status, code), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_catalogue_is_sound() {
+        let mut last = 0;
+        for (name, entry) in CATALOGUE {
+            let status = StatusCode::from_u16(entry.status).unwrap();
+            assert!(status.is_client_error(), "{name}");
+            assert!(!entry.message.ends_with('.') && !entry.message.is_empty(), "{name}");
+            if entry.code >= 50000 {
+                assert!(entry.code > last, "{name} is out of order or its code is used twice");
+                last = entry.code;
+            }
+        }
+    }
+
+    #[test]
+    fn answers_carry_what_their_status_asks_for() {
+        let busy = ApiError::unavailable("x").into_response();
+        assert_eq!(busy.headers()[RETRY_AFTER], "5");
+        assert_eq!(ApiError::method("GET, POST").into_response().headers()[ALLOW], "GET, POST");
+        assert!(ApiError::unauthorized().into_response().headers().contains_key(WWW_AUTHENTICATE));
+        let body = ApiError::from(NOT_FORM).body();
+        assert_eq!(body["more_info"], "https://www.twilio.com/docs/errors/20001");
+        assert!(body.get("type").is_none() && body.get("title").is_none());
+    }
+}

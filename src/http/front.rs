@@ -1,0 +1,199 @@
+//! The public listener: providers and REST callers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+
+use super::api;
+use super::auth::Accounts;
+use super::base::Base;
+use super::body::{Body, full};
+use super::error::ApiError;
+use super::provider::{Inlet, Provider};
+use super::route::{self, Resource, Route};
+use super::server::{Admission, Handler, Limits};
+use crate::model::{AccountSid, Mint};
+use crate::relay::Relay;
+use crate::telemetry;
+
+/// Answers what comes from outside. Made once the metrics' recorder is there.
+pub struct Front {
+    relay: Arc<Relay>,
+    provider: Provider,
+    accounts: Arc<Accounts>,
+    base: Arc<Base>,
+    limits: Limits,
+    mint: Mint,
+}
+
+impl Front {
+    pub fn new(
+        relay: Arc<Relay>,
+        inlet: Arc<dyn Inlet>,
+        accounts: Arc<Accounts>,
+        base: Arc<Base>,
+        limits: Limits,
+    ) -> Front {
+        telemetry::http::routes_at_zero(route::labels());
+        Front { relay, provider: Provider::new(inlet), accounts, base, limits, mint: Mint::system() }
+    }
+
+    async fn rest(&self, route: &Route, account: AccountSid, request: &Request<Bytes>) -> Response<Body> {
+        let root = self.base.root(request.headers());
+        match api::answer(&self.relay, account, root, route, request).await {
+            Ok(answer) => {
+                let Some(body) = answer.body else {
+                    let mut response = Response::new(full(Bytes::new()));
+                    *response.status_mut() = answer.status;
+                    return response;
+                };
+                let mut response = Response::new(full(body.to_string()));
+                *response.status_mut() = answer.status;
+                response
+                    .headers_mut()
+                    .insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+                response
+            }
+            Err(error) => error.into_response(),
+        }
+    }
+}
+
+/// What a request with this head is for, and who asks; refusals need no body.
+fn admit(head: &mut Parts, accounts: &Accounts, limits: &Limits) -> Admission {
+    let path = head.uri.path();
+    let Some(route) = Route::find(path) else {
+        let refusal = ApiError::not_found(route::shown(path)).into_response();
+        return Admission { label: route::NOWHERE, verdict: Err(refusal) };
+    };
+    let label = route.label;
+    let refuse = |response| Admission { label, verdict: Err(response) };
+    if head.method == Method::OPTIONS && route.resource != Resource::Webhook {
+        let mut response = Response::new(full(Bytes::new()));
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        return refuse(response);
+    }
+    if !route.allows(&head.method) {
+        return refuse(ApiError::method(route.methods).into_response());
+    }
+    let most = if route.resource == Resource::Webhook {
+        limits.webhook_body
+    } else {
+        match accounts.authenticate(&head.headers) {
+            Ok(account) => head.extensions.insert(account),
+            Err(error) => return refuse(error.into_response()),
+        };
+        limits.form_body
+    };
+    head.extensions.insert(route);
+    Admission { label, verdict: Ok(most) }
+}
+
+impl Handler for Front {
+    fn admit(&self, head: &mut Parts) -> Admission {
+        admit(head, &self.accounts, &self.limits)
+    }
+
+    fn answer(self: Arc<Self>, mut request: Request<Bytes>) -> BoxFuture<'static, Response<Body>> {
+        async move {
+            let account = request.extensions_mut().remove::<AccountSid>();
+            let route = request.extensions_mut().remove::<Route>();
+            match (route, account) {
+                (Some(route), Some(account)) => self.rest(&route, account, &request).await,
+                (Some(route), None) => self.provider.answer(route.name(0), &self.base, request).await,
+                (None, _) => ApiError::not_found(request.uri().path()).into_response(),
+            }
+        }
+        .boxed()
+    }
+
+    fn dress(&self, label: &'static str, took: Duration, response: &mut Response<Body>) {
+        if label.starts_with("/v1") || label == route::NOWHERE {
+            dress(&self.mint, took, response.headers_mut());
+        }
+    }
+}
+
+/// The headers that official servers send with every answer, and what lets a browser call us.
+fn dress(mint: &Mint, took: Duration, headers: &mut HeaderMap) {
+    let id: String = mint.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    if let Ok(value) = HeaderValue::try_from(format!("RQ{id}")) {
+        headers.insert("twilio-request-id", value);
+    }
+    if let Ok(value) = HeaderValue::try_from(format!("{:.3}", took.as_secs_f64())) {
+        headers.insert("twilio-request-duration", value);
+    }
+    for (name, value) in [
+        ("access-control-allow-origin", "*"),
+        (
+            "access-control-allow-headers",
+            "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Unmodified-Since, \
+             Idempotency-Key, X-Twilio-Webhook-Enabled",
+        ),
+        ("access-control-allow-methods", "GET, POST, DELETE, OPTIONS"),
+        ("access-control-expose-headers", "ETag, Twilio-Request-Id, Retry-After"),
+        ("access-control-max-age", "600"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use trunkline_adapter::Secrets;
+
+    use crate::http::auth::Account;
+
+    fn status(method: &str, path: &str, authorization: Option<&str>) -> Result<usize, u16> {
+        let sid = AccountSid::parse("AC00000000000000000000000000000001").unwrap();
+        let account = Account { sid, auth_token: Secrets::one("token"), keys: Vec::new() };
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(pair) = authorization {
+            request = request.header("authorization", format!("Basic {}", STANDARD.encode(pair)));
+        }
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        let admission = admit(&mut head, &Accounts::new(vec![account]), &Limits::default());
+        assert!(route::labels().any(|label| label == admission.label));
+        admission.verdict.map_err(|response| response.status().as_u16())
+    }
+
+    #[test]
+    fn who_comes_in() {
+        let good = Some("AC00000000000000000000000000000001:token");
+        for (method, path, authorization, expected) in [
+            ("GET", "/v1/Conversations", good, Ok(1024 * 1024)),
+            ("GET", "/v1/Conversations", None, Err(401)),
+            ("GET", "/v1/Conversations", Some("AC00000000000000000000000000000001:wrong"), Err(401)),
+            ("PUT", "/v1/Conversations", good, Err(405)),
+            ("HEAD", "/v1/Conversations", good, Err(405)),
+            ("OPTIONS", "/v1/Conversations/CH1", None, Err(204)),
+            ("OPTIONS", "/webhooks/us", None, Err(405)),
+            ("DELETE", "/webhooks/us", None, Err(405)),
+            ("POST", "/webhooks/us", None, Ok(4 * 1024 * 1024)),
+            ("GET", "/v2/Conversations", good, Err(404)),
+            ("GET", "/", None, Err(404)),
+        ] {
+            assert_eq!(status(method, path, authorization), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn every_answer_says_which_it_was() {
+        let mut headers = HeaderMap::new();
+        dress(&Mint::seeded(1), Duration::from_millis(12), &mut headers);
+        let id = headers["twilio-request-id"].to_str().unwrap();
+        assert!(crate::model::ids::well_formed(id, "RQ"), "{id}");
+        assert_eq!(headers["twilio-request-duration"], "0.012");
+        assert_eq!(headers["access-control-allow-origin"], "*");
+    }
+}

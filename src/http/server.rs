@@ -1,0 +1,249 @@
+//! Listening, and what every request gets whoever answers it: a place in the house, a deadline, a bounded body.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::header::{CONNECTION, HeaderValue};
+use http::request::Parts;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::body::{Body, BodyError, Upload};
+use super::error::{self, ApiError};
+use crate::telemetry;
+
+/// How much of everything a listener takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a provider's request.
+    pub webhook_body: usize,
+    /// Bytes of a REST request.
+    pub form_body: usize,
+    /// From the request's head to the end of our answer's making; also how long a head may take to arrive.
+    pub request_timeout: Duration,
+    /// Requests being answered at once.
+    pub concurrent: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            webhook_body: 4 * 1024 * 1024,
+            form_body: 1024 * 1024,
+            request_timeout: Duration::from_secs(30),
+            concurrent: 512,
+        }
+    }
+}
+
+/// Something to listen on.
+#[derive(Debug)]
+pub enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// What becomes of a request before its body is read.
+#[derive(Debug)]
+pub struct Admission {
+    /// The route, from a closed set.
+    pub label: &'static str,
+    /// How long its body may be, or the answer that needs no body.
+    pub verdict: Result<usize, Response<Body>>,
+}
+
+/// Who answers the requests of a listener.
+pub trait Handler: Send + Sync + 'static {
+    /// Looks at the head only. May leave what it found in the extensions.
+    fn admit(&self, head: &mut Parts) -> Admission;
+
+    /// Answers a request that was admitted and is all there. Runs to its end even when the caller has left.
+    fn answer(self: Arc<Self>, request: Request<Bytes>) -> BoxFuture<'static, Response<Body>>;
+
+    /// A last touch to every answer, refusals included.
+    fn dress(&self, label: &'static str, took: Duration, response: &mut Response<Body>) {
+        let _ = (label, took, response);
+    }
+}
+
+/// Serves until `stop`, then lets the requests that are under way end.
+pub async fn serve<H: Handler>(
+    listeners: Vec<Listener>,
+    handler: Arc<H>,
+    limits: Limits,
+    stop: impl Future<Output = ()>,
+) {
+    let graceful = Arc::new(GracefulShutdown::new());
+    let house = House { handler, gate: Arc::new(Semaphore::new(limits.concurrent)), limits };
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        accepting.spawn(accept(listener, house.clone(), Arc::clone(&graceful)));
+    }
+    stop.await;
+    accepting.shutdown().await;
+    let gate = Arc::clone(&house.gate);
+    let quiet = async move {
+        // The accepting tasks held the others; they are gone.
+        if let Some(graceful) = Arc::into_inner(graceful) {
+            graceful.shutdown().await;
+        }
+        // Answers whose callers have left are still being worked on.
+        let _ = gate.acquire_many(u32::try_from(limits.concurrent).unwrap_or(u32::MAX)).await;
+    };
+    if timeout(limits.request_timeout, quiet).await.is_err() {
+        tracing::warn!("Some requests had not ended when the daemon stopped");
+    }
+}
+
+async fn accept<H: Handler>(listener: Listener, house: House<H>, graceful: Arc<GracefulShutdown>) {
+    loop {
+        let accepted = match &listener {
+            Listener::Tcp(tcp) => tcp.accept().await.map(|(stream, _)| {
+                // Answers are small; waiting to fill a segment would only delay them.
+                let _ = stream.set_nodelay(true);
+                house.clone().connect(stream, &graceful);
+            }),
+            Listener::Unix(unix) => unix.accept().await.map(|(stream, _)| {
+                house.clone().connect(stream, &graceful);
+            }),
+        };
+        if let Err(error) = accepted
+            && !gone_already(&error)
+        {
+            // Out of descriptors, most likely: turning at full speed would not give any back.
+            tracing::warn!(%error, "A connection could not be accepted");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+fn gone_already(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
+struct House<H> {
+    handler: Arc<H>,
+    gate: Arc<Semaphore>,
+    limits: Limits,
+}
+
+impl<H> Clone for House<H> {
+    fn clone(&self) -> House<H> {
+        House { handler: Arc::clone(&self.handler), gate: Arc::clone(&self.gate), limits: self.limits }
+    }
+}
+
+impl<H: Handler> House<H> {
+    fn connect(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        graceful: &GracefulShutdown,
+    ) {
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(self.limits.request_timeout);
+        let service = service_fn(move |request| {
+            let house = self.clone();
+            async move { Ok::<_, std::convert::Infallible>(house.request(request).await) }
+        });
+        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "A connection ended badly");
+            }
+        });
+    }
+
+    async fn request(self, request: Request<Incoming>) -> Response<Body> {
+        let begun = Instant::now();
+        let (mut head, incoming) = request.into_parts();
+        let mut upload = Upload::new(&head.headers, incoming);
+        let Admission { label, verdict } = self.handler.admit(&mut head);
+        let mut response = match Arc::clone(&self.gate).try_acquire_owned() {
+            Ok(permit) => {
+                let deadline = begun + self.limits.request_timeout;
+                self.within(deadline, head, verdict, &mut upload, permit).await
+            }
+            Err(_) => {
+                telemetry::http::overloaded(label);
+                let response = ApiError::unavailable("too many requests at once").into_response();
+                tidy(response, &mut upload, begun + OVERLOAD_DRAIN).await
+            }
+        };
+        let took = begun.elapsed();
+        self.handler.dress(label, took, &mut response);
+        telemetry::http::answered(label, response.status(), took);
+        response
+    }
+
+    /// Reads the body and has the request answered, before the deadline or not at all.
+    async fn within(
+        &self,
+        deadline: Instant,
+        head: Parts,
+        verdict: Result<usize, Response<Body>>,
+        upload: &mut Upload,
+        permit: OwnedSemaphorePermit,
+    ) -> Response<Body> {
+        let most = match verdict {
+            Ok(most) => most,
+            Err(response) => return tidy(response, upload, deadline).await,
+        };
+        let body = match timeout_at(deadline, upload.read(most)).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(BodyError::TooLarge)) => {
+                return tidy(ApiError::from(error::BODY_TOO_LARGE).into_response(), upload, deadline).await;
+            }
+            Ok(Err(BodyError::Broken)) => return closing(ApiError::from(error::BODY_BROKEN).into_response()),
+            Err(_) => return closing(ApiError::from(error::TOO_SLOW).into_response()),
+        };
+        let handler = Arc::clone(&self.handler);
+        // A task of its own, so that a caller who hangs up does not leave a thing half done.
+        let work = tokio::spawn(async move {
+            let response = handler.answer(Request::from_parts(head, body)).await;
+            drop(permit);
+            response
+        });
+        match timeout_at(deadline, work).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "Answering a request failed");
+                ApiError::unavailable("the request could not be answered").into_response()
+            }
+            Err(_) => ApiError::unavailable("the answer took too long").into_response(),
+        }
+    }
+}
+
+/// How long an overloaded house reads a refused body for the sake of a clean answer.
+const OVERLOAD_DRAIN: Duration = Duration::from_secs(1);
+
+/// Reads away what is left of a refused body, so that the caller sees the answer and may go on with the connection.
+async fn tidy(response: Response<Body>, upload: &mut Upload, deadline: Instant) -> Response<Body> {
+    match timeout_at(deadline, upload.drain()).await {
+        Ok(true) => response,
+        _ => closing(response),
+    }
+}
+
+fn closing(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

@@ -1,0 +1,179 @@
+//! What belonged to removed conversations and services goes, in pages, and survives a crash half-way: the job is done
+//! when nothing of it is left. Until then nobody sees any of it, since a head says "deleted" from the first moment.
+
+use std::sync::Arc;
+
+use trunkline_adapter::Timestamp;
+
+use super::{Relay, RelayError};
+use crate::ledger::engine::{Batch, CommitError, MAX_WRITES};
+use crate::ledger::key::{Key, Range, Space};
+use crate::ledger::{tables, typed};
+use crate::model::{
+    AccountSid, Binding, Compact, ConversationSid, Json, MessageRecord, ParticipantRecord, ServiceSid,
+};
+use crate::work::{Queue, Taken, Window};
+
+/// The one lane of clean-up work.
+pub const LANE: &str = "cleanup";
+/// Subjects looked at together.
+const WINDOW: usize = 16;
+/// Rows read at a time; each may cost a few writes.
+const PAGE: usize = 50;
+/// After a failure the job is tried again a little later.
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
+
+impl Relay {
+    /// Does the clean-up work of an account; runs until dropped, and sleeps while there is none.
+    pub async fn clean_up(self: Arc<Relay>, account: AccountSid) {
+        let woken = self.wakeups.register(Queue::Cleanup, LANE);
+        let ledger = self.ledger.clone();
+        let mut window = Window::open(ledger, self.clock, account.as_str(), Queue::Cleanup, LANE, WINDOW);
+        loop {
+            window.told(woken.take());
+            match window.next().await {
+                Ok(Some(taken)) => self.clean(&account, &mut window, taken).await,
+                Ok(None) => {
+                    let due: Option<Timestamp> = window.next_due();
+                    let sleep = async {
+                        match due {
+                            Some(due) => tokio::time::sleep(due.since(self.clock.now())).await,
+                            None => std::future::pending().await,
+                        }
+                    };
+                    tokio::select! {
+                        () = woken.told() => {}
+                        () = sleep => {}
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, "Clean-up work cannot be read");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    async fn clean(&self, account: &AccountSid, window: &mut Window, taken: Taken) {
+        let name = String::from_utf8_lossy(&taken.job.payload).into_owned();
+        let cleaned = if ServiceSid::parse(&name).is_some() {
+            self.clean_service(account, &name, &taken.key).await
+        } else {
+            self.clean_conversation(account, &name, &taken.key).await
+        };
+        match cleaned {
+            Ok(()) => window.done(&taken.subject),
+            Err(error) => {
+                tracing::warn!(%name, %error, "Clean-up goes on later");
+                let due = self.clock.now().plus(AGAIN);
+                window.put_back(&taken.subject, taken.job, Some(due));
+            }
+        }
+    }
+
+    /// Every conversation of a removed service is removed like any other.
+    async fn clean_service(&self, account: &AccountSid, name: &str, job: &Key) -> Result<(), RelayError> {
+        let Some(service) = ServiceSid::parse(name) else { return Ok(()) };
+        loop {
+            let range = Range::prefix(&tables::conversation_list(account.as_str(), name));
+            let rows = self.ledger.snapshot().scan(range, PAGE).await?;
+            if rows.is_empty() {
+                break;
+            }
+            for (place, row) in rows {
+                let sid = String::from_utf8_lossy(&row.payload).into_owned();
+                match self.delete_conversation(account, &service, &sid).await {
+                    Ok(()) => {}
+                    // Only its place in the list is left.
+                    Err(RelayError::ConversationNotFound) => {
+                        let mut batch = Batch::default();
+                        batch.delete(place);
+                        self.ledger.commit(batch).await?;
+                    }
+                    Err(other) => return Err(other),
+                }
+            }
+        }
+        self.finish_cleaning(Batch::default(), job).await
+    }
+
+    async fn clean_conversation(&self, account: &AccountSid, sid: &str, job: &Key) -> Result<(), RelayError> {
+        let Some(conversation) = ConversationSid::parse(sid) else {
+            return self.finish_cleaning(Batch::default(), job).await;
+        };
+        let spaces =
+            [Space::Participant, Space::Message, Space::MessageIndex, Space::Receipt, Space::Tombstone, Space::Conversation];
+        for space in spaces {
+            loop {
+                let range = Range::prefix(&Key::new(account.as_str(), sid, space, b""));
+                let rows = self.ledger.snapshot().scan(range, PAGE).await?;
+                if rows.is_empty() {
+                    break;
+                }
+                let mut batch = Batch::default();
+                for (key, row) in rows {
+                    match space {
+                        Space::Participant => {
+                            let record = ParticipantRecord::decode(&row.payload)
+                                .map_err(crate::ledger::LedgerError::from)?;
+                            self.free(account, &conversation, &record, &mut batch).await?;
+                        }
+                        Space::Message => {
+                            let record =
+                                MessageRecord::decode(&row.payload).map_err(crate::ledger::LedgerError::from)?;
+                            if let Some(source) = &record.source {
+                                let (kind, proxy) = (source.kind.as_str(), &source.proxy);
+                                batch.delete(tables::provider_id(account.as_str(), kind, proxy, &source.id));
+                            }
+                        }
+                        _ => {}
+                    }
+                    batch.delete(key);
+                    if batch.writes.len() > MAX_WRITES / 2 {
+                        match self.ledger.commit(std::mem::take(&mut batch)).await {
+                            // A claim was taken over in this moment; read again.
+                            Ok(_) | Err(CommitError::Conflict(_)) => {}
+                            Err(other) => return Err(other.into()),
+                        }
+                    }
+                }
+                match self.ledger.commit(batch).await {
+                    Ok(_) | Err(CommitError::Conflict(_)) => {}
+                    Err(other) => return Err(other.into()),
+                }
+            }
+        }
+        let mut last = Batch::default();
+        last.delete(tables::head(account.as_str(), sid));
+        self.finish_cleaning(last, job).await
+    }
+
+    async fn finish_cleaning(&self, mut batch: Batch, job: &Key) -> Result<(), RelayError> {
+        batch.delete(job.clone());
+        self.ledger.commit(batch).await?;
+        Ok(())
+    }
+
+    /// The claims and index entries of a participant, as far as they are still theirs.
+    async fn free(
+        &self,
+        account: &AccountSid,
+        conversation: &ConversationSid,
+        record: &ParticipantRecord,
+        batch: &mut Batch,
+    ) -> Result<(), RelayError> {
+        if let Some(name) = super::decide::person_name(record) {
+            batch.delete(tables::person(account.as_str(), &name, record.sid.as_str()));
+        }
+        let Some(binding) = &record.binding else { return Ok(()) };
+        for address in std::iter::once(&binding.address).chain(&binding.aliases) {
+            let key = tables::binding(account.as_str(), &binding.proxy, address);
+            let row = typed::json::<Binding>(&*self.ledger.snapshot(), &key).await?;
+            if let Some(row) = row.filter(|row| &row.record.conversation == conversation) {
+                batch.at(key.clone(), row.changed);
+                batch.delete(key);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,192 @@
+//! Messages over the API: posted, read, changed, removed; and their receipts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::command::{MessageChange, MessageView, NewMessage};
+use super::decide;
+use super::{Relay, RelayError};
+use crate::ledger::engine::Snapshot;
+use crate::ledger::key::Range;
+use crate::ledger::{tables, typed};
+use crate::model::{
+    AccountSid, Compact, Conversation, DeliverySummary, MessageRecord, ReceiptRecord, ReceiptSid, ServiceSid,
+};
+
+impl Relay {
+    pub async fn post_message(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        name: &str,
+        new: NewMessage,
+    ) -> Result<(Arc<Conversation>, MessageView), RelayError> {
+        let current = self.conversation(account, service, name).await?;
+        let new = &new;
+        let posted = self
+            .change(account, current.sid().as_str(), |conversation, context| async move {
+                let (conversation, context) = (&*conversation, &context);
+                let draft = decide::draft_of(conversation, new.clone());
+                let (decision, mut appended) = decide::append(context, conversation, vec![draft])?;
+                Ok((Some(decision), appended.pop()))
+            })
+            .await?;
+        let (index, record) = posted.1.ok_or(RelayError::MessageNotFound)?;
+        let delivery = DeliverySummary::of(&vec![None; record.deliveries.len()]);
+        Ok((posted.0, MessageView { index, record, delivery }))
+    }
+
+    /// Messages of a conversation from beyond an index, in either order.
+    pub async fn messages(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        name: &str,
+        descending: bool,
+        beyond: Option<u64>,
+        limit: usize,
+    ) -> Result<(Arc<Conversation>, Vec<MessageView>), RelayError> {
+        let conversation = self.conversation(account, service, name).await?;
+        let (account, sid) = (account.as_str(), conversation.sid().as_str());
+        let prefix = tables::messages(account, sid);
+        let range = match (descending, beyond) {
+            (false, None) => Range::prefix(&prefix),
+            (false, Some(index)) => Range::after(&prefix, &tables::message(account, sid, index)),
+            (true, None) => Range::prefix(&prefix).reversed(),
+            (true, Some(index)) => Range::until(&prefix, &tables::message(account, sid, index)).reversed(),
+        };
+        let snapshot = self.ledger.snapshot();
+        let rows = snapshot.scan(range, limit).await?;
+        let mut views = Vec::with_capacity(rows.len());
+        for (key, row) in rows {
+            let Some(index) = tables::message_index(&key) else { continue };
+            let record = MessageRecord::decode(&row.payload).map_err(crate::ledger::LedgerError::from)?;
+            views.push(view(&*snapshot, account, sid, index, record).await?);
+        }
+        Ok((conversation, views))
+    }
+
+    pub async fn message(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        name: &str,
+        message: &str,
+    ) -> Result<(Arc<Conversation>, MessageView), RelayError> {
+        let conversation = self.conversation(account, service, name).await?;
+        let snapshot = self.ledger.snapshot();
+        let (account, sid) = (account.as_str(), conversation.sid().as_str());
+        let (index, record) = find(&*snapshot, account, sid, message).await?;
+        let view = view(&*snapshot, account, sid, index, record).await?;
+        Ok((conversation, view))
+    }
+
+    pub async fn update_message(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        name: &str,
+        message: &str,
+        change: MessageChange,
+    ) -> Result<(Arc<Conversation>, MessageView), RelayError> {
+        let current = self.conversation(account, service, name).await?;
+        let (sid, change) = (current.sid().as_str(), &change);
+        self.change(account, sid, |conversation, context| async move {
+                let (conversation, context) = (&*conversation, &context);
+            // Every change of a message bumps the head, so the head's check covers the row just read.
+            let (index, record) = find(&*self.ledger.snapshot(), account.as_str(), sid, message).await?;
+            let (decision, _) = decide::change_message(context, conversation, index, &record, change.clone())?;
+            Ok((Some(decision), ()))
+        })
+        .await?;
+        self.message(account, service, sid, message).await
+    }
+
+    pub async fn delete_message(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        name: &str,
+        message: &str,
+    ) -> Result<(), RelayError> {
+        let current = self.conversation(account, service, name).await?;
+        let sid = current.sid().as_str();
+        self.change(account, sid, |conversation, context| async move {
+                let (conversation, context) = (&*conversation, &context);
+            let (index, record) = find(&*self.ledger.snapshot(), account.as_str(), sid, message).await?;
+            Ok((Some(decide::remove_message(context, conversation, index, &record)?), ()))
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// The receipts of a message, one per delivery and in their order, whether or not anything is known yet.
+    pub async fn receipts(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        name: &str,
+        message: &str,
+    ) -> Result<(Arc<Conversation>, MessageView, Vec<ReceiptRecord>), RelayError> {
+        let conversation = self.conversation(account, service, name).await?;
+        let snapshot = self.ledger.snapshot();
+        let (account, sid) = (account.as_str(), conversation.sid().as_str());
+        let (index, record) = find(&*snapshot, account, sid, message).await?;
+        let mut known = known(&*snapshot, account, sid, index).await?;
+        let receipts = record
+            .deliveries
+            .iter()
+            .map(|delivery| {
+                known.remove(&delivery.receipt).unwrap_or_else(|| {
+                    let (sid, participant) = (delivery.receipt.clone(), delivery.participant.clone());
+                    ReceiptRecord::new(sid, participant, record.created)
+                })
+            })
+            .collect();
+        let view = view(&*snapshot, account, sid, index, record).await?;
+        Ok((conversation, view, receipts))
+    }
+}
+
+async fn find(
+    snapshot: &dyn Snapshot,
+    account: &str,
+    conversation: &str,
+    message: &str,
+) -> Result<(u64, MessageRecord), RelayError> {
+    let place = snapshot.get(&tables::message_sid(account, conversation, message)).await?;
+    let index = place.and_then(|row| Some(u64::from_be_bytes(row.payload.as_ref().try_into().ok()?)));
+    let index = index.ok_or(RelayError::MessageNotFound)?;
+    let row = typed::message(snapshot, account, conversation, index).await?;
+    Ok((index, row.ok_or(RelayError::MessageNotFound)?.record))
+}
+
+async fn known(
+    snapshot: &dyn Snapshot,
+    account: &str,
+    conversation: &str,
+    index: u64,
+) -> Result<HashMap<ReceiptSid, ReceiptRecord>, RelayError> {
+    let rows = typed::receipts(snapshot, account, conversation, index).await?;
+    Ok(rows.into_iter().map(|row| (row.record.sid.clone(), row.record)).collect())
+}
+
+async fn view(
+    snapshot: &dyn Snapshot,
+    account: &str,
+    conversation: &str,
+    index: u64,
+    record: MessageRecord,
+) -> Result<MessageView, RelayError> {
+    if record.deliveries.is_empty() {
+        return Ok(MessageView { index, record, delivery: None });
+    }
+    let known = known(snapshot, account, conversation, index).await?;
+    let statuses: Vec<_> = record
+        .deliveries
+        .iter()
+        .map(|delivery| known.get(&delivery.receipt).and_then(|receipt| receipt.status))
+        .collect();
+    let delivery = DeliverySummary::of(&statuses);
+    Ok(MessageView { index, record, delivery })
+}

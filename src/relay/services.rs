@@ -1,0 +1,106 @@
+//! Services of an account. The first one is made on demand and is the default.
+
+use trunkline_adapter::Timestamp;
+
+use super::{ATTEMPTS, Relay, RelayError, cleanup};
+use crate::ledger::engine::{Batch, CommitError};
+use crate::ledger::key::Range;
+use crate::ledger::{tables, typed};
+use crate::model::{AccountSettings, AccountSid, Json, ServiceRecord, ServiceSid};
+use crate::work::{self, Queue};
+
+impl Relay {
+    /// The account's default service; made when it is first asked for.
+    pub async fn default_service(&self, account: &AccountSid) -> Result<ServiceRecord, RelayError> {
+        for _ in 0..ATTEMPTS {
+            let snapshot = self.ledger.snapshot();
+            let settings_key = tables::account_settings(account.as_str());
+            if let Some(settings) = typed::json::<AccountSettings>(&*snapshot, &settings_key).await? {
+                return self.service(account, settings.record.default_service.as_str()).await;
+            }
+            let record = self.new_service("Default Conversations Service".to_owned());
+            let settings =
+                AccountSettings { default_service: record.sid.clone(), rest: serde_json::Map::new() };
+            let mut batch = Batch::default();
+            batch.absent(settings_key.clone());
+            batch.put(settings_key, settings.encode());
+            batch.put(tables::service(account.as_str(), record.sid.as_str()), record.encode());
+            match self.ledger.commit(batch).await {
+                Ok(_) => return Ok(record),
+                Err(CommitError::Conflict(_)) => {}
+                Err(other) => return Err(other.into()),
+            }
+        }
+        Err(RelayError::Contended)
+    }
+
+    /// A service by SID.
+    pub async fn service(&self, account: &AccountSid, sid: &str) -> Result<ServiceRecord, RelayError> {
+        let key = tables::service(account.as_str(), sid);
+        let row = typed::json::<ServiceRecord>(&*self.ledger.snapshot(), &key).await?;
+        row.map(|row| row.record).ok_or(RelayError::ServiceNotFound)
+    }
+
+    /// All services, in the order they were made.
+    pub async fn services(&self, account: &AccountSid) -> Result<Vec<ServiceRecord>, RelayError> {
+        self.default_service(account).await?;
+        let range = Range::prefix(&tables::services(account.as_str()));
+        let page = typed::json_page::<ServiceRecord>(&*self.ledger.snapshot(), range, usize::MAX).await?;
+        let mut services: Vec<ServiceRecord> = page.into_iter().map(|(_, stored)| stored.record).collect();
+        services.sort_by_key(|service| service.birth);
+        Ok(services)
+    }
+
+    pub async fn create_service(
+        &self,
+        account: &AccountSid,
+        friendly_name: String,
+    ) -> Result<ServiceRecord, RelayError> {
+        // The default one comes first, so that no service becomes the default by being made early.
+        self.default_service(account).await?;
+        let record = self.new_service(friendly_name);
+        let key = tables::service(account.as_str(), record.sid.as_str());
+        let mut batch = Batch { intake: true, ..Batch::default() };
+        batch.absent(key.clone());
+        batch.put(key, record.encode());
+        self.ledger.commit(batch).await?;
+        Ok(record)
+    }
+
+    /// Removes a service; what is in it follows, in pages.
+    pub async fn delete_service(&self, account: &AccountSid, sid: &str) -> Result<(), RelayError> {
+        if self.default_service(account).await?.sid.as_str() == sid {
+            return Err(RelayError::DefaultService);
+        }
+        let key = tables::service(account.as_str(), sid);
+        let row = typed::json::<ServiceRecord>(&*self.ledger.snapshot(), &key).await?;
+        let row = row.ok_or(RelayError::ServiceNotFound)?;
+        let mut batch = Batch::default();
+        batch.at(key.clone(), row.changed);
+        batch.delete(key);
+        let payload = bytes::Bytes::copy_from_slice(sid.as_bytes());
+        let (seq, now) = (self.ledger.birth(), self.clock.now());
+        work::enqueue(&mut batch, account.as_str(), Queue::Cleanup, cleanup::LANE, sid, seq, now, payload);
+        match self.ledger.commit(batch).await {
+            Ok(_) => {
+                self.wakeups.work(Queue::Cleanup, cleanup::LANE, sid);
+                Ok(())
+            }
+            // Somebody else removed it in this very moment.
+            Err(CommitError::Conflict(_)) => Err(RelayError::ServiceNotFound),
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    fn new_service(&self, friendly_name: String) -> ServiceRecord {
+        let now: Timestamp = self.clock.now();
+        ServiceRecord {
+            sid: ServiceSid::new(&self.mint),
+            friendly_name,
+            birth: self.ledger.birth(),
+            created: now,
+            updated: now,
+            rest: serde_json::Map::new(),
+        }
+    }
+}
