@@ -298,3 +298,46 @@ async fn an_outcome_is_written_down_however_many_conflicts_there_are() {
     assert_eq!((provider.count(), house.rows().await), (1, 0));
     assert_eq!(house.receipt(&posted).await.unwrap().status, Some(DeliveryStatus::Sent));
 }
+
+#[tokio::test(start_paused = true)]
+async fn every_series_is_there_before_anything_happens_and_gauges_follow() {
+    let exporter = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let handle = exporter.handle();
+    let _recorder = metrics::set_default_local_recorder(&exporter);
+    let mut house = House::new(|_, _| unreachable!()).await;
+    house.script(|_, _| (MILLI, operator()));
+    house.start().await;
+    let text = handle.render();
+    for outcome in ["accepted", "retryable", "throttled", "rejected", "unknown"] {
+        let series = format!(
+            "trunkline_outbound_messages_total{{adapter=\"us\",proxy=\"line\",outcome=\"{outcome}\"}} 0"
+        );
+        assert!(text.contains(&series), "{series} in {text}");
+    }
+    assert!(text.contains("trunkline_duplicate_sends_total{adapter=\"us\"} 0"));
+    assert!(text.contains("trunkline_delivery_status_total{adapter=\"us\",status=\"read\"} 0"));
+    for person in 0..3 {
+        house.post(&number(person), "x").await;
+    }
+    house.pass(SECOND * 60).await;
+    house.lanes().publish_gauges();
+    let text = handle.render();
+    for series in [
+        "trunkline_lane_messages{adapter=\"us\",proxy=\"line\"} 3",
+        "trunkline_lanes{adapter=\"us\",state=\"held\"} 1",
+        "trunkline_lanes{adapter=\"us\",state=\"idle\"} 0",
+    ] {
+        assert!(text.contains(series), "{series} in {text}");
+    }
+    let age =
+        text.lines().find(|line| line.starts_with("trunkline_lane_oldest_message_age_seconds{")).unwrap();
+    let age: f64 = age.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!((59.0..62.0).contains(&age), "{age}");
+    house.plan.adapter_name = "renamed".into();
+    house.apply().await;
+    house.pass(SECOND).await;
+    house.lanes().publish_gauges();
+    let text = handle.render();
+    assert!(text.contains("trunkline_lane_messages{adapter=\"us\",proxy=\"line\"} 0"));
+    assert!(text.contains("trunkline_lane_messages{adapter=\"renamed\",proxy=\"line\"} 3"));
+}
