@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -42,6 +42,14 @@ pub struct Start {
     pub path: Option<PathBuf>,
     pub exporter: Exporter,
     pub level: Option<log::Level>,
+    /// Sockets that are open already, instead of those that systemd hands over or the configuration names.
+    pub sockets: Option<Sockets>,
+}
+
+/// Listening sockets that somebody else opened.
+pub struct Sockets {
+    pub listen: std::net::TcpListener,
+    pub admin_listen: std::net::TcpListener,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -104,18 +112,12 @@ impl Daemon {
     /// # Errors
     /// What could not be opened. Nothing is left running.
     pub async fn start(start: Start) -> Result<Daemon, StartError> {
-        let Start { config, path, exporter, level } = start;
+        let Start { config, path, exporter, level, sockets } = start;
         let clock = Clock::system();
         let account = first_account(&config)?;
 
         // Listeners first: a port that is taken should not cost a start of the store.
-        let mut public = listeners::inherited().map_err(StartError::Listen)?;
-        if public.is_empty() {
-            for address in &config.server.listen {
-                public.push(listeners::bind(*address).await.map_err(StartError::Listen)?);
-            }
-        }
-        let admin = listeners::bind(config.server.admin_listen).await.map_err(StartError::Listen)?;
+        let (public, admin) = listeners::open(sockets, &config.server).await.map_err(StartError::Listen)?;
         let socket = operator::bind(&config.server.admin_socket).await.map_err(StartError::Listen)?;
         let address = public.first().map_or_else(|| admin.local_addr(), |first| first.local_addr());
         let address = address.map_err(StartError::Listen)?;
@@ -127,7 +129,9 @@ impl Daemon {
         let store = open(&config, clock, &bindings)?;
         let (running, clean) = Running::mark(&folder).map_err(StartError::Folder)?;
         if !clean {
-            tracing::warn!("The last run did not end in order; the first message of each recipient may be sent twice");
+            tracing::warn!(
+                "The last run did not end in order; the first message of each recipient may be sent twice"
+            );
         }
         let engine = store.engine();
         bindings.start(&engine);
@@ -286,7 +290,9 @@ impl House {
 
     /// Reads the file again; all or nothing.
     pub(super) async fn reload(&self) -> Result<Vec<String>, Vec<String>> {
-        let Some(path) = &self.path else { return Err(vec!["this daemon has no configuration file".to_owned()]) };
+        let Some(path) = &self.path else {
+            return Err(vec!["this daemon has no configuration file".to_owned()]);
+        };
         // One at a time: the second waits and then sees what the first did.
         let mut current = self.config.lock().await;
         notify::reloading();
@@ -326,8 +332,11 @@ impl House {
         match &outcome {
             Ok(_) => tracing::info!("The configuration was read again"),
             Err(lines) => {
-                tracing::error!(problems = lines.len(), first = lines.first().map_or("", String::as_str),
-                    "The configuration is refused; the old one stays in force");
+                tracing::error!(
+                    problems = lines.len(),
+                    first = lines.first().map_or("", String::as_str),
+                    "The configuration is refused; the old one stays in force"
+                );
             }
         }
         telemetry::house::configured(outcome.is_ok(), true, self.clock.now());
