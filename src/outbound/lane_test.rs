@@ -241,6 +241,7 @@ impl House {
             deliveries: vec![delivery],
             parts: Vec::new(),
             reply_to: None,
+            source: None,
         };
         let dispatch = Dispatch::Message {
             conversation: self.conversation.clone(),
