@@ -64,7 +64,7 @@ class Answers(Case):
         receipts = inner + "/Messages/{MessageSid}/Receipts"
 
         def sent():
-            # Until a message is handed over its receipt has no status, which the description does not foresee.
+            # Until a message is handed over, the status is null: the description says so in words and not in its list.
             found = self.daemon.rest("GET", at_message + "/Receipts")[2]["delivery_receipts"]
             return len(found) == 3 and all(each["status"] for each in found)
 
