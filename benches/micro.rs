@@ -1,6 +1,7 @@
 //! What one message costs on our own side, piece by piece: verify and parse a webhook, decide, encode.
 //!
 //!     cargo bench --bench micro
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::hint::black_box;
 use std::sync::Arc;
