@@ -303,7 +303,8 @@ async fn accept(
     }
     record.provider_ids[part] = id.to_owned();
     if complete {
-        record.taken_at = Some(at.unwrap_or(now));
+        // The provider's own time, if an echo told it before, is what watermarks compare with.
+        record.taken_at = at.or(record.taken_at).or(Some(now));
     }
     record.updated = now;
     if record.advance(part, DeliveryStatus::Sent, 0, now) {
