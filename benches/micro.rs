@@ -1,11 +1,7 @@
 //! What one message costs on our own side, piece by piece: verify and parse a webhook, decide, encode.
 //!
 //!     cargo bench --bench micro
-<<<<<<< HEAD
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-=======
 #![allow(clippy::expect_used, reason = "a bench whose own data is wrong should stop")]
->>>>>>> main
 
 use std::hint::black_box;
 use std::sync::Arc;
