@@ -1,13 +1,35 @@
-//! Trunkline (rooms)
+//! Trunkline: people on SMS, WhatsApp, Messenger and in browsers, in one conversation, on your own host.
+//!
+//! The rooms, from the ground up. A room may use those above it in this list; `tests/layers.rs` holds the whole table.
+//!
+//! | room | owns |
+//! |---|---|
+//! | [`telemetry`] | metric names, log setup, masking; a leaf anyone may use |
+//! | [`model`] | the nouns that are stored, and rules that need nothing but themselves |
+//! | [`ledger`] | what is stored is true: the engine boundary, fjall, the tables, dump and restore |
+//! | [`bindings`] | whose conversation is this pair: a look-up copy of the ledger's rows in sled |
+//! | [`work`] | ordered work per subject: window, back-off, wake-ups |
+//! | [`relay`] | intake, decisions, receipts: what joins a conversation and who hears it |
+//! | [`outbound`] | lanes: rate, retries, opt-outs, outcomes |
+//! | [`http`] | the server, the REST API, providers' webhooks, the operator's doors |
+//! | [`config`] | the file, checked whole; differences; secrets; watching |
+//! | [`app`] | wiring: start, reload, stop |
+//! | [`cli`] | the commands |
+//!
+//! Words of our own: a **lane** is the way out of one proxy address. A conversation's **head** is the row that every
+//! change of it checks and bumps. **Intake** takes what providers tell. A **decision** is the batch that makes a
+//! command so. An **outcome** is how a send ended. An **engine** stores rows, in **batches**.
 
 pub mod app;
 pub mod bindings;
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod http;
 pub mod ledger;
 pub mod model;
 pub mod outbound;
 pub mod relay;
+pub mod simulator;
 pub mod telemetry;
 pub mod work;

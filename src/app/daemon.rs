@@ -1,10 +1,11 @@
 //! A running daemon, from the opened store to the last written outcome.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -41,6 +42,14 @@ pub struct Start {
     pub path: Option<PathBuf>,
     pub exporter: Exporter,
     pub level: Option<log::Level>,
+    /// Sockets that are open already, instead of those that systemd hands over or the configuration names.
+    pub sockets: Option<Sockets>,
+}
+
+/// Listening sockets that somebody else opened.
+pub struct Sockets {
+    pub listen: std::net::TcpListener,
+    pub admin_listen: std::net::TcpListener,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +86,7 @@ pub(super) struct House {
     pub config: tokio::sync::Mutex<Config>,
     pub path: Option<PathBuf>,
     /// Where the daemon really listens, for when no public URL is configured.
-    pub listening: Mutex<Option<SocketAddr>>,
+    pub listening: SocketAddr,
     pub ready: AtomicBool,
     pub draining: AtomicBool,
     /// The files whose change means a reload.
@@ -103,18 +112,12 @@ impl Daemon {
     /// # Errors
     /// What could not be opened. Nothing is left running.
     pub async fn start(start: Start) -> Result<Daemon, StartError> {
-        let Start { config, path, exporter, level } = start;
+        let Start { config, path, exporter, level, sockets } = start;
         let clock = Clock::system();
         let account = first_account(&config)?;
 
         // Listeners first: a port that is taken should not cost a start of the store.
-        let mut public = listeners::inherited().map_err(StartError::Listen)?;
-        if public.is_empty() {
-            for address in &config.server.listen {
-                public.push(listeners::bind(*address).await.map_err(StartError::Listen)?);
-            }
-        }
-        let admin = listeners::bind(config.server.admin_listen).await.map_err(StartError::Listen)?;
+        let (public, admin) = listeners::open(sockets, &config.server).await.map_err(StartError::Listen)?;
         let socket = operator::bind(&config.server.admin_socket).await.map_err(StartError::Listen)?;
         let address = public.first().map_or_else(|| admin.local_addr(), |first| first.local_addr());
         let address = address.map_err(StartError::Listen)?;
@@ -122,11 +125,13 @@ impl Daemon {
 
         let folder = config.store.path.clone();
         std::fs::create_dir_all(&folder).map_err(StartError::Folder)?;
-        let mut bindings = Bindings::new(&folder.join("bindings"));
+        let bindings = Bindings::new(&folder.join("bindings"));
         let store = open(&config, clock, &bindings)?;
         let (running, clean) = Running::mark(&folder).map_err(StartError::Folder)?;
         if !clean {
-            tracing::warn!("The last run did not end in order; the first message of each recipient may be sent twice");
+            tracing::warn!(
+                "The last run did not end in order; the first message of each recipient may be sent twice"
+            );
         }
         let engine = store.engine();
         bindings.start(&engine);
@@ -152,10 +157,16 @@ impl Daemon {
             learned,
             mint: Arc::new(Mint::system()),
         };
-        let lanes = Lanes::start(surroundings, build::policies(&config), clean).await?;
+        let http = build::client()?;
+        let base = base_url(&config, address);
+        let adapters = build::adapters(&config, &HashMap::new(), &http, clock, &base);
+        let plans = build::lanes(&config, &adapters);
+        let lanes = Lanes::start(surroundings, plans, build::policies(&config), clean).await?;
+        let roster = Roster::new(relay.clone(), account.clone());
+        roster.replace(account.clone(), adapters);
         let files = watched(path.as_ref(), &config.secret_files);
         let house = Arc::new(House {
-            roster: Arc::new(Roster::new(relay.clone(), account.clone())),
+            roster: Arc::new(roster),
             relay,
             lanes,
             accounts: Arc::new(Accounts::new(Vec::new())),
@@ -165,17 +176,17 @@ impl Daemon {
             incarnation: store.incarnation(),
             exporter,
             clock,
-            http: build::client()?,
+            http,
             level,
             config: tokio::sync::Mutex::new(config.clone()),
             path,
-            listening: Mutex::new(Some(address)),
+            listening: address,
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             files: watch::Sender::new(files),
         });
         telemetry::house::register();
-        house.apply(&config).await;
+        house.apply(&config).await?;
         telemetry::house::configured(true, false, clock.now());
 
         let (stop, stopped) = watch::channel(false);
@@ -239,7 +250,7 @@ impl Daemon {
         let _ = self.stop.send(true);
         while self.servers.join_next().await.is_some() {}
         self.background.shutdown().await;
-        let orderly = self.house.lanes.stop(DRAIN).await;
+        let orderly = self.house.lanes.drain(DRAIN).await;
         if orderly {
             self.running.clear();
         }
@@ -249,13 +260,8 @@ impl Daemon {
 
 impl House {
     /// Puts a configuration in force. What it does not change is not touched.
-    pub(super) async fn apply(&self, config: &Config) {
-        let listening = *self.listening.lock().unwrap_or_else(PoisonError::into_inner);
-        let base = match (&config.server.public_url, listening) {
-            (Some(url), _) => url.clone(),
-            (None, Some(address)) => format!("http://{address}"),
-            (None, None) => config.server.base_url(),
-        };
+    pub(super) async fn apply(&self, config: &Config) -> Result<(), LedgerError> {
+        let base = base_url(config, self.listening);
         self.base.set(config.server.public_url.as_deref());
         let accounts = config.accounts.iter().filter_map(|account| {
             let keys = account.api_keys.iter().map(|key| (key.sid.clone(), key.secret.clone())).collect();
@@ -272,19 +278,21 @@ impl House {
         }
         self.relay.keywords().replace(build::keywords(config));
         self.relay.proxies().replace(build::proxies(config, &adapters));
-        self.lanes.set_policies(build::policies(config));
-        self.lanes.apply(build::lanes(config, &adapters)).await;
+        self.lanes.apply(build::lanes(config, &adapters), build::policies(config)).await?;
         if let Ok(account) = first_account(config) {
             self.roster.replace(account, adapters);
         }
         if let Some(level) = &self.level {
             level.set(config.log.level.name());
         }
+        Ok(())
     }
 
     /// Reads the file again; all or nothing.
     pub(super) async fn reload(&self) -> Result<Vec<String>, Vec<String>> {
-        let Some(path) = &self.path else { return Err(vec!["this daemon has no configuration file".to_owned()]) };
+        let Some(path) = &self.path else {
+            return Err(vec!["this daemon has no configuration file".to_owned()]);
+        };
         // One at a time: the second waits and then sees what the first did.
         let mut current = self.config.lock().await;
         notify::reloading();
@@ -306,12 +314,15 @@ impl House {
                 }
                 if change.is_empty() {
                     lines.push("nothing changed".to_owned());
-                } else {
-                    self.apply(&loaded.config).await;
-                    lines.push("the configuration is in force".to_owned());
                 }
-                *current = loaded.config;
-                Ok(lines)
+                match self.apply(&loaded.config).await {
+                    Ok(()) => {
+                        lines.push("the configuration is in force".to_owned());
+                        *current = loaded.config;
+                        Ok(lines)
+                    }
+                    Err(error) => Err(vec![format!("the configuration cannot be put in force: {error}")]),
+                }
             }
             Err(refused) => {
                 self.follow(&refused.secret_files);
@@ -321,8 +332,11 @@ impl House {
         match &outcome {
             Ok(_) => tracing::info!("The configuration was read again"),
             Err(lines) => {
-                tracing::error!(problems = lines.len(), first = lines.first().map_or("", String::as_str),
-                    "The configuration is refused; the old one stays in force");
+                tracing::error!(
+                    problems = lines.len(),
+                    first = lines.first().map_or("", String::as_str),
+                    "The configuration is refused; the old one stays in force"
+                );
             }
         }
         telemetry::house::configured(outcome.is_ok(), true, self.clock.now());
@@ -436,6 +450,11 @@ impl Learned for Aliases {
         let (conversation, participant) = (conversation.clone(), participant.clone());
         tokio::spawn(async move { relay.learn(&account, &conversation, &participant, &addresses).await });
     }
+}
+
+/// Where the world reaches us: as configured, else where we listen.
+fn base_url(config: &Config, listening: SocketAddr) -> String {
+    config.server.public_url.clone().unwrap_or_else(|| format!("http://{listening}"))
 }
 
 /// The files whose change means a reload; none without a configuration file.

@@ -1,15 +1,14 @@
 //! What operators ask, answered.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
-use tokio::sync::mpsc;
 
 use super::daemon::House;
 use crate::http::Operator;
@@ -31,7 +30,7 @@ impl Operator for Staff {
     fn metrics(&self) -> String {
         let health = self.house.ledger.health();
         telemetry::house::sizes(health.store_bytes, health.disk_free_bytes, self.house.bindings.count());
-        self.house.lanes.measure();
+        self.house.lanes.publish_gauges();
         self.house.exporter.render()
     }
 
@@ -62,8 +61,9 @@ impl Operator for Staff {
     }
 
     fn dump(&self) -> BoxStream<'static, io::Result<Bytes>> {
-        // A bounded pipe between the reader of rows and a caller who may be slow.
-        let (sender, receiver) = mpsc::channel(16);
+        // A bounded pipe between the reader of rows and a caller who may be slow; both ends wait on threads that may
+        // wait, since the writer is handed to code that knows no async.
+        let (sender, receiver) = mpsc::sync_channel(16);
         let (engine, incarnation) = (self.house.ledger.engine().clone(), self.house.incarnation);
         let runtime = tokio::runtime::Handle::current();
         tokio::task::spawn_blocking(move || {
@@ -72,15 +72,18 @@ impl Operator for Staff {
             let ended = dumped.map_err(io::Error::other).and_then(|_| io::Write::flush(&mut pipe));
             if let Err(error) = ended {
                 // The caller sees a broken body instead of a dump that looks whole; a caller who left sees nothing.
-                let _ = pipe.sender.blocking_send(Err(error));
+                let _ = pipe.sender.send(Err(error));
             }
         });
-        stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) }).boxed()
+        stream::unfold(receiver, |receiver| async {
+            tokio::task::spawn_blocking(move || Some((receiver.recv().ok()?, receiver))).await.ok()?
+        })
+        .boxed()
     }
 }
 
 struct Pipe {
-    sender: mpsc::Sender<io::Result<Bytes>>,
+    sender: mpsc::SyncSender<io::Result<Bytes>>,
     buffer: Vec<u8>,
 }
 
@@ -98,6 +101,6 @@ impl io::Write for Pipe {
         if full.is_empty() {
             return Ok(());
         }
-        self.sender.blocking_send(Ok(Bytes::from(full))).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.sender.send(Ok(Bytes::from(full))).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }

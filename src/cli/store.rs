@@ -16,7 +16,7 @@ const CACHE: u64 = 32 << 20;
 
 pub fn dump(store: Option<&Path>, config: &Path, socket: &Path, broken: bool) -> Result<(), Failure> {
     let folder = folder(store, config)?;
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(io::stdout());
     if broken {
         let salvaged = damaged::dump_damaged(&folder, &mut out).map_err(|error| Failure::new(&error))?;
         out.flush().map_err(|error| Failure::new(&error))?;

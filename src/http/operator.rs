@@ -21,6 +21,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::body::{Body, full};
 use super::server::{Admission, Handler};
+use crate::telemetry;
 
 /// What an operator may ask of the running daemon. `app` answers.
 pub trait Operator: Send + Sync + 'static {
@@ -50,6 +51,7 @@ pub const LABELS: [&str; 4] = ["/reload", "/lanes", "/dump", super::route::NOWHE
 
 impl Socket {
     pub fn new(operator: Arc<dyn Operator>) -> Socket {
+        telemetry::http::routes_at_zero(LABELS.into_iter());
         Socket { operator }
     }
 }
@@ -113,8 +115,9 @@ pub(super) fn json(value: &Value) -> Response<Body> {
 
 /// Makes the socket, open to its owner and group only. One that a dead daemon left behind is replaced; a living one is not.
 pub async fn bind(path: &Path) -> io::Result<UnixListener> {
-    let named =
-        |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()));
+    let named = |error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()))
+    };
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         if UnixStream::connect(path).await.is_ok() {
             return Err(named(io::Error::new(io::ErrorKind::AddrInUse, "another daemon answers there")));

@@ -7,8 +7,8 @@ use super::engine::{Batch, CommitError, Committed, Engine, Health, ReadError, Re
 use super::key::{Key, Range};
 use super::tables;
 use crate::model::{
-    Compact, Conversation, ConversationRecord, DecodeError, Head, Json, Member, MessageRecord, ParticipantRecord,
-    ReceiptRecord, State,
+    Compact, Conversation, ConversationRecord, DecodeError, Head, Json, Member, MessageRecord,
+    ParticipantRecord, ReceiptRecord, State,
 };
 
 /// A record and the numbers of its row.
@@ -80,7 +80,10 @@ pub async fn json<T: Json>(snapshot: &dyn Snapshot, key: &Key) -> Result<Option<
 }
 
 /// Reads a compact record.
-pub async fn compact<T: Compact>(snapshot: &dyn Snapshot, key: &Key) -> Result<Option<Stored<T>>, LedgerError> {
+pub async fn compact<T: Compact>(
+    snapshot: &dyn Snapshot,
+    key: &Key,
+) -> Result<Option<Stored<T>>, LedgerError> {
     snapshot.get(key).await?.map(|row| stored(&row, T::decode)).transpose()
 }
 

@@ -152,9 +152,9 @@ impl Conversation {
 
     /// A member by SID or identity.
     pub fn member_by_name(&self, name: &str) -> Option<&Member> {
-        self.members
-            .iter()
-            .find(|member| member.record.sid.as_str() == name || member.record.identity.as_deref() == Some(name))
+        self.members.iter().find(|member| {
+            member.record.sid.as_str() == name || member.record.identity.as_deref() == Some(name)
+        })
     }
 
     /// The member that an author's name stands for: an identity, or an address of theirs.
@@ -173,7 +173,8 @@ impl Conversation {
         person.candidates().find_map(|address| {
             self.members.iter().find(|member| {
                 member.record.binding.as_ref().is_some_and(|binding| {
-                    &binding.proxy == proxy && (&binding.address == address || binding.aliases.contains(address))
+                    &binding.proxy == proxy
+                        && (&binding.address == address || binding.aliases.contains(address))
                 })
             })
         })

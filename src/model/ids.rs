@@ -157,7 +157,10 @@ mod tests {
         let sid = ConversationSid::new(&mint);
         assert!(ConversationSid::parse(sid.as_str()).is_some());
         assert!(MessageSid::parse(sid.as_str()).is_none());
-        assert!(ConversationSid::parse("CHFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF").is_some(), "foreign SIDs keep their case");
+        assert!(
+            ConversationSid::parse("CHFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF").is_some(),
+            "foreign SIDs keep their case"
+        );
         assert!(ConversationSid::parse("CH0").is_none());
         assert_ne!(ConversationSid::new(&mint), sid);
     }

@@ -100,8 +100,10 @@ impl ReceiptRecord {
 const MOST_PARTS: usize = 1024;
 
 fn summary(parts: &[Option<DeliveryStatus>]) -> Option<DeliveryStatus> {
-    if let Some(bad) =
-        parts.iter().flatten().find(|status| matches!(status, DeliveryStatus::Failed | DeliveryStatus::Undelivered))
+    if let Some(bad) = parts
+        .iter()
+        .flatten()
+        .find(|status| matches!(status, DeliveryStatus::Failed | DeliveryStatus::Undelivered))
     {
         return Some(*bad);
     }

@@ -1,1 +1,31 @@
-//! (room)
+//! Lanes: one per proxy address, from the queue to the provider.
+//!
+//! Owns the order, rate, retries, holding and outcomes of sends, and the opt-out set asked right before a send. Must
+//! not know adapters beyond their contract, nor who put a row into a queue.
+//!
+//! Invariants:
+//! - per recipient one request is out at a time, and the next leaves only when the last outcome is committed;
+//! - a permit per request; no window of time ever holds more requests than the rate allows, whatever was reloaded or
+//!   restarted;
+//! - nothing leaves for somebody who opted out, but our own answers to STOP, START and HELP;
+//! - the end of a send, the receipt, the provider's id and the row's deletion are one batch;
+//! - an operator's fault holds the lane and fails nothing.
+
+mod hold;
+mod lane;
+mod lanes;
+mod opt_out;
+mod outcome;
+mod plan;
+mod rate;
+mod send;
+mod status;
+mod waits;
+
+pub use lanes::Lanes;
+pub use opt_out::OptOuts;
+pub use plan::{LanePlan, Learned, Policies, Surroundings, Unknown};
+pub use status::{LaneStatus, LastOutcome};
+
+#[cfg(test)]
+mod lane_test;

@@ -125,9 +125,11 @@ impl Relay {
             super::command::Change::Set(new) => Some(new.clone()),
             _ => None,
         };
+        let (new_name, change) = (&new_name, &change);
         let decided = self
-            .change(account, current.sid().as_str(), async |conversation: &Conversation, context: &Context<'_>| {
-                if let Some(new) = &new_name
+            .change(account, current.sid().as_str(), |conversation, context| async move {
+                let (conversation, context) = (&*conversation, &context);
+                if let Some(new) = new_name
                     && conversation.record.unique_name.as_ref() != Some(new)
                 {
                     let key = tables::unique_name(account.as_str(), service.as_str(), new);
@@ -149,7 +151,8 @@ impl Relay {
     ) -> Result<(), RelayError> {
         let current = self.conversation(account, service, name).await?;
         let sid = current.sid().as_str();
-        self.change(account, sid, async |conversation: &Conversation, context: &Context<'_>| {
+        self.change(account, sid, |conversation, context| async move {
+                let (conversation, context) = (&*conversation, &context);
             Ok((Some(decide::delete(context, conversation)), ()))
         })
         .await?;

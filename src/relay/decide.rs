@@ -8,7 +8,7 @@ use super::command::{ConversationChange, MessageChange, NewConversation, NewMess
 use super::commit::{After, Wake};
 use super::error::RelayError;
 use crate::ledger::engine::{Batch, Committed, Revision};
-use crate::ledger::tables;
+use crate::ledger::{Ledger, tables};
 use crate::model::conversation::Mark;
 use crate::model::message;
 use crate::model::{
@@ -130,7 +130,7 @@ pub fn create(context: &Context<'_>, service: &ServiceSid, new: NewConversation)
         unique_name: new.unique_name,
         messaging_service_sid: new.messaging_service_sid,
         attributes: new.attributes.unwrap_or_else(|| "{}".to_owned()),
-        birth: (context.birth)(),
+        birth: context.births.birth(),
         created,
         updated: new.updated.unwrap_or(created),
         rest: serde_json::Map::new(),
@@ -210,7 +210,7 @@ pub fn delete(context: &Context<'_>, conversation: &Conversation) -> Decision {
     }
     decision.batch.delete(tables::conversation_place(account, service, conversation.record.birth));
     let payload = bytes::Bytes::copy_from_slice(sid.as_str().as_bytes());
-    let seq = (context.birth)();
+    let seq = context.births.birth();
     work::enqueue(
         &mut decision.batch,
         account,
@@ -287,7 +287,7 @@ pub fn join(
         binding,
         role_sid: new.role_sid,
         attributes: new.attributes.unwrap_or_else(|| "{}".to_owned()),
-        birth: (context.birth)(),
+        birth: context.births.birth(),
         created,
         updated: new.updated.unwrap_or(created),
         last_read_message_index: None,
@@ -486,7 +486,7 @@ pub fn append(
                 Queue::Outbound,
                 binding.proxy.as_str(),
                 binding.address.as_str(),
-                (context.birth)(),
+                context.births.birth(),
                 context.now,
                 dispatch.encode(),
             );

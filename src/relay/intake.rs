@@ -244,6 +244,7 @@ impl Relay {
         sid: &ConversationSid,
         messages: Vec<InboundMessage>,
     ) -> Result<Vec<Fate>, RelayError> {
+        let taken = &messages;
         let appended = self
             .change(origin.account, sid.as_str(), async |conversation: &Conversation, context: &Context<'_>| {
                 self.judge(origin, conversation, context, &messages).await

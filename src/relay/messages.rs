@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::command::{MessageChange, MessageView, NewMessage};
-use super::decide::{self, Context};
+use super::decide;
 use super::{Relay, RelayError};
 use crate::ledger::engine::Snapshot;
 use crate::ledger::key::Range;
@@ -22,8 +22,10 @@ impl Relay {
         new: NewMessage,
     ) -> Result<(Arc<Conversation>, MessageView), RelayError> {
         let current = self.conversation(account, service, name).await?;
+        let new = &new;
         let posted = self
-            .change(account, current.sid().as_str(), async |conversation: &Conversation, context: &Context<'_>| {
+            .change(account, current.sid().as_str(), |conversation, context| async move {
+                let (conversation, context) = (&*conversation, &context);
                 let draft = decide::draft_of(conversation, new.clone());
                 let (decision, mut appended) = decide::append(context, conversation, vec![draft])?;
                 Ok((Some(decision), appended.pop()))
@@ -88,8 +90,9 @@ impl Relay {
         change: MessageChange,
     ) -> Result<(Arc<Conversation>, MessageView), RelayError> {
         let current = self.conversation(account, service, name).await?;
-        let sid = current.sid().as_str();
-        self.change(account, sid, async |conversation: &Conversation, context: &Context<'_>| {
+        let (sid, change) = (current.sid().as_str(), &change);
+        self.change(account, sid, |conversation, context| async move {
+                let (conversation, context) = (&*conversation, &context);
             // Every change of a message bumps the head, so the head's check covers the row just read.
             let (index, record) = find(&*self.ledger.snapshot(), account.as_str(), sid, message).await?;
             let (decision, _) = decide::change_message(context, conversation, index, &record, change.clone())?;
@@ -108,7 +111,8 @@ impl Relay {
     ) -> Result<(), RelayError> {
         let current = self.conversation(account, service, name).await?;
         let sid = current.sid().as_str();
-        self.change(account, sid, async |conversation: &Conversation, context: &Context<'_>| {
+        self.change(account, sid, |conversation, context| async move {
+                let (conversation, context) = (&*conversation, &context);
             let (index, record) = find(&*self.ledger.snapshot(), account.as_str(), sid, message).await?;
             Ok((Some(decide::remove_message(context, conversation, index, &record)?), ()))
         })

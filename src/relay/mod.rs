@@ -142,7 +142,8 @@ impl Relay {
     /// no refusal rests on a conversation that has moved on.
     async fn change<T, F>(&self, account: &AccountSid, sid: &str, decide: F) -> Result<(Arc<Conversation>, T), RelayError>
     where
-        F: AsyncFn(&Conversation, &Context<'_>) -> Result<(Option<Decision>, T), RelayError>,
+        F: Fn(Arc<Conversation>, Context<'a>) -> D,
+        D: Future<Output = Result<(Option<Decision>, T), RelayError>>,
     {
         let _turn = self.cache.turn(sid).await;
         for attempt in 0..ATTEMPTS {

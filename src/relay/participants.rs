@@ -6,7 +6,7 @@ use std::sync::Arc;
 use trunkline_adapter::Address;
 
 use super::command::{NewParticipant, ParticipantChange, Who};
-use super::decide::{self, Context};
+use super::decide;
 use super::{Relay, RelayError};
 use crate::ledger::key::Range;
 use crate::ledger::{tables, typed};
@@ -32,8 +32,10 @@ impl Relay {
                 return Err(RelayError::AddressIsOurs);
             }
         }
+        let new = &new;
         let joined = self
-            .change(account, current.sid().as_str(), async |conversation: &Conversation, context: &Context<'_>| {
+            .change(account, current.sid().as_str(), |conversation, context| async move {
+                let (conversation, context) = (&*conversation, &context);
                 let holder = match &new.who {
                     Who::Identity(_) => None,
                     Who::Bound { address, proxy } => {
@@ -57,8 +59,10 @@ impl Relay {
         change: ParticipantChange,
     ) -> Result<(Arc<Conversation>, ParticipantSid), RelayError> {
         let current = self.conversation(account, service, name).await?;
+        let change = &change;
         let changed = self
-            .change(account, current.sid().as_str(), async |conversation: &Conversation, context: &Context<'_>| {
+            .change(account, current.sid().as_str(), |conversation, context| async move {
+                let (conversation, context) = (&*conversation, &context);
                 let member = conversation.member_by_name(participant).ok_or(RelayError::ParticipantNotFound)?;
                 let sid = member.record.sid.clone();
                 let decision = decide::change_participant(context, conversation, &sid, change.clone())?;
@@ -77,7 +81,8 @@ impl Relay {
         participant: &str,
     ) -> Result<(), RelayError> {
         let current = self.conversation(account, service, name).await?;
-        self.change(account, current.sid().as_str(), async |conversation: &Conversation, context: &Context<'_>| {
+        self.change(account, current.sid().as_str(), |conversation, context| async move {
+                let (conversation, context) = (&*conversation, &context);
             let member = conversation.member_by_name(participant).ok_or(RelayError::ParticipantNotFound)?;
             let sid = member.record.sid.clone();
             Ok((Some(decide::leave(context, conversation, &sid)?), ()))
@@ -116,7 +121,8 @@ impl Relay {
     ) {
         for alias in aliases {
             let learnt = self
-                .change(account, conversation.as_str(), async |current: &Conversation, context: &Context<'_>| {
+                .change(account, conversation.as_str(), |current, context| async move {
+                let (current, context) = (&*current, &context);
                     let Some(binding) = current.member(participant).and_then(|m| m.record.binding.as_ref()) else {
                         return Ok((None, ()));
                     };

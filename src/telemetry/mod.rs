@@ -6,4 +6,6 @@ pub mod house;
 pub mod http;
 pub mod inbound;
 pub mod log;
+pub mod mask;
 pub mod names;
+pub mod outbound;

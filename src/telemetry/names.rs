@@ -12,6 +12,7 @@ pub const RATE_WAIT: &str = "trunkline_rate_wait_duration_seconds";
 pub const LANE_MESSAGES: &str = "trunkline_lane_messages";
 pub const LANE_OLDEST: &str = "trunkline_lane_oldest_message_age_seconds";
 pub const LANES: &str = "trunkline_lanes";
+pub const LANE_RESTARTS: &str = "trunkline_lane_restarts_total";
 pub const DUPLICATE_SENDS: &str = "trunkline_duplicate_sends_total";
 pub const OVERLOAD: &str = "trunkline_overload_rejections_total";
 pub const COMMIT_DURATION: &str = "trunkline_commit_duration_seconds";

@@ -16,5 +16,5 @@ mod wakeup;
 mod window;
 
 pub use row::{Job, Queue, enqueue, row_key};
-pub use wakeup::{Wakeups, WorkReceiver, Woken};
+pub use wakeup::{Wakeups, Woken, WorkReceiver};
 pub use window::{Taken, Window};

@@ -94,6 +94,9 @@ mod tests {
         assert_eq!(&*subject_of(&key("whatsapp:+1555", 7)).unwrap(), "whatsapp:+1555");
         let prefix = subject_prefix("AC1", Queue::Outbound, "+15550001", "+15550002");
         assert!(key("+15550002", 0).as_bytes().starts_with(prefix.as_bytes()));
-        assert!(!key("+155500021", 0).as_bytes().starts_with(prefix.as_bytes()), "no prefix of a longer subject");
+        assert!(
+            !key("+155500021", 0).as_bytes().starts_with(prefix.as_bytes()),
+            "no prefix of a longer subject"
+        );
     }
 }

@@ -43,7 +43,7 @@ impl Wakeups {
             None => return,
         };
         {
-            let woken = &mut *lock(&pending.woken);
+            let mut woken = lock(&pending.woken);
             woken.rows += 1;
             if let Some(rows) = woken.subjects.get_mut(subject) {
                 *rows += 1;

@@ -325,7 +325,7 @@ impl Window {
         let now = self.clock.now();
         !self.ready.is_empty()
             || self.waiting.first().is_some_and(|(due, _)| *due <= now)
-            || (self.looking(now) && self.slots.len() < self.capacity)
+            || (self.looking(now) && (self.slots.len() < self.capacity || !self.waiting.is_empty()))
     }
 
     /// When something becomes due that is not now.

@@ -63,6 +63,11 @@ impl AdapterKind for Twilio {
         "twilio"
     }
 
+    // Five retries on every kind of failure; without it the provider tries once more, and only when it cannot connect.
+    fn webhook_hint(&self) -> &'static str {
+        "#rc=5&rp=all"
+    }
+
     fn blueprint(
         &self,
         settings: &mut Section,

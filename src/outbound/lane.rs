@@ -1,0 +1,611 @@
+//! One lane: a task that takes rows in turn, waits for permits, sends, and writes down how it went.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::Notify;
+use trunkline_adapter::{Address, Blame, Cause, Outcome, Scope, Timestamp};
+
+use super::hold::{Gate, Passage};
+use super::outcome::{
+    Case, EXPIRED_CODE, OPTED_OUT_CODE, Settled, Step, Subjects, UNKNOWN_CODE, judge, settle,
+};
+use super::plan::{LanePlan, Policies, Surroundings, Unknown};
+use super::rate::{Bucket, Pairs};
+use super::send::{End, Prepared, Shipment, dispatch_of, prepare, send};
+use super::status::{LastOutcome, Standing, State};
+use super::waits::RateWaits;
+use crate::ledger::LedgerError;
+use crate::ledger::engine::{Batch, CommitError};
+use crate::model::{Compact, Dispatch};
+use crate::telemetry::outbound as metrics;
+use crate::work::{Job, Queue, Taken, Window, WorkReceiver};
+
+/// Requests a lane has out at once, one per recipient.
+const IN_FLIGHT: usize = 32;
+/// Recipients a lane holds in memory.
+const WINDOW: usize = 512;
+/// What a removed proxy address says.
+pub(super) const NOT_CONFIGURED: &str = "proxy address is not configured";
+/// After the ledger could not be read.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
+
+/// What a lane is told from outside. The newest word counts.
+pub(super) struct Mailbox {
+    mail: Mutex<Mail>,
+    notify: Notify,
+    pub standing: Mutex<Standing>,
+}
+
+#[derive(Clone)]
+pub(super) struct Mail {
+    /// Nothing when the proxy address is not configured.
+    pub plan: Option<Arc<LanePlan>>,
+    pub policies: Policies,
+    /// Another lane of the same provider account was told to slow down.
+    pub paused_until: Option<Timestamp>,
+    pub stop: bool,
+}
+
+impl Mailbox {
+    pub(super) fn new(plan: Option<Arc<LanePlan>>, policies: Policies) -> Mailbox {
+        let mail = Mail { plan, policies, paused_until: None, stop: false };
+        Mailbox { mail: Mutex::new(mail), notify: Notify::new(), standing: Mutex::default() }
+    }
+
+    pub(super) fn read(&self) -> Mail {
+        lock(&self.mail).clone()
+    }
+
+    pub(super) fn write(&self, change: impl FnOnce(&mut Mail)) {
+        change(&mut lock(&self.mail));
+        self.notify.notify_one();
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a lane is made of; kept by its supervisor so that it can be made again.
+#[derive(Clone)]
+pub(super) struct Site {
+    pub surroundings: Surroundings,
+    pub proxy: Address,
+    pub mailbox: Arc<Mailbox>,
+    pub work: WorkReceiver,
+    /// Tells the other lanes of an adapter to pause.
+    pub pause_adapter: Arc<dyn Fn(&str, Timestamp) + Send + Sync>,
+}
+
+pub(super) struct Lane {
+    site: Arc<Site>,
+    mail: Mail,
+    window: Window,
+    rate: Option<Bucket>,
+    pairs: Option<Pairs>,
+    gate: Gate,
+    /// As the gate, for requests that are under way.
+    held: Arc<AtomicBool>,
+    flights: FuturesUnordered<BoxFuture<'static, Landed>>,
+    waits: RateWaits,
+    suspects: Suspects,
+    /// Waiting counts from here at the earliest: neither down nor held time makes a message expire.
+    resumed: Timestamp,
+    last: Option<LastOutcome>,
+    broken: bool,
+}
+
+/// After an unclean stop, the first row of each recipient may have been on its way.
+struct Suspects {
+    unclean: bool,
+    seen: HashSet<u64>,
+}
+
+impl Suspects {
+    fn first(&mut self, taken: &Taken) -> bool {
+        if !self.unclean || !taken.old {
+            return false;
+        }
+        // A few bytes for each recipient that had rows at the start, until all those rows are gone.
+        let mut hasher = DefaultHasher::new();
+        taken.subject.hash(&mut hasher);
+        self.seen.insert(hasher.finish())
+    }
+
+    fn clear(&mut self) {
+        *self = Suspects { unclean: false, seen: HashSet::new() };
+    }
+}
+
+/// A row whose turn is over.
+struct Landed {
+    taken: Taken,
+    /// The request's outcome; nothing when none was made.
+    outcome: Option<Outcome>,
+    result: Result<Settled, LedgerError>,
+}
+
+/// One request under way.
+struct Flight {
+    site: Arc<Site>,
+    plan: Arc<LanePlan>,
+    policies: Policies,
+    held: Arc<AtomicBool>,
+    taken: Taken,
+    dispatch: Dispatch,
+    shipment: Box<Shipment>,
+    /// Counted as a possible duplicate when the bytes leave.
+    repeated: bool,
+    /// Relay time counts from here: when it came in, or when its recipient's own limit last let go...
+    from: Timestamp,
+    /// ...less what the lane's rate cost since.
+    limited: Duration,
+}
+
+impl Lane {
+    /// A lane at work from now on. `clean` is false when rows may have been under way when the last one ended.
+    pub(super) fn new(site: Site, clean: bool) -> Lane {
+        let Surroundings { ledger, clock, account, .. } = site.surroundings.clone();
+        // What was told so far is in the rows the window is about to find.
+        drop(site.work.take());
+        let window = Window::open(ledger, clock, &account, Queue::Outbound, site.proxy.as_str(), WINDOW);
+        let mail = site.mailbox.read();
+        let mut lane = Lane {
+            window,
+            rate: None,
+            pairs: None,
+            gate: Gate::default(),
+            held: Arc::default(),
+            flights: FuturesUnordered::new(),
+            waits: RateWaits::default(),
+            suspects: Suspects { unclean: !clean, seen: HashSet::new() },
+            resumed: clock.now(),
+            last: None,
+            broken: false,
+            site: Arc::new(site),
+            mail: Mail { plan: None, ..mail.clone() },
+        };
+        lane.planned(mail.plan);
+        lane
+    }
+
+    /// Works until told to stop and everything under way has ended.
+    pub(super) async fn run(mut self) {
+        loop {
+            self.read_mail();
+            self.window.told(self.site.work.take());
+            let wake_at = match self.advance().await {
+                Ok(wake_at) => wake_at,
+                Err(error) => {
+                    tracing::error!(lane = %self.site.proxy, %error, "A lane cannot read its queue");
+                    Some(self.now().plus(AFTER_ERROR))
+                }
+            };
+            if self.mail.stop && self.flights.is_empty() {
+                self.report(None);
+                return;
+            }
+            self.report(wake_at);
+            if self.window.counting() && !self.mail.stop {
+                if let Err(error) = self.window.count_page().await {
+                    tracing::error!(lane = %self.site.proxy, %error, "A lane cannot count its queue");
+                    tokio::time::sleep(AFTER_ERROR).await;
+                }
+                while let Some(Some(landed)) = self.flights.next().now_or_never() {
+                    self.land(landed);
+                }
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let now = self.now();
+            tokio::select! {
+                Some(landed) = self.flights.next(), if !self.flights.is_empty() => {
+                    self.land(landed);
+                    while let Some(Some(landed)) = self.flights.next().now_or_never() {
+                        self.land(landed);
+                    }
+                }
+                () = self.site.mailbox.notify.notified() => {}
+                () = self.site.work.told() => {}
+                () = tokio::time::sleep(wake_at.map_or(Duration::ZERO, |at| at.since(now))), if wake_at.is_some() => {}
+            }
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.site.surroundings.clock.now()
+    }
+
+    fn read_mail(&mut self) {
+        let mail = self.site.mailbox.read();
+        let plan = mail.plan.clone();
+        let paused = mail.paused_until;
+        self.mail = Mail { plan: self.mail.plan.take(), ..mail };
+        let same = match (&self.mail.plan, &plan) {
+            (None, None) => true,
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            _ => false,
+        };
+        if !same {
+            self.planned(plan);
+        }
+        if let Some(until) = paused {
+            self.gate.pause(until);
+            self.site.mailbox.write_quietly(|mail| mail.paused_until = None);
+        }
+    }
+
+    /// A new plan: buckets are kept where their rates are the same, and whatever held the lane gets a new chance.
+    fn planned(&mut self, plan: Option<Arc<LanePlan>>) {
+        let clock = self.site.surroundings.clock;
+        let old = std::mem::replace(&mut self.mail.plan, plan);
+        let Some(plan) = &self.mail.plan else {
+            self.gate.renew();
+            self.gate.shut(NOT_CONFIGURED);
+            self.held.store(true, Ordering::Relaxed);
+            return;
+        };
+        if self.rate.is_none() || old.as_ref().is_some_and(|old| old.rate != plan.rate) {
+            self.rate = Some(Bucket::empty(plan.rate, clock));
+        }
+        match plan.pair_rate {
+            Some(rate)
+                if self.pairs.is_none()
+                    || old.as_ref().is_some_and(|old| old.pair_rate != plan.pair_rate) =>
+            {
+                self.pairs = Some(Pairs::empty(rate, clock));
+            }
+            Some(_) => {}
+            None => self.pairs = None,
+        }
+        if self.gate.renew() {
+            self.released();
+        }
+    }
+
+    fn released(&mut self) {
+        self.held.store(false, Ordering::Relaxed);
+        self.resumed = self.now();
+        self.window.hurry();
+        tracing::info!(lane = %self.site.proxy, messages = self.window.depth(), "Lane released");
+    }
+
+    /// Starts what can be started. Says when to look again if nothing happens before.
+    async fn advance(&mut self) -> Result<Option<Timestamp>, LedgerError> {
+        loop {
+            let now = self.now();
+            if self.mail.stop || self.broken || self.flights.len() >= IN_FLIGHT {
+                return Ok(None);
+            }
+            let Some(plan) = self.mail.plan.clone() else { return Ok(None) };
+            match self.gate.passage(now) {
+                Passage::Open => {}
+                Passage::Probe if self.flights.is_empty() => {}
+                Passage::Probe => return Ok(None),
+                // A held lane without anything to probe with needs no timer.
+                Passage::Shut(_) if self.window.is_empty() => return Ok(None),
+                Passage::Shut(until) => return Ok(until),
+            }
+            if !self.window.may_have_work() {
+                self.waits.end(now);
+                if self.window.is_empty() && self.suspects.unclean {
+                    self.suspects.clear();
+                }
+                return Ok(self.window.next_due());
+            }
+            let Some(taken) = self.window.next().await? else {
+                if self.window.may_have_work() {
+                    return Ok(Some(now));
+                }
+                continue;
+            };
+            if let Some(at) = self.start(plan, taken).await? {
+                return Ok(Some(at));
+            }
+        }
+    }
+
+    fn earliest_permit(&self, now: Timestamp) -> Option<Timestamp> {
+        let elapsed = self.site.surroundings.clock.elapsed();
+        let earliest = self.rate.as_ref()?.earliest();
+        (earliest > elapsed).then(|| now.plus(round_up(earliest - elapsed)))
+    }
+
+    /// Brings one row on its way, or to its end, or puts it back. Says when there is a permit if there is none now.
+    async fn start(
+        &mut self,
+        plan: Arc<LanePlan>,
+        mut taken: Taken,
+    ) -> Result<Option<Timestamp>, LedgerError> {
+        let now = self.now();
+        let policies = self.mail.policies;
+        let Some(mut dispatch) = dispatch_of(&taken) else {
+            tracing::error!(lane = %self.site.proxy, row = ?taken.key, "A queue row cannot be read and is dropped");
+            let dispatch = Dispatch::Notice { text: String::new() };
+            self.finish(plan, taken, dispatch, End::Drop);
+            return Ok(None);
+        };
+        let waited = now.since(taken.job.since.max(self.resumed));
+        if waited >= policies.expire && !self.gate.held() {
+            tracing::warn!(lane = %self.site.proxy, message = %Names(&dispatch), "Message expired before it could be sent");
+            self.finish(plan, taken, dispatch, End::Fail(EXPIRED_CODE));
+            return Ok(None);
+        }
+        if policies.unknown == Unknown::Fail && matches!(dispatch, Dispatch::Message { begun: true, .. }) {
+            tracing::warn!(lane = %self.site.proxy, message = %Names(&dispatch), "Nobody knows whether this was sent; failed by policy");
+            self.finish(plan, taken, dispatch, End::Fail(UNKNOWN_CODE));
+            return Ok(None);
+        }
+        // Asked before anything is read, and without taking it: a permit that is taken must be used at once.
+        if let Some(at) = self.earliest_permit(now) {
+            self.waits.begin(now);
+            self.window.return_first(&taken.subject);
+            return Ok(Some(at));
+        }
+        let shipment = match prepare(&self.site.surroundings, &plan, &taken, &dispatch).await {
+            Ok(Prepared::Send(shipment)) => shipment,
+            Ok(Prepared::End(end)) => {
+                self.finish(plan, taken, dispatch, end);
+                return Ok(None);
+            }
+            Err(error) => {
+                self.window.put_back(&taken.subject, taken.job, Some(now.plus(AFTER_ERROR)));
+                return Err(error);
+            }
+        };
+        let clock = self.site.surroundings.clock;
+        if let Some(pairs) = &mut self.pairs
+            && let Err(at) = pairs.take(&taken.subject)
+        {
+            let due = now.plus(round_up(at.saturating_sub(clock.elapsed())));
+            self.window.put_back(&taken.subject, taken.job, Some(due));
+            return Ok(None);
+        }
+        let suspect = self.suspects.first(&taken);
+        let repeated = !shipment.idempotent
+            && (suspect && policies.unknown == Unknown::Resend
+                || matches!(dispatch, Dispatch::Message { begun: true, .. }));
+        if policies.unknown == Unknown::Fail && !shipment.idempotent {
+            self.note_begun(&mut taken, &mut dispatch).await?;
+        }
+        if let Some(Err(_)) = self.rate.as_mut().map(Bucket::take) {
+            // Only this lane takes permits, and one was there a moment ago.
+            self.window.return_first(&taken.subject);
+            return Ok(None);
+        }
+        let waited = self.waits.end(self.now());
+        metrics::rate_waited(&plan.adapter_name, waited);
+        let pair_wait = self.pairs.as_ref().and_then(|pairs| pairs.waited_until(&taken.subject));
+        let free = pair_wait.map(|until| Timestamp(now.0 - micros(clock.elapsed().saturating_sub(until))));
+        let from = taken.job.since.max(free.unwrap_or_default());
+        let flight = Flight {
+            limited: self.waits.after(from, self.now()),
+            from,
+            site: Arc::clone(&self.site),
+            policies,
+            held: Arc::clone(&self.held),
+            plan,
+            taken,
+            dispatch,
+            shipment,
+            repeated,
+        };
+        self.flights.push(flight.run().boxed());
+        Ok(None)
+    }
+
+    /// Writes down that a send begins, so that after a crash its message is not sent twice.
+    async fn note_begun(&mut self, taken: &mut Taken, dispatch: &mut Dispatch) -> Result<(), LedgerError> {
+        let Dispatch::Message { begun, .. } = dispatch else { return Ok(()) };
+        *begun = true;
+        let before = std::mem::replace(&mut taken.job.payload, dispatch.encode().to_vec());
+        let mut batch = Batch::default();
+        batch.put(taken.key.clone(), taken.job.encode());
+        if let Err(error) = self.site.surroundings.ledger.commit(batch).await {
+            let job = Job { payload: before, ..taken.job.clone() };
+            self.window.put_back(&taken.subject, job, Some(self.now().plus(AFTER_ERROR)));
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    /// Ends a row without a request.
+    fn finish(&mut self, plan: Arc<LanePlan>, taken: Taken, dispatch: Dispatch, end: End) {
+        let site = Arc::clone(&self.site);
+        let ending = async move {
+            let subjects = Subjects {
+                taken: &taken,
+                dispatch: &dispatch,
+                proxy: &site.proxy,
+                kind: plan.kind,
+                adapter: &plan.adapter_name,
+                part: None,
+            };
+            let result = settle(&site.surroundings, &subjects, &Step::End(end)).await;
+            Landed { taken, outcome: None, result }
+        };
+        self.flights.push(ending.boxed());
+    }
+
+    fn land(&mut self, landed: Landed) {
+        let Landed { taken, outcome, result } = landed;
+        match result {
+            Ok(Settled { kept: None, .. }) => self.window.done(&taken.subject),
+            Ok(Settled { kept: Some(job), .. }) => {
+                let due = Some(job.not_before);
+                self.window.put_back(&taken.subject, job, due);
+            }
+            Err(error) => {
+                if matches!(error, LedgerError::Commit(CommitError::Fatal(_))) {
+                    // The process is about to end; sending on without being able to say so would double texts.
+                    self.broken = true;
+                }
+                tracing::error!(lane = %self.site.proxy, %error, "The end of a send could not be written down");
+                self.window.return_first(&taken.subject);
+            }
+        }
+        if let Some(outcome) = outcome {
+            self.learn(&taken.subject, &outcome);
+        }
+    }
+
+    /// What an outcome says about the lane as a whole.
+    fn learn(&mut self, subject: &Arc<str>, outcome: &Outcome) {
+        let now = self.now();
+        let nothing = Cause::new("");
+        let cause = match outcome {
+            Outcome::Accepted { .. } => &nothing,
+            Outcome::Retryable { cause, .. }
+            | Outcome::Throttled { cause, .. }
+            | Outcome::Rejected { cause, .. }
+            | Outcome::Unknown { cause } => cause,
+        };
+        self.last = Some(LastOutcome {
+            outcome: metrics::outcome_name(outcome).to_owned(),
+            code: cause.code,
+            text: cause.text.clone(),
+            at: now.rfc3339(),
+        });
+        let held = match outcome {
+            Outcome::Accepted { .. }
+            | Outcome::Rejected { blame: Blame::Message | Blame::Recipient, .. }
+            | Outcome::Throttled { scope: Scope::Recipient, .. } => {
+                if self.gate.success() {
+                    self.released();
+                }
+                false
+            }
+            Outcome::Rejected { blame: Blame::Operator, cause } => {
+                let reason = match cause.code {
+                    0 => cause.text.clone(),
+                    code => format!("{} ({code})", cause.text),
+                };
+                self.gate.operator(reason, now)
+            }
+            Outcome::Retryable { cause, .. } | Outcome::Unknown { cause } => {
+                self.gate.trouble(subject, &cause.text, now)
+            }
+            Outcome::Throttled { after, scope, .. } => {
+                let until = self.gate.throttle(*after, now);
+                if let (Scope::Account, Some(plan)) = (scope, &self.mail.plan) {
+                    (self.site.pause_adapter)(&plan.adapter_name, until);
+                }
+                false
+            }
+        };
+        if held {
+            self.held.store(true, Ordering::Relaxed);
+            let reason = self.gate.reason().unwrap_or_default();
+            tracing::error!(lane = %self.site.proxy, reason, messages = self.window.depth(), "Lane held");
+        }
+    }
+
+    fn report(&mut self, wake_at: Option<Timestamp>) {
+        let state = match () {
+            () if self.gate.held() => State::Held,
+            () if !self.flights.is_empty() => State::Sending,
+            () if self.window.is_empty() => State::Idle,
+            () => State::Waiting,
+        };
+        let standing = Standing {
+            state,
+            reason: self.gate.reason().map(str::to_owned),
+            depth: self.window.depth(),
+            oldest: self.window.oldest(),
+            last: self.last.clone(),
+            next_try: if state == State::Idle { None } else { wake_at },
+        };
+        *lock(&self.site.mailbox.standing) = standing;
+    }
+}
+
+impl Mailbox {
+    /// A change that the lane itself makes and need not be told of.
+    fn write_quietly(&self, change: impl FnOnce(&mut Mail)) {
+        change(&mut lock(&self.mail));
+    }
+}
+
+impl Flight {
+    async fn run(self) -> Landed {
+        let Flight { site, plan, policies, held, taken, dispatch, shipment, repeated, from, limited } = self;
+        let subjects = Subjects {
+            taken: &taken,
+            dispatch: &dispatch,
+            proxy: &site.proxy,
+            kind: plan.kind,
+            adapter: &plan.adapter_name,
+            part: Some((shipment.part, shipment.parts)),
+        };
+        let surroundings = &site.surroundings;
+        let outbound = &shipment.outbound;
+        let opted_out = std::iter::once(&outbound.to)
+            .chain(&outbound.aliases)
+            .any(|address| surroundings.opt_outs.contains(&site.proxy, address));
+        if shipment.gated && opted_out {
+            tracing::info!(lane = %site.proxy, message = %Names(&dispatch), "Not sent: the person opted out");
+            let result = settle(surroundings, &subjects, &Step::End(End::Fail(OPTED_OUT_CODE))).await;
+            return Landed { taken, outcome: None, result };
+        }
+        if repeated {
+            metrics::duplicate(&plan.adapter_name);
+            tracing::warn!(lane = %site.proxy, message = %Names(&dispatch), "Sending what may have been sent before");
+        }
+        let begun = surroundings.clock.elapsed();
+        let outcome = send(&*plan.adapter, outbound).await;
+        metrics::answered(&plan.adapter_name, &plan.name, &outcome, surroundings.clock.elapsed() - begun);
+        let now = surroundings.clock.now();
+        let case = Case {
+            taken: &taken,
+            dispatch: &dispatch,
+            policies,
+            idempotent: shipment.idempotent,
+            held: held.load(Ordering::Relaxed),
+            now,
+            mint: &surroundings.mint,
+        };
+        let step = judge(&case, &outcome);
+        tracing::info!(
+            lane = %site.proxy,
+            to = %crate::telemetry::mask::address(&outbound.to),
+            message = %Names(&dispatch),
+            part = shipment.part,
+            outcome = metrics::outcome_name(&outcome),
+            "Request to the provider ended"
+        );
+        let result = settle(surroundings, &subjects, &step).await;
+        if matches!((&result, &dispatch), (Ok(Settled { complete: true, .. }), Dispatch::Message { .. })) {
+            metrics::relayed(&plan.adapter_name, now.since(from).saturating_sub(limited));
+        }
+        Landed { taken, outcome: Some(outcome), result }
+    }
+}
+
+/// The names by which a message can be followed through the log.
+struct Names<'a>(&'a Dispatch);
+
+impl std::fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Dispatch::Message { conversation, index, participant, receipt, .. } => {
+                write!(f, "{conversation}/{index}/{participant}/{receipt}")
+            }
+            Dispatch::Notice { .. } => f.write_str("notice"),
+        }
+    }
+}
+
+/// Clocks here count microseconds and buckets nanoseconds: waking a little late is cheaper than waking twice.
+fn round_up(duration: Duration) -> Duration {
+    duration + Duration::from_micros(1)
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}

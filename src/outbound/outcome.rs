@@ -1,0 +1,328 @@
+//! What an outcome means for a row, and the one batch that says so.
+
+use std::time::Duration;
+
+use trunkline_adapter::{Address, Blame, DeliveryStatus, Outcome, Scope, Timestamp};
+
+use super::hold::LONGEST_WISH;
+use super::plan::{Policies, Surroundings, Unknown};
+use super::send::End;
+use crate::ledger::engine::{Batch, CommitError};
+use crate::ledger::{LedgerError, tables, typed};
+use crate::model::{Compact, Dispatch, Json, Mint, ParkedStatus, ProviderIdRow, ReceiptRecord, Subject};
+use crate::telemetry::outbound as metrics;
+use crate::work::{Job, Taken};
+
+/// A failed receipt's code when nobody knows what became of the send.
+pub(super) const UNKNOWN_CODE: u32 = 30008;
+/// A failed receipt's code when a message waited too long.
+pub(super) const EXPIRED_CODE: u32 = 30036;
+/// A failed receipt's code when the person opted out.
+pub(super) const OPTED_OUT_CODE: u32 = 21610;
+
+/// The first and the longest wait between two tries.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// Tries to settle before giving others some time.
+const TRIES: u32 = 8;
+
+/// What becomes of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// One part was taken.
+    Accepted { id: String, learned: Vec<Address>, at: Option<Timestamp> },
+    /// The row's value changes, and is tried again when it says.
+    Later(Job),
+    /// The row ends.
+    End(End),
+    /// Nothing changes: the lane as a whole has to wait.
+    Stay,
+}
+
+/// What is needed to judge an outcome.
+pub(super) struct Case<'a> {
+    pub taken: &'a Taken,
+    pub dispatch: &'a Dispatch,
+    pub policies: Policies,
+    pub idempotent: bool,
+    /// The lane is held: its tries are probes and cost a message nothing.
+    pub held: bool,
+    pub now: Timestamp,
+    pub mint: &'a Mint,
+}
+
+/// Judges an outcome.
+pub(super) fn judge(case: &Case<'_>, outcome: &Outcome) -> Step {
+    let tried = case.taken.job.attempts.saturating_add(1);
+    match outcome {
+        Outcome::Accepted { id, learned, at } => {
+            Step::Accepted { id: id.clone(), learned: learned.clone(), at: *at }
+        }
+        Outcome::Retryable { .. } if case.held => Step::Stay,
+        Outcome::Retryable { tries: Some(tries), cause, .. } if tried >= *tries => {
+            Step::End(End::Fail(cause.code))
+        }
+        Outcome::Retryable { after, .. } => Step::Later(case.later(tried, *after, false)),
+        Outcome::Throttled { scope: Scope::Recipient, after, .. } => {
+            Step::Later(case.later(tried, *after, false))
+        }
+        Outcome::Throttled { scope: Scope::Lane | Scope::Account, .. } => Step::Stay,
+        Outcome::Rejected { blame: Blame::Operator, .. } => Step::Stay,
+        Outcome::Rejected { blame: Blame::Message | Blame::Recipient, cause } => {
+            Step::End(End::Fail(cause.code))
+        }
+        Outcome::Unknown { cause } => match case.policies.unknown {
+            Unknown::Fail if !case.idempotent => {
+                Step::End(End::Fail(if cause.code == 0 { UNKNOWN_CODE } else { cause.code }))
+            }
+            // While held the next probe may use the same row at once.
+            _ if case.held => {
+                let job = case.later(case.taken.job.attempts, Some(Duration::ZERO), true);
+                Step::Later(job)
+            }
+            _ => Step::Later(case.later(tried, None, true)),
+        },
+    }
+}
+
+impl Case<'_> {
+    /// The row's next value. `begun` is kept for a row that may have been sent, so that the next send counts as a
+    /// possible duplicate.
+    fn later(&self, attempts: u32, wish: Option<Duration>, maybe_sent: bool) -> Job {
+        let wait = match wish {
+            Some(wish) => wish.min(LONGEST_WISH),
+            None => backoff(attempts, self.mint),
+        };
+        let mut dispatch = self.dispatch.clone();
+        if let Dispatch::Message { begun, .. } = &mut dispatch {
+            *begun = maybe_sent;
+        }
+        Job {
+            since: self.taken.job.since,
+            attempts,
+            not_before: self.now.plus(wait),
+            payload: dispatch.encode().to_vec(),
+        }
+    }
+}
+
+/// Half of the wait is fixed, half is chance, so that those who failed together do not come back together.
+pub(super) fn backoff(attempts: u32, mint: &Mint) -> Duration {
+    let whole = (BACKOFF.0 * 2u32.saturating_pow(attempts.saturating_sub(1).min(16))).min(BACKOFF.1);
+    let [high, low, ..] = mint.bytes();
+    let chance = f64::from(u16::from_be_bytes([high, low])) / f64::from(u16::MAX);
+    whole.mul_f64(0.5 + chance / 2.0)
+}
+
+/// What settling did.
+pub(super) struct Settled {
+    /// The row's new value; nothing when it is gone.
+    pub kept: Option<Job>,
+    /// The whole message was taken.
+    pub complete: bool,
+}
+
+/// The row and the request that a step is about.
+pub(super) struct Subjects<'a> {
+    pub taken: &'a Taken,
+    pub dispatch: &'a Dispatch,
+    pub proxy: &'a Address,
+    pub kind: &'a str,
+    pub adapter: &'a str,
+    /// Which part of how many; nothing when no request was made.
+    pub part: Option<(usize, usize)>,
+}
+
+/// Writes a step down. Comes back only when it is in the ledger, or when the ledger cannot be written any more.
+pub(super) async fn settle(
+    site: &Surroundings,
+    subjects: &Subjects<'_>,
+    step: &Step,
+) -> Result<Settled, LedgerError> {
+    let mut tries = 0;
+    loop {
+        match try_settle(site, subjects, step).await {
+            Ok(settled) => return Ok(settled),
+            Err(LedgerError::Commit(CommitError::Conflict(_))) => {}
+            Err(error @ LedgerError::Commit(CommitError::Fatal(_))) => return Err(error),
+            Err(error) => {
+                tracing::error!(lane = %subjects.proxy, %error, "The end of a send cannot be written down yet");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+        tries += 1;
+        if tries % TRIES == 0 {
+            // The send cannot be taken back, so its end is written however long others keep changing the receipt.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+async fn try_settle(
+    site: &Surroundings,
+    subjects: &Subjects<'_>,
+    step: &Step,
+) -> Result<Settled, LedgerError> {
+    let key = subjects.taken.key.clone();
+    let mut batch = Batch::default();
+    let mut statuses = Vec::new();
+    let mut learned = Vec::new();
+    let settled = match step {
+        Step::Stay => return Ok(Settled { kept: Some(subjects.taken.job.clone()), complete: false }),
+        Step::Later(job) => {
+            batch.put(key, job.encode());
+            Settled { kept: Some(job.clone()), complete: false }
+        }
+        Step::End(end) => {
+            batch.delete(key);
+            if let End::Fail(code) = end {
+                fail(site, subjects, *code, &mut batch, &mut statuses).await?;
+            }
+            Settled { kept: None, complete: false }
+        }
+        Step::Accepted { id, learned: given, at } => {
+            learned.clone_from(given);
+            accept(site, subjects, id, *at, &mut batch, &mut statuses, &mut learned).await?
+        }
+    };
+    site.ledger.commit(batch).await?;
+    for status in statuses {
+        metrics::delivery_status(subjects.adapter, status);
+    }
+    if let (Dispatch::Message { conversation, participant, .. }, false) =
+        (subjects.dispatch, learned.is_empty())
+    {
+        site.learned.learned(&site.account, conversation, participant, learned);
+    }
+    Ok(settled)
+}
+
+/// A receipt as it is now, with the check that it still is; nothing when the message is gone and nobody could ask for
+/// its receipt.
+async fn receipt_of(
+    site: &Surroundings,
+    dispatch: &Dispatch,
+    batch: &mut Batch,
+) -> Result<Option<(crate::ledger::key::Key, ReceiptRecord)>, LedgerError> {
+    let Dispatch::Message { conversation, index, participant, receipt, .. } = dispatch else {
+        return Ok(None);
+    };
+    let (account, sid) = (site.account.as_str(), conversation.as_str());
+    let snapshot = site.ledger.snapshot();
+    if typed::message(&*snapshot, account, sid, *index).await?.is_none() {
+        return Ok(None);
+    }
+    let key = tables::receipt(account, sid, *index, receipt.as_str());
+    let record = match typed::json::<ReceiptRecord>(&*snapshot, &key).await? {
+        Some(stored) => {
+            batch.at(key.clone(), stored.changed);
+            stored.record
+        }
+        None => {
+            batch.absent(key.clone());
+            ReceiptRecord::new(receipt.clone(), participant.clone(), site.clock.now())
+        }
+    };
+    Ok(Some((key, record)))
+}
+
+async fn fail(
+    site: &Surroundings,
+    subjects: &Subjects<'_>,
+    code: u32,
+    batch: &mut Batch,
+    statuses: &mut Vec<DeliveryStatus>,
+) -> Result<(), LedgerError> {
+    let Some((key, mut record)) = receipt_of(site, subjects.dispatch, batch).await? else { return Ok(()) };
+    // The part that failed is named, so that a late status of an earlier part does not hide it.
+    let sent = match subjects.dispatch {
+        Dispatch::Message { sent, .. } => sent.len(),
+        Dispatch::Notice { .. } => 0,
+    };
+    if record.advance(sent, DeliveryStatus::Failed, code, site.clock.now()) {
+        batch.put(key, Json::encode(&record));
+        statuses.push(DeliveryStatus::Failed);
+    }
+    Ok(())
+}
+
+async fn accept(
+    site: &Surroundings,
+    subjects: &Subjects<'_>,
+    id: &str,
+    at: Option<Timestamp>,
+    batch: &mut Batch,
+    statuses: &mut Vec<DeliveryStatus>,
+    learned: &mut Vec<Address>,
+) -> Result<Settled, LedgerError> {
+    let now = site.clock.now();
+    let (part, parts) = subjects.part.unwrap_or((0, 1));
+    let complete = part + 1 >= parts;
+    let key = subjects.taken.key.clone();
+    let Dispatch::Message { conversation, index, participant, receipt, sent, .. } = subjects.dispatch else {
+        batch.delete(key);
+        return Ok(Settled { kept: None, complete });
+    };
+    let kept = if complete {
+        batch.delete(key);
+        None
+    } else {
+        let mut sent = sent.clone();
+        sent.push(id.to_owned());
+        let dispatch = Dispatch::Message {
+            conversation: conversation.clone(),
+            index: *index,
+            participant: participant.clone(),
+            receipt: receipt.clone(),
+            sent,
+            begun: false,
+        };
+        let payload = dispatch.encode().to_vec();
+        let job = Job { since: subjects.taken.job.since, attempts: 0, not_before: Timestamp(0), payload };
+        batch.put(key, job.encode());
+        Some(job)
+    };
+    let Some((receipt_key, mut record)) = receipt_of(site, subjects.dispatch, batch).await? else {
+        return Ok(Settled { kept, complete });
+    };
+    if record.parts.len() < parts {
+        record.parts.resize(parts, None);
+    }
+    if record.provider_ids.len() <= part {
+        record.provider_ids.resize(part + 1, String::new());
+    }
+    record.provider_ids[part] = id.to_owned();
+    if complete {
+        record.taken_at = Some(at.unwrap_or(now));
+    }
+    record.updated = now;
+    if record.advance(part, DeliveryStatus::Sent, 0, now) {
+        statuses.push(DeliveryStatus::Sent);
+    }
+    let account = site.account.as_str();
+    let parked_key = tables::parked(account, subjects.kind, subjects.proxy, id);
+    match typed::json::<ParkedStatus>(&*site.ledger.snapshot(), &parked_key).await? {
+        None => {
+            batch.absent(parked_key);
+        }
+        Some(parked) => {
+            batch.at(parked_key.clone(), parked.changed);
+            batch.delete(parked_key);
+            for report in parked.record.reports {
+                let code = report.error.map_or(0, |error| error.code);
+                if record.advance(part, report.status, code, now) {
+                    statuses.push(report.status);
+                }
+                learned.extend(report.learned);
+            }
+        }
+    }
+    let subject = Subject::Outbound {
+        participant: participant.clone(),
+        receipt: receipt.clone(),
+        part: u32::try_from(part).unwrap_or(u32::MAX),
+    };
+    let row = ProviderIdRow::Message { conversation: conversation.clone(), index: *index, subject };
+    batch.put(tables::provider_id(account, subjects.kind, subjects.proxy, id), row.encode());
+    batch.put(receipt_key, Json::encode(&record));
+    Ok(Settled { kept, complete })
+}

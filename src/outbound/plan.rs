@@ -1,0 +1,81 @@
+//! What a lane is told to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use trunkline_adapter::{Adapter, Address, Clock, Rate};
+
+use super::OptOuts;
+use crate::ledger::Ledger;
+use crate::model::{ConversationSid, Mint, ParticipantSid};
+use crate::work::Wakeups;
+
+/// One configured proxy address.
+#[derive(Clone)]
+pub struct LanePlan {
+    pub proxy: Address,
+    /// The operator's name for it; empty if none. A metric label.
+    pub name: String,
+    /// The adapter's name.
+    pub adapter_name: String,
+    /// The adapter's kind, as in stored provider ids.
+    pub kind: &'static str,
+    /// Keep the same `Arc` for an adapter that did not change: a new one releases a held lane.
+    pub adapter: Arc<dyn Adapter>,
+    pub rate: Rate,
+    pub pair_rate: Option<Rate>,
+}
+
+impl LanePlan {
+    pub(super) fn same(&self, other: &LanePlan) -> bool {
+        Arc::ptr_eq(&self.adapter, &other.adapter)
+            && self.proxy == other.proxy
+            && self.name == other.name
+            && self.adapter_name == other.adapter_name
+            && self.kind == other.kind
+            && self.rate == other.rate
+            && self.pair_rate == other.pair_rate
+    }
+}
+
+/// Rules that hold for all lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policies {
+    /// How long a message may wait; held and down time do not count.
+    pub expire: Duration,
+    pub unknown: Unknown,
+}
+
+/// What to do about a send of which nobody knows whether it was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// Send again: better twice than never.
+    Resend,
+    /// Fail it: better never than twice.
+    Fail,
+}
+
+/// What lanes need of the rest of the house.
+#[derive(Clone)]
+pub struct Surroundings {
+    pub ledger: Ledger,
+    pub clock: Clock,
+    pub account: String,
+    pub wakeups: Wakeups,
+    pub opt_outs: OptOuts,
+    pub learned: Arc<dyn Learned>,
+    /// Randomness for back-off.
+    pub mint: Arc<Mint>,
+}
+
+/// Hears of other addresses of a person that a provider's answer gave away. Called after the outcome is committed;
+/// whatever becomes of it, the send stands.
+pub trait Learned: Send + Sync {
+    fn learned(
+        &self,
+        account: &str,
+        conversation: &ConversationSid,
+        participant: &ParticipantSid,
+        addresses: Vec<Address>,
+    );
+}

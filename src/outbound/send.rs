@@ -1,0 +1,135 @@
+//! From a queue row to a request: what is read, and when nothing is to be sent after all.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use trunkline_adapter::{Adapter, Address, Cause, Content, Outbound, Outcome};
+
+use super::plan::{LanePlan, Surroundings};
+use crate::ledger::{LedgerError, tables, typed};
+use crate::model::{Compact, Correlation, Dispatch, Head, ParticipantRecord, State};
+use crate::work::Taken;
+
+/// A request that takes longer is given up. Adapters have shorter time-outs of their own.
+const LONGEST_SEND: Duration = Duration::from_secs(120);
+
+/// The message has no text for this channel.
+const NO_TEXT: u32 = 21602;
+/// The queue row's recipient is not an address.
+const BAD_ADDRESS: u32 = 21211;
+
+/// What a queue row comes to.
+pub(super) enum Prepared {
+    Send(Box<Shipment>),
+    End(End),
+}
+
+/// How a row ends without a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// There is nothing left to tell anybody about.
+    Drop,
+    /// The receipt fails with this code.
+    Fail(u32),
+}
+
+/// One request, ready to leave.
+pub(super) struct Shipment {
+    pub outbound: Outbound,
+    /// Which part of how many.
+    pub part: usize,
+    pub parts: usize,
+    pub idempotent: bool,
+    /// The opt-out set is asked.
+    pub gated: bool,
+}
+
+/// Reads what a row names, as of now.
+pub(super) async fn prepare(
+    site: &Surroundings,
+    plan: &LanePlan,
+    taken: &Taken,
+    dispatch: &Dispatch,
+) -> Result<Prepared, LedgerError> {
+    let Some(capabilities) = plan.adapter.capabilities(&plan.proxy) else {
+        return Err(LedgerError::Read(crate::ledger::engine::ReadError::Damaged(
+            "the adapter does not know its own proxy address".to_owned(),
+        )));
+    };
+    let (text, to, aliases, sent, correlation) = match dispatch {
+        Dispatch::Notice { text } => {
+            let Ok(to) = Address::parse(&taken.subject) else {
+                return Ok(Prepared::End(End::Fail(BAD_ADDRESS)));
+            };
+            (text.clone(), to, Vec::new(), 0, None)
+        }
+        Dispatch::Message { conversation, index, participant, receipt, sent, .. } => {
+            let snapshot = site.ledger.snapshot();
+            let (account, sid) = (site.account.as_str(), conversation.as_str());
+            // A closed conversation still delivers what it took in; one being removed has no receipts to keep.
+            match typed::compact::<Head>(&*snapshot, &tables::head(account, sid)).await? {
+                Some(head) if head.record.state != State::Deleted => {}
+                _ => return Ok(Prepared::End(End::Drop)),
+            }
+            let Some(message) = typed::message(&*snapshot, account, sid, *index).await? else {
+                return Ok(Prepared::End(End::Drop));
+            };
+            let key = tables::participant(account, sid, participant.as_str());
+            let person = typed::json::<ParticipantRecord>(&*snapshot, &key).await?;
+            // Somebody who left before it was their turn gets nothing more; the receipt says so, with no code since
+            // no provider was asked.
+            let Some(binding) = person.and_then(|person| person.record.binding) else {
+                return Ok(Prepared::End(End::Fail(0)));
+            };
+            let correlation = Correlation {
+                conversation: conversation.clone(),
+                index: *index,
+                participant: participant.clone(),
+                receipt: receipt.clone(),
+                part: u32::try_from(sent.len()).unwrap_or(u32::MAX),
+            };
+            (message.record.relayed_text(), binding.address, binding.aliases, sent.len(), Some(correlation))
+        }
+    };
+    if text.is_empty() {
+        return Ok(Prepared::End(End::Fail(NO_TEXT)));
+    }
+    let mut pieces = match capabilities.text.pieces(&text) {
+        Ok(pieces) => pieces,
+        Err(cause) => return Ok(Prepared::End(End::Fail(cause.code))),
+    };
+    if sent >= pieces.len() {
+        // The text was shortened after its first parts had left.
+        return Ok(Prepared::End(End::Drop));
+    }
+    let parts = pieces.len();
+    Ok(Prepared::Send(Box::new(Shipment {
+        gated: correlation.is_some(),
+        outbound: Outbound {
+            from: plan.proxy.clone(),
+            to,
+            aliases,
+            content: Content::Text { body: pieces.swap_remove(sent) },
+            correlation: correlation.map_or_else(|| "notice".to_owned(), |correlation| correlation.encode()),
+        },
+        part: sent,
+        parts,
+        idempotent: capabilities.idempotent,
+    })))
+}
+
+/// Reads a row's payload; one that cannot be read can never be sent.
+pub(super) fn dispatch_of(taken: &Taken) -> Option<Dispatch> {
+    Dispatch::decode(&taken.job.payload).ok()
+}
+
+/// Makes the request. Whatever happens in an adapter, there is an outcome.
+pub(super) async fn send(adapter: &dyn Adapter, outbound: &Outbound) -> Outcome {
+    let sending = AssertUnwindSafe(async { adapter.send(outbound).await }).catch_unwind();
+    match tokio::time::timeout(LONGEST_SEND, sending).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Outcome::Unknown { cause: Cause::new("the adapter panicked") },
+        Err(_) => Outcome::Unknown { cause: Cause::new("no answer in time") },
+    }
+}
