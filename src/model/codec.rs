@@ -33,13 +33,11 @@ pub trait Compact: Serialize + DeserializeOwned {
     fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
         let error = |reason: String| DecodeError { what: Self::NAME, reason };
         match payload.split_first() {
-            Some((format, rest)) if *format == Self::FORMAT => {
-                match postcard::take_from_bytes(rest) {
-                    Ok((record, [])) => Ok(record),
-                    Ok((_, left)) => Err(error(format!("{} bytes too many", left.len()))),
-                    Err(cause) => Err(error(cause.to_string())),
-                }
-            }
+            Some((format, rest)) if *format == Self::FORMAT => match postcard::take_from_bytes(rest) {
+                Ok((record, [])) => Ok(record),
+                Ok((_, left)) => Err(error(format!("{} bytes too many", left.len()))),
+                Err(cause) => Err(error(cause.to_string())),
+            },
             Some((format, _)) => Err(error(format!("unknown format {format}"))),
             None => Err(error("it is empty".to_owned())),
         }

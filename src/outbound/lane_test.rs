@@ -115,7 +115,7 @@ const HOURS: Duration = Duration::from_secs(4 * 3_600);
 impl House {
     async fn new(script: impl FnMut(&Outbound, usize) -> (Duration, Outcome) + Send + 'static) -> House {
         let clock = Clock::at(Timestamp::from_seconds(1_800_000_000));
-        let ledger = Ledger::new(Arc::new(Memory::new(1)), clock);
+        let ledger = Ledger::new(Arc::new(Memory::new(1)));
         let mint = Arc::new(Mint::seeded(3));
         let heard = Arc::new(Heard::default());
         let conversation = ConversationSid::new(&mint);
@@ -241,6 +241,7 @@ impl House {
             deliveries: vec![delivery],
             parts: Vec::new(),
             reply_to: None,
+            source: None,
         };
         let dispatch = Dispatch::Message {
             conversation: self.conversation.clone(),

@@ -26,11 +26,7 @@ pub struct Wake {
 impl Wake {
     /// Something to send.
     pub fn outbound(proxy: &Address, address: &Address) -> Wake {
-        Wake {
-            queue: Queue::Outbound,
-            lane: proxy.as_str().to_owned(),
-            subject: address.as_str().to_owned(),
-        }
+        Wake { queue: Queue::Outbound, lane: proxy.as_str().to_owned(), subject: address.as_str().to_owned() }
     }
 
     /// Something to remove.
@@ -40,7 +36,7 @@ impl Wake {
 }
 
 /// What follows a commit.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct After {
     pub wake: Vec<Wake>,
     /// Pairs whose opt-out row was written or deleted.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::command::{ConversationChange, ConversationFilter, NewConversation};
-use super::decide::{self, Context};
+use super::decide;
 use super::{ATTEMPTS, Relay, RelayError};
 use crate::ledger::engine::CommitError;
 use crate::ledger::key::{Key, Range};
@@ -31,9 +31,7 @@ impl Relay {
             {
                 return Err(RelayError::UniqueNameTaken);
             }
-            let birth = || self.ledger.birth();
-            let context =
-                Context { account, now: self.clock.now(), mint: &self.mint, birth: &birth, again: attempt > 0 };
+            let context = self.context(account, attempt > 0);
             let mut decision = decide::create(&context, service, new.clone());
             // A service that is being removed gets no new conversations, or they would outlive it.
             decision.batch.at(service_key.clone(), row.changed);
@@ -152,7 +150,7 @@ impl Relay {
         let current = self.conversation(account, service, name).await?;
         let sid = current.sid().as_str();
         self.change(account, sid, |conversation, context| async move {
-                let (conversation, context) = (&*conversation, &context);
+            let (conversation, context) = (&*conversation, &context);
             Ok((Some(decide::delete(context, conversation)), ()))
         })
         .await?;

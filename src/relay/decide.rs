@@ -4,7 +4,9 @@
 
 use trunkline_adapter::{Address, Part, Timestamp};
 
-use super::command::{ConversationChange, MessageChange, NewConversation, NewMessage, NewParticipant, ParticipantChange, Who};
+use super::command::{
+    ConversationChange, MessageChange, NewConversation, NewMessage, NewParticipant, ParticipantChange, Who,
+};
 use super::commit::{After, Wake};
 use super::error::RelayError;
 use crate::ledger::engine::{Batch, Committed, Revision};
@@ -12,9 +14,9 @@ use crate::ledger::{Ledger, tables};
 use crate::model::conversation::Mark;
 use crate::model::message;
 use crate::model::{
-    AccountSid, Binding, Compact, Conversation, ConversationRecord, ConversationSid, Delivery, Dispatch, Head, Json,
-    Member, MessageRecord, MessageSid, Mint, ParticipantRecord, ParticipantSid, PersonBinding, PersonRow,
-    ProviderIdRow, ReceiptSid, ServiceSid, Source, State, Subject,
+    AccountSid, Binding, Compact, Conversation, ConversationRecord, ConversationSid, Delivery, Dispatch,
+    Head, Json, Member, MessageRecord, MessageSid, Mint, ParticipantRecord, ParticipantSid, PersonBinding,
+    PersonRow, ProviderIdRow, ReceiptSid, ServiceSid, Source, State, Subject,
 };
 use crate::work::{self, Queue};
 
@@ -29,9 +31,20 @@ pub struct Context<'a> {
     pub now: Timestamp,
     pub mint: &'a Mint,
     /// Numbers that grow: the order of birth.
-    pub birth: &'a dyn Fn() -> u64,
+    pub births: &'a dyn Births,
     /// The same was decided before and met a conflict.
     pub again: bool,
+}
+
+/// Where numbers come from that grow: the order of birth.
+pub trait Births: Sync {
+    fn birth(&self) -> u64;
+}
+
+impl Births for Ledger {
+    fn birth(&self) -> u64 {
+        Ledger::birth(self)
+    }
 }
 
 /// What will be, once the batch is committed.
@@ -95,7 +108,8 @@ fn begin(context: &Context<'_>, conversation: &Conversation) -> Decision {
 
 fn finish(context: &Context<'_>, mut decision: Decision) -> Decision {
     let key = tables::head(context.account.as_str(), decision.next.sid().as_str());
-    decision.batch.writes[decision.head_at] = crate::ledger::engine::Write::Put(key, decision.next.head.encode());
+    decision.batch.writes[decision.head_at] =
+        crate::ledger::engine::Write::Put(key, decision.next.head.encode());
     decision
 }
 
@@ -270,7 +284,9 @@ pub fn join(
         let claim = tables::binding(account, &binding.proxy, &binding.address);
         match holder {
             None => decision.batch.absent(claim.clone()),
-            Some(held) if held.open => return Err(RelayError::BindingTaken(held.binding.conversation.clone())),
+            Some(held) if held.open => {
+                return Err(RelayError::BindingTaken(held.binding.conversation.clone()));
+            }
             Some(stale) => decision.batch.at(claim.clone(), stale.revision),
         };
         let row = Binding {
@@ -388,11 +404,8 @@ pub fn learn(
         participant: sid.clone(),
     };
     decision.batch.put(claim, row.encode());
-    let person = PersonRow {
-        service: row.service,
-        conversation: row.conversation,
-        participant: row.participant,
-    };
+    let person =
+        PersonRow { service: row.service, conversation: row.conversation, participant: row.participant };
     let name = tables::person(context.account.as_str(), alias.as_str(), sid.as_str());
     decision.batch.put(name, person.encode());
     put_member(context, &mut decision, record);
@@ -580,3 +593,7 @@ pub fn remove_message(
     decision.next.head.messages = Mark::ThisWrite;
     Ok(finish(context, decision))
 }
+
+#[cfg(test)]
+#[path = "decide_test.rs"]
+mod tests;

@@ -7,7 +7,7 @@ use super::decide::{self, Context, Draft};
 use super::intake::{Decided, Origin, remember, source};
 use super::{Relay, RelayError};
 use crate::ledger::{tables, typed};
-use crate::model::{Binding, Conversation, ConversationSid, Correlation, MessageRecord, ProviderIdRow, Subject, message};
+use crate::model::{Binding, Conversation, Correlation, MessageRecord, ProviderIdRow, Subject, message};
 use crate::telemetry::inbound::{InboundOutcome, inbound};
 
 /// How much of a message a reaction quotes.
@@ -25,15 +25,19 @@ impl Relay {
             Inbound::Message(_) => Ok(()),
             Inbound::Status(report) => self.take_status(origin, report).await,
             Inbound::Watermark { from, to, status, until } => {
-                self.take_watermark(origin, binding, &from, &to, status, until).await
+                self.take_watermark(origin, binding, (&from, &to), status, until).await
             }
-            Inbound::Signal { from, to, signal } => self.take_signal(origin, binding, &from, &to, signal).await,
-            Inbound::Identity { from, to, now } => self.take_identity(origin, binding, &from, &to, &now).await,
+            Inbound::Signal { from, to, signal } => {
+                self.take_signal(origin, binding, &from, &to, signal).await
+            }
+            Inbound::Identity { from, to, now } => {
+                self.take_identity(origin, binding, &from, &to, &now).await
+            }
             Inbound::Notice { kind, raw } => self.keep_notice(origin, &kind, &raw).await,
             Inbound::Echo(echo) => self.take_echo(origin, binding, echo).await,
             Inbound::Edit { id, of, from, to, parts, .. } => {
                 let event = Touch { id: &id, of: &of, from: &from, to: &to };
-                self.touch(origin, binding, event, async |context, conversation, index, record| {
+                self.touch(origin, binding, event, |context, conversation, index, record| {
                     if !wrote(conversation, record, &event) {
                         return Ok((None, InboundOutcome::Unbound));
                     }
@@ -51,7 +55,7 @@ impl Relay {
             }
             Inbound::Deletion { id, of, from, to, .. } => {
                 let event = Touch { id: &id, of: &of, from: &from, to: &to };
-                self.touch(origin, binding, event, async |context, conversation, index, record| {
+                self.touch(origin, binding, event, |context, conversation, index, record| {
                     if !wrote(conversation, record, &event) {
                         return Ok((None, InboundOutcome::Unbound));
                     }
@@ -62,7 +66,7 @@ impl Relay {
             }
             Inbound::Reaction { id, of, from, to, emoji, .. } => {
                 let event = Touch { id: &id, of: &of, from: &from, to: &to };
-                self.touch(origin, binding, event, async |context, conversation, index, record| {
+                self.touch(origin, binding, event, |context, conversation, index, record| {
                     // A reaction that is taken back leaves what was already relayed as it is.
                     let Some(emoji) = &emoji else { return Ok((None, InboundOutcome::Accepted)) };
                     let member = conversation.bound(&to, &from);
@@ -97,29 +101,31 @@ impl Relay {
         decide: F,
     ) -> Result<(), RelayError>
     where
-        F: AsyncFn(&Context<'_>, &Conversation, u64, &MessageRecord) -> Decided<InboundOutcome>,
+        F: Fn(&Context<'_>, &Conversation, u64, &MessageRecord) -> Decided<InboundOutcome>,
     {
         let Touch { id, of, from, to } = event;
         let account = origin.account;
         let own = tables::provider_id(account.as_str(), origin.kind, to, id);
+        let (own, decide) = (&own, &decide);
         let outcome = self
-            .in_conversation(origin, binding, (to, from), async |sid: &ConversationSid| {
+            .in_conversation(origin, binding, (to, from), |sid| async move {
+                let sid = sid.as_str();
                 let touched = self
-                    .change(account, sid.as_str(), async |conversation: &Conversation, context: &Context<'_>| {
+                    .change(account, sid, |conversation, context| async move {
                         let snapshot = self.ledger.snapshot();
-                        if snapshot.get(&own).await?.is_some() {
+                        if snapshot.get(own).await?.is_some() {
                             return Ok((None, InboundOutcome::Duplicate));
                         }
                         if !conversation.head.state.open() || conversation.bound(to, from).is_none() {
                             return Ok((None, InboundOutcome::Unbound));
                         }
-                        let index = self.index_of(&*snapshot, origin, to, of, sid.as_str()).await?;
+                        let index = self.index_of(&*snapshot, origin, to, of, sid).await?;
                         let Some(index) = index else { return Ok((None, InboundOutcome::Unbound)) };
-                        let row = typed::message(&*snapshot, account.as_str(), sid.as_str(), index).await?;
+                        let row = typed::message(&*snapshot, account.as_str(), sid, index).await?;
                         let Some(row) = row else { return Ok((None, InboundOutcome::Unbound)) };
-                        let (mut decision, outcome) = decide(context, conversation, index, &row.record).await?;
+                        let (mut decision, outcome) = decide(&context, &conversation, index, &row.record)?;
                         if let Some(decision) = &mut decision
-                            && !decision.batch.writes.iter().any(|write| write.key() == &own)
+                            && !decision.batch.writes.iter().any(|write| write.key() == own)
                         {
                             remember(&mut decision.batch, own.clone());
                         }
@@ -135,7 +141,12 @@ impl Relay {
 
     /// A copy of something from our side. Ours tells the provider's id and time of a send; a stranger's was written by
     /// an agent in the provider's own inbox and joins the conversation.
-    async fn take_echo(&self, origin: Origin<'_>, binding: Option<&Binding>, echo: Echo) -> Result<(), RelayError> {
+    async fn take_echo(
+        &self,
+        origin: Origin<'_>,
+        binding: Option<&Binding>,
+        echo: Echo,
+    ) -> Result<(), RelayError> {
         let ours = echo.correlation.as_deref().and_then(Correlation::decode).is_some();
         let key = tables::provider_id(origin.account.as_str(), origin.kind, &echo.from, &echo.id);
         let known = typed::compact::<ProviderIdRow>(&*self.ledger.snapshot(), &key).await?;
@@ -155,12 +166,12 @@ impl Relay {
             };
             return self.take_status(origin, report).await;
         }
-        let pair = (&echo.from, &echo.to);
+        let (key, echo) = (&key, &echo);
         let outcome = self
-            .in_conversation(origin, binding, pair, async |sid: &ConversationSid| {
+            .in_conversation(origin, binding, (&echo.from, &echo.to), |sid| async move {
                 let appended = self
-                    .change(origin.account, sid.as_str(), async |conversation: &Conversation, context: &Context<'_>| {
-                        if self.ledger.snapshot().get(&key).await?.is_some() {
+                    .change(origin.account, sid.as_str(), |conversation, context| async move {
+                        if self.ledger.snapshot().get(key).await?.is_some() {
                             return Ok((None, InboundOutcome::Duplicate));
                         }
                         let member = conversation.bound(&echo.from, &echo.to);
@@ -179,7 +190,7 @@ impl Relay {
                             source: Some(source(origin, &echo.from, &echo.id)),
                             reply_to: None,
                         };
-                        let (decision, _) = decide::append(context, conversation, vec![draft])?;
+                        let (decision, _) = decide::append(&context, &conversation, vec![draft])?;
                         Ok((Some(decision), InboundOutcome::Accepted))
                     })
                     .await;
@@ -199,11 +210,11 @@ impl Relay {
         to: &Address,
         now: &[Address],
     ) -> Result<(), RelayError> {
-        self.in_conversation(origin, binding, (to, from), async |sid: &ConversationSid| {
+        self.in_conversation(origin, binding, (to, from), |sid| async move {
             let conversation = self.load(origin.account, sid.as_str()).await?;
             let member = conversation.as_ref().and_then(|conversation| conversation.bound(to, from));
             let Some(member) = member else { return Ok(InboundOutcome::Unbound) };
-            self.learn(origin.account, sid, &member.record.sid, now).await;
+            self.learn(origin.account, &sid, &member.record.sid, now).await;
             Ok(InboundOutcome::Accepted)
         })
         .await?;
@@ -222,7 +233,8 @@ struct Touch<'a> {
 
 /// Whether a message came in from the one who now changes it. Nobody edits or takes back what others wrote, or we.
 fn wrote(conversation: &Conversation, record: &MessageRecord, event: &Touch<'_>) -> bool {
-    let came_in = record.source.as_ref().is_some_and(|source| source.id == event.of && &source.proxy == event.to);
+    let came_in =
+        record.source.as_ref().is_some_and(|source| source.id == event.of && &source.proxy == event.to);
     let member = conversation.bound(event.to, event.from).map(|member| &member.record.sid);
     came_in && member.is_some() && member == record.participant.as_ref()
 }
@@ -235,6 +247,10 @@ fn reaction(emoji: &str, to: &str) -> String {
     }
     if quote.is_empty() { format!("Reacted {emoji}") } else { format!("Reacted {emoji} to “{quote}”") }
 }
+
+#[cfg(test)]
+#[path = "events_test.rs"]
+mod happenings;
 
 #[cfg(test)]
 mod tests {

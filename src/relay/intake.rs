@@ -28,7 +28,8 @@ use crate::ledger::engine::{Batch, CommitError, Snapshot};
 use crate::ledger::key::Key;
 use crate::ledger::{tables, typed};
 use crate::model::{
-    AccountSid, Binding, Compact, Conversation, ConversationSid, Json, ParticipantSid, ProviderIdRow, Source, message,
+    AccountSid, Binding, Compact, Conversation, ConversationSid, Json, ParticipantSid, ProviderIdRow, Source,
+    message,
 };
 use crate::telemetry::inbound::{InboundOutcome, heard_from, inbound};
 
@@ -181,7 +182,8 @@ impl Relay {
     async fn find_again(&self, origin: Origin<'_>, mut message: InboundMessage) -> Result<(), RelayError> {
         for _ in 0..ATTEMPTS {
             let Some(now) = self.bound_now(origin.account, &message.to, &message.from).await? else { break };
-            let Some(fate) = self.append_inbound(origin, &now.conversation, vec![message]).await?.pop() else {
+            let Some(fate) = self.append_inbound(origin, &now.conversation, vec![message]).await?.pop()
+            else {
                 return Ok(());
             };
             match self.follow_up(origin, &now.conversation, fate).await {
@@ -211,7 +213,7 @@ impl Relay {
     }
 
     /// Does something in whose conversation a pair is; again with the ledger's word if the copy's led nowhere.
-    pub(super) async fn in_conversation<F>(
+    pub(super) async fn in_conversation<F, D>(
         &self,
         origin: Origin<'_>,
         binding: Option<&Binding>,
@@ -219,17 +221,18 @@ impl Relay {
         act: F,
     ) -> Result<InboundOutcome, RelayError>
     where
-        F: AsyncFn(&ConversationSid) -> Result<InboundOutcome, RelayError>,
+        F: Fn(ConversationSid) -> D,
+        D: Future<Output = Result<InboundOutcome, RelayError>>,
     {
         if let Some(binding) = binding {
-            match act(&binding.conversation).await {
+            match act(binding.conversation.clone()).await {
                 Ok(InboundOutcome::Unbound) | Err(RelayError::ConversationNotFound) => {}
                 other => return other,
             }
         }
         let now = self.bound_now(origin.account, proxy, person).await?.map(|now| now.conversation);
         match now.filter(|now| binding.is_none_or(|tried| now != &tried.conversation)) {
-            Some(now) => match act(&now).await {
+            Some(now) => match act(now).await {
                 Err(RelayError::ConversationNotFound) => Ok(InboundOutcome::Unbound),
                 other => other,
             },
@@ -244,10 +247,10 @@ impl Relay {
         sid: &ConversationSid,
         messages: Vec<InboundMessage>,
     ) -> Result<Vec<Fate>, RelayError> {
-        let taken = &messages;
+        let taken = messages.as_slice();
         let appended = self
-            .change(origin.account, sid.as_str(), async |conversation: &Conversation, context: &Context<'_>| {
-                self.judge(origin, conversation, context, &messages).await
+            .change(origin.account, sid.as_str(), |conversation, context| async move {
+                self.judge(origin, &conversation, &context, taken).await
             })
             .await;
         match appended {
@@ -333,7 +336,9 @@ impl Relay {
         let key = tables::provider_id(origin.account.as_str(), origin.kind, proxy, id);
         let row = typed::compact::<ProviderIdRow>(snapshot, &key).await?;
         Ok(match row.map(|row| row.record) {
-            Some(ProviderIdRow::Message { conversation: of, index, .. }) if of.as_str() == conversation => Some(index),
+            Some(ProviderIdRow::Message { conversation: of, index, .. }) if of.as_str() == conversation => {
+                Some(index)
+            }
             _ => None,
         })
     }
@@ -369,9 +374,7 @@ impl Relay {
                 inbound(origin.adapter, InboundOutcome::Unbound);
                 return Ok(());
             }
-            let birth = || self.ledger.birth();
-            let context =
-                Context { account, now: self.clock.now(), mint: &self.mint, birth: &birth, again: false };
+            let context = self.context(account, false);
             let (mut batch, mut after) = (Batch::default(), After::default());
             remember(&mut batch, own.clone());
             opting.write(&context, &mut batch, &mut after);
@@ -495,3 +498,7 @@ pub(super) fn remember(batch: &mut Batch, id: Key) {
 
 /// What a decision gives [`Relay::change`].
 pub(super) type Decided<T> = Result<(Option<Decision>, T), RelayError>;
+
+#[cfg(test)]
+#[path = "intake_test.rs"]
+mod tests;

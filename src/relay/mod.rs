@@ -7,6 +7,9 @@
 //! here only after the commit; a repeat of a provider's event changes nothing.
 
 mod cache;
+#[cfg(test)]
+#[path = "claims_test.rs"]
+mod claims_test;
 pub mod cleanup;
 pub mod command;
 mod commit;
@@ -16,10 +19,12 @@ mod error;
 mod events;
 mod intake;
 mod keyword;
+#[cfg(test)]
+mod kit;
 mod messages;
 mod opting;
-mod participants;
 mod parked;
+mod participants;
 mod proxies;
 mod services;
 mod statuses;
@@ -135,23 +140,32 @@ impl Relay {
         Ok(row.is_some_and(|row| row.changed == known.head_revision))
     }
 
+    /// What a decision made now may use.
+    fn context<'a>(&'a self, account: &'a AccountSid, again: bool) -> Context<'a> {
+        Context { account, now: self.clock.now(), mint: &self.mint, births: &self.ledger, again }
+    }
+
     /// Decides about a conversation until the decision holds, commits it, and wakes whom it concerns.
     ///
     /// `decide` is called again with fresh facts after each conflict; it may read, and must not write or change another
     /// conversation. Without a decision nothing is committed; then the head is held against the ledger instead, so that
     /// no refusal rests on a conversation that has moved on.
-    async fn change<T, F>(&self, account: &AccountSid, sid: &str, decide: F) -> Result<(Arc<Conversation>, T), RelayError>
+    async fn change<'a, T, F, D>(
+        &'a self,
+        account: &'a AccountSid,
+        sid: &str,
+        decide: F,
+    ) -> Result<(Arc<Conversation>, T), RelayError>
     where
         F: Fn(Arc<Conversation>, Context<'a>) -> D,
         D: Future<Output = Result<(Option<Decision>, T), RelayError>>,
     {
         let _turn = self.cache.turn(sid).await;
         for attempt in 0..ATTEMPTS {
-            let Some(current) = self.load(account, sid).await? else { return Err(RelayError::ConversationNotFound) };
-            let birth = || self.ledger.birth();
-            let context =
-                Context { account, now: self.clock.now(), mint: &self.mint, birth: &birth, again: attempt > 0 };
-            let (decision, result) = match decide(&current, &context).await {
+            let Some(current) = self.load(account, sid).await? else {
+                return Err(RelayError::ConversationNotFound);
+            };
+            let (decision, result) = match decide(current.clone(), self.context(account, attempt > 0)).await {
                 Ok((Some(decision), result)) => (decision, result),
                 refusal => {
                     if self.current(account, &current).await? {

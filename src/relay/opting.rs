@@ -92,7 +92,7 @@ impl Opting {
             for answer in pair.answers {
                 let payload = Dispatch::Notice { text: answer.to_owned() }.encode();
                 let (lane, subject) = (pair.proxy.as_str(), pair.address.as_str());
-                let seq = (context.birth)();
+                let seq = context.births.birth();
                 work::enqueue(batch, account, Queue::Outbound, lane, subject, seq, context.now, payload);
                 after.wake.push(Wake::outbound(&pair.proxy, &pair.address));
             }
