@@ -150,3 +150,44 @@ pub async fn receipts(
     let page = json_page::<ReceiptRecord>(snapshot, range, usize::MAX).await?;
     Ok(page.into_iter().map(|(_, stored)| stored).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::ledger::key::Space;
+    use crate::ledger::memory::Memory;
+
+    #[test]
+    fn births_grow_for_everybody_and_never_twice() {
+        let ledger = Ledger::new(Arc::new(Memory::new(1)));
+        let births: Vec<Vec<u64>> = std::thread::scope(|scope| {
+            let takers: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| (0..1000).map(|_| ledger.birth()).collect::<Vec<_>>()))
+                .collect();
+            takers.into_iter().map(|taker| taker.join().unwrap()).collect()
+        });
+        assert!(births.iter().all(|one| one.is_sorted_by(|a, b| a < b)));
+        let mut all: Vec<u64> = births.concat();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 8000);
+    }
+
+    #[tokio::test]
+    async fn births_go_on_after_a_restart_whatever_the_clock_says() {
+        let memory = Arc::new(Memory::new(5_000));
+        let mut last = 0;
+        for _ in 0..3 {
+            let ledger = Ledger::new(memory.clone());
+            for _ in 0..10 {
+                let birth = ledger.birth();
+                assert!(birth > last);
+                last = birth;
+                let mut batch = Batch::default();
+                batch.put(Key::new("A", "", Space::Service, &birth.to_be_bytes()), "x");
+                ledger.commit(batch).await.unwrap();
+            }
+        }
+    }
+}

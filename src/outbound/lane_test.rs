@@ -204,6 +204,7 @@ impl House {
                 address: Address::parse(to).unwrap(),
                 proxy: self.plan.proxy.clone(),
                 aliases: Vec::new(),
+                rest: serde_json::Map::new(),
             }),
             role_sid: None,
             attributes: "{}".into(),

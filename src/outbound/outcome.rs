@@ -9,8 +9,7 @@ use super::plan::{Policies, Surroundings, Unknown};
 use super::send::End;
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::{LedgerError, tables, typed};
-use crate::model::receipt::Via;
-use crate::model::{Compact, Dispatch, Json, Mint, ParkedStatus, ProviderIdRow, ReceiptRecord, Subject};
+use crate::model::{Compact, Dispatch, Json, Mint, ParkedStatus, ProviderIdRow, ReceiptRecord, Subject, Via};
 use crate::telemetry::outbound as metrics;
 use crate::work::{Job, Taken};
 

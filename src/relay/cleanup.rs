@@ -9,10 +9,9 @@ use super::{Relay, RelayError};
 use crate::ledger::engine::{Batch, CommitError, MAX_WRITES};
 use crate::ledger::key::{Key, Range, Space};
 use crate::ledger::{tables, typed};
-use crate::model::receipt::Via;
 use crate::model::{
     AccountSid, Binding, Compact, ConversationSid, Json, MessageRecord, ParticipantRecord, ReceiptRecord,
-    ServiceSid,
+    ServiceSid, Via,
 };
 use crate::work::{Queue, Taken, Window};
 

@@ -272,7 +272,7 @@ pub fn join(
             if bound >= MOST_BOUND {
                 return Err(RelayError::TooManyBound);
             }
-            (None, Some(PersonBinding { address, proxy, aliases: Vec::new() }))
+            (None, Some(PersonBinding { address, proxy, aliases: Vec::new(), rest: serde_json::Map::new() }))
         }
     };
     if conversation.members.len() >= MOST_PARTICIPANTS {

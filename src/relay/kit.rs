@@ -63,7 +63,7 @@ pub struct House {
     pub service: ServiceSid,
     pub set: Arc<Set>,
     pub wakeups: Wakeups,
-    _folder: tempfile::TempDir,
+    pub _folder: tempfile::TempDir,
 }
 
 impl House {

@@ -10,10 +10,9 @@ use crate::ledger::engine::{Batch, CommitError, Snapshot};
 use crate::ledger::key::Range;
 use crate::ledger::typed::Stored;
 use crate::ledger::{LedgerError, tables, typed};
-use crate::model::receipt::Via;
 use crate::model::{
     Binding, Compact, ConversationSid, Correlation, Json, MessageRecord, ParkedStatus, ParticipantSid,
-    ProviderIdRow, ReceiptRecord, ReceiptSid, Subject,
+    ProviderIdRow, ReceiptRecord, ReceiptSid, Subject, Via,
 };
 use crate::telemetry::inbound::{InboundOutcome, status as count_status};
 
