@@ -72,7 +72,7 @@ async fn a_thousand_entries_over_several_conversations() {
         let group = number % 8;
         // Every tenth is a repeat, and some are nobody's.
         let id = format!("id {}", if number % 80 >= 72 { number - 8 } else { number });
-        let from = if number % 9 == 0 { 5000 } else { group * 2 + number / 8 % 2 };
+        let from = if number.is_multiple_of(9) { 5000 } else { group * 2 + number / 8 % 2 };
         said(&id, from, group, &number.to_string())
     };
     let events: Vec<_> = (0..1000).map(entry).collect();
@@ -206,6 +206,21 @@ async fn a_copy_that_is_behind_is_corrected_by_the_ledger() {
         }])
         .await;
     assert_eq!(house.bodies(&now).await, ["2", "3"]);
+}
+
+#[tokio::test]
+async fn nothing_is_refused_by_a_memory_that_is_behind() {
+    let house = House::new().await;
+    let conversation = house.talk(1, &[1]).await;
+    // Another relay on the same rows, whose changes this one's memory does not see.
+    let other =
+        House::on(house.memory.clone(), Bindings::new(&std::env::temp_dir()), tempfile::tempdir().unwrap())
+            .await;
+    other.bind(&conversation, &ours(1), &phone(2)).await.unwrap();
+    assert_eq!(house.state(&conversation).await.members.len(), 1, "it is behind");
+    house.take(vec![said("1", 2, 1, "hello")]).await;
+    assert_eq!(house.bodies(&conversation).await, ["hello"]);
+    assert_eq!(house.queued().await.len(), 1);
 }
 
 #[tokio::test]

@@ -252,8 +252,11 @@ impl Relay {
             for (key, stored) in some {
                 let mut record = stored.record.clone();
                 // A part of which nothing is known has not left.
-                let left = (0..record.parts.len()).filter(|part| stored.record.parts[*part].is_some());
-                if left.fold(false, |any, part| record.advance(part, mark.status, 0, now) || any) {
+                let mut moved = false;
+                for (part, before) in stored.record.parts.iter().enumerate() {
+                    moved |= before.is_some() && record.advance(part, mark.status, 0, now);
+                }
+                if moved {
                     batch.at(key.clone(), stored.changed);
                     batch.put(key.clone(), record.encode());
                 }
