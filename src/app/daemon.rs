@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -127,7 +127,9 @@ impl Daemon {
         let store = open(&config, clock, &bindings)?;
         let (running, clean) = Running::mark(&folder).map_err(StartError::Folder)?;
         if !clean {
-            tracing::warn!("The last run did not end in order; the first message of each recipient may be sent twice");
+            tracing::warn!(
+                "The last run did not end in order; the first message of each recipient may be sent twice"
+            );
         }
         let engine = store.engine();
         bindings.start(&engine);
@@ -286,7 +288,9 @@ impl House {
 
     /// Reads the file again; all or nothing.
     pub(super) async fn reload(&self) -> Result<Vec<String>, Vec<String>> {
-        let Some(path) = &self.path else { return Err(vec!["this daemon has no configuration file".to_owned()]) };
+        let Some(path) = &self.path else {
+            return Err(vec!["this daemon has no configuration file".to_owned()]);
+        };
         // One at a time: the second waits and then sees what the first did.
         let mut current = self.config.lock().await;
         notify::reloading();
@@ -326,8 +330,11 @@ impl House {
         match &outcome {
             Ok(_) => tracing::info!("The configuration was read again"),
             Err(lines) => {
-                tracing::error!(problems = lines.len(), first = lines.first().map_or("", String::as_str),
-                    "The configuration is refused; the old one stays in force");
+                tracing::error!(
+                    problems = lines.len(),
+                    first = lines.first().map_or("", String::as_str),
+                    "The configuration is refused; the old one stays in force"
+                );
             }
         }
         telemetry::house::configured(outcome.is_ok(), true, self.clock.now());

@@ -27,6 +27,7 @@ pub fn inherited() -> io::Result<Vec<TcpListener>> {
 /// # Errors
 /// Names the address.
 pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
     TcpListener::bind(address).await.map_err(named)
 }

@@ -113,8 +113,9 @@ pub(super) fn json(value: &Value) -> Response<Body> {
 
 /// Makes the socket, open to its owner and group only. One that a dead daemon left behind is replaced; a living one is not.
 pub async fn bind(path: &Path) -> io::Result<UnixListener> {
-    let named =
-        |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()));
+    let named = |error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()))
+    };
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         if UnixStream::connect(path).await.is_ok() {
             return Err(named(io::Error::new(io::ErrorKind::AddrInUse, "another daemon answers there")));
