@@ -35,6 +35,9 @@ const CACHE: u64 = 128 << 20;
 /// What is in flight at the end may take this long.
 const DRAIN: Duration = Duration::from_secs(25);
 
+/// The environment variable that says by how many seconds the clock is ahead of the system's.
+const CLOCK_AHEAD: &str = "TRUNKLINE_TEST_CLOCK_AHEAD";
+
 /// What a daemon is started with.
 pub struct Start {
     pub config: Config,
@@ -42,6 +45,14 @@ pub struct Start {
     pub path: Option<PathBuf>,
     pub exporter: Exporter,
     pub level: Option<log::Level>,
+    /// Sockets that are open already, instead of those that systemd hands over or the configuration names.
+    pub sockets: Option<Sockets>,
+}
+
+/// Listening sockets that somebody else opened.
+pub struct Sockets {
+    pub listen: std::net::TcpListener,
+    pub admin_listen: std::net::TcpListener,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -104,18 +115,12 @@ impl Daemon {
     /// # Errors
     /// What could not be opened. Nothing is left running.
     pub async fn start(start: Start) -> Result<Daemon, StartError> {
-        let Start { config, path, exporter, level } = start;
-        let clock = Clock::system();
+        let Start { config, path, exporter, level, sockets } = start;
+        let clock = clock();
         let account = first_account(&config)?;
 
         // Listeners first: a port that is taken should not cost a start of the store.
-        let mut public = listeners::inherited().map_err(StartError::Listen)?;
-        if public.is_empty() {
-            for address in &config.server.listen {
-                public.push(listeners::bind(*address).await.map_err(StartError::Listen)?);
-            }
-        }
-        let admin = listeners::bind(config.server.admin_listen).await.map_err(StartError::Listen)?;
+        let (public, admin) = listeners::open(sockets, &config.server).await.map_err(StartError::Listen)?;
         let socket = operator::bind(&config.server.admin_socket).await.map_err(StartError::Listen)?;
         let address = public.first().map_or_else(|| admin.local_addr(), |first| first.local_addr());
         let address = address.map_err(StartError::Listen)?;
@@ -392,6 +397,15 @@ impl House {
                 }
             }
         }
+    }
+}
+
+/// The clock of this life. [`CLOCK_AHEAD`] is for tests alone: a week cannot be waited for.
+fn clock() -> Clock {
+    let system = Clock::system();
+    match std::env::var(CLOCK_AHEAD).ok().and_then(|seconds| seconds.parse().ok()) {
+        Some(ahead) => Clock::at(system.now().plus(Duration::from_secs(ahead))),
+        None => system,
     }
 }
 

@@ -12,4 +12,4 @@ mod roster;
 mod running;
 mod staff;
 
-pub use daemon::{Daemon, Start, StartError};
+pub use daemon::{Daemon, Sockets, Start, StartError};

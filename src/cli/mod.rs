@@ -5,11 +5,14 @@
 
 mod ask;
 pub mod check;
+pub mod demo;
+mod demo_rest;
+mod demo_script;
+mod demo_setting;
 mod serve;
 mod store;
 
 use std::error::Error;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -41,17 +44,7 @@ enum Command {
         config: PathBuf,
     },
     /// Show the main job with nothing to configure: simulated phones, real HTTP, a temporary store.
-    Demo {
-        /// Where the page of phones and the REST API listen.
-        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-        listen: SocketAddr,
-        /// Stop after the script.
-        #[arg(long)]
-        once: bool,
-        /// Break a provider: drop, throttle, delay, duplicate or hang, as in drop:whatsapp.
-        #[arg(long, value_name = "FAULT:CHANNEL")]
-        fault: Vec<String>,
-    },
+    Demo(demo::DemoArgs),
     /// Make the running daemon read its configuration again; waits for the verdict.
     Reload {
         #[arg(long, value_name = "PATH", default_value = SOCKET)]
@@ -130,7 +123,7 @@ pub fn run() -> ExitCode {
             eprint!("{}", checked.errors);
             return ExitCode::from(checked.code);
         }
-        Command::Demo { .. } => Err(Failure::text("demo")),
+        Command::Demo(args) => demo::demo(args),
         Command::Reload { socket } => ask::reload(&socket),
         Command::Lanes { socket, json } => ask::lanes(&socket, json),
         Command::Dump { store, config, socket, damaged } => {

@@ -29,7 +29,8 @@ pub fn serve(path: &Path) -> Result<(), Failure> {
         let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::new(&error))?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Failure::new(&error))?;
         let mut hangup = signal(SignalKind::hangup()).map_err(|error| Failure::new(&error))?;
-        let start = app::Start { config: loaded.config, path: Some(path.to_owned()), exporter, level };
+        let path = Some(path.to_owned());
+        let start = app::Start { config: loaded.config, path, exporter, level, sockets: None };
         let daemon = Daemon::start(start).await.map_err(|error| Failure::new(&error))?;
         loop {
             tokio::select! {

@@ -13,6 +13,7 @@ use super::body::{Body, full};
 use super::operator::{Operator, json, plain};
 use super::route::NOWHERE;
 use super::server::{Admission, Handler};
+use crate::telemetry;
 
 pub use super::operator::{bind, call};
 
@@ -26,6 +27,7 @@ pub struct Admin {
 
 impl Admin {
     pub fn new(operator: Arc<dyn Operator>) -> Admin {
+        telemetry::http::routes_at_zero(LABELS.into_iter());
         Admin { operator }
     }
 }

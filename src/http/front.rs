@@ -20,8 +20,9 @@ use super::route::{self, Resource, Route};
 use super::server::{Admission, Handler, Limits};
 use crate::model::{AccountSid, Mint};
 use crate::relay::Relay;
+use crate::telemetry;
 
-/// Answers what comes from outside.
+/// Answers what comes from outside. Made once the metrics' recorder is there.
 pub struct Front {
     relay: Arc<Relay>,
     provider: Provider,
@@ -39,6 +40,7 @@ impl Front {
         base: Arc<Base>,
         limits: Limits,
     ) -> Front {
+        telemetry::http::routes_at_zero(route::labels());
         Front { relay, provider: Provider::new(inlet), accounts, base, limits, mint: Mint::system() }
     }
 

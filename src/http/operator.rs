@@ -21,6 +21,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::body::{Body, full};
 use super::server::{Admission, Handler};
+use crate::telemetry;
 
 /// What an operator may ask of the running daemon. `app` answers.
 pub trait Operator: Send + Sync + 'static {
@@ -50,6 +51,7 @@ pub const LABELS: [&str; 4] = ["/reload", "/lanes", "/dump", super::route::NOWHE
 
 impl Socket {
     pub fn new(operator: Arc<dyn Operator>) -> Socket {
+        telemetry::http::routes_at_zero(LABELS.into_iter());
         Socket { operator }
     }
 }

@@ -16,7 +16,7 @@ use super::base::{Base, host};
 use super::body::{Body, full};
 use super::error::ApiError;
 use crate::relay::RelayError;
-use crate::telemetry;
+use crate::telemetry::inbound::{InboundOutcome, inbound};
 
 /// An adapter as its webhook path names it.
 pub struct AdapterEntry {
@@ -38,7 +38,7 @@ pub trait Inlet: Send + Sync + 'static {
         inbound: Vec<Inbound>,
     ) -> BoxFuture<'a, Result<(), RelayError>>;
 
-    /// Keeps a well-signed request that nobody could read.
+    /// Counts and keeps a well-signed request that nobody could read.
     fn keep_unreadable<'a>(
         &'a self,
         name: &'a str,
@@ -80,7 +80,6 @@ impl Provider {
                 status(StatusCode::FORBIDDEN)
             }
             Err(Refusal::Malformed(reason)) => {
-                telemetry::http::unreadable(name);
                 tracing::warn!(
                     adapter = name,
                     reason,
@@ -92,7 +91,7 @@ impl Provider {
                 }
             }
             Err(Refusal::WrongAccount) => {
-                telemetry::http::refused(name);
+                inbound(name, InboundOutcome::Refused);
                 tracing::debug!(
                     adapter = name,
                     "A webhook request was for an account that is not this adapter's"

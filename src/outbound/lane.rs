@@ -152,6 +152,8 @@ impl Lane {
     /// A lane at work from now on. `clean` is false when rows may have been under way when the last one ended.
     pub(super) fn new(site: Site, clean: bool) -> Lane {
         let Surroundings { ledger, clock, account, .. } = site.surroundings.clone();
+        // What was told so far is in the rows the window is about to find.
+        drop(site.work.take());
         let window = Window::open(ledger, clock, &account, Queue::Outbound, site.proxy.as_str(), WINDOW);
         let mail = site.mailbox.read();
         let mut lane = Lane {
@@ -297,17 +299,15 @@ impl Lane {
                 }
                 return Ok(self.window.next_due());
             }
-            if let Some(at) = self.earliest_permit(now) {
-                self.waits.begin(now);
-                return Ok(Some(at));
-            }
             let Some(taken) = self.window.next().await? else {
                 if self.window.may_have_work() {
                     return Ok(Some(now));
                 }
                 continue;
             };
-            self.start(plan, taken).await?;
+            if let Some(at) = self.start(plan, taken).await? {
+                return Ok(Some(at));
+            }
         }
     }
 
@@ -317,32 +317,42 @@ impl Lane {
         (earliest > elapsed).then(|| now.plus(round_up(earliest - elapsed)))
     }
 
-    /// Brings one row on its way, or to its end, or puts it back.
-    async fn start(&mut self, plan: Arc<LanePlan>, mut taken: Taken) -> Result<(), LedgerError> {
+    /// Brings one row on its way, or to its end, or puts it back. Says when there is a permit if there is none now.
+    async fn start(
+        &mut self,
+        plan: Arc<LanePlan>,
+        mut taken: Taken,
+    ) -> Result<Option<Timestamp>, LedgerError> {
         let now = self.now();
         let policies = self.mail.policies;
         let Some(mut dispatch) = dispatch_of(&taken) else {
             tracing::error!(lane = %self.site.proxy, row = ?taken.key, "A queue row cannot be read and is dropped");
             let dispatch = Dispatch::Notice { text: String::new() };
             self.finish(plan, taken, dispatch, End::Drop);
-            return Ok(());
+            return Ok(None);
         };
         let waited = now.since(taken.job.since.max(self.resumed));
-        if waited >= policies.expire {
+        if waited >= policies.expire && !self.gate.held() {
             tracing::warn!(lane = %self.site.proxy, message = %Names(&dispatch), "Message expired before it could be sent");
             self.finish(plan, taken, dispatch, End::Fail(EXPIRED_CODE));
-            return Ok(());
+            return Ok(None);
         }
         if policies.unknown == Unknown::Fail && matches!(dispatch, Dispatch::Message { begun: true, .. }) {
             tracing::warn!(lane = %self.site.proxy, message = %Names(&dispatch), "Nobody knows whether this was sent; failed by policy");
             self.finish(plan, taken, dispatch, End::Fail(UNKNOWN_CODE));
-            return Ok(());
+            return Ok(None);
+        }
+        // Asked before anything is read, and without taking it: a permit that is taken must be used at once.
+        if let Some(at) = self.earliest_permit(now) {
+            self.waits.begin(now);
+            self.window.return_first(&taken.subject);
+            return Ok(Some(at));
         }
         let shipment = match prepare(&self.site.surroundings, &plan, &taken, &dispatch).await {
             Ok(Prepared::Send(shipment)) => shipment,
             Ok(Prepared::End(end)) => {
                 self.finish(plan, taken, dispatch, end);
-                return Ok(());
+                return Ok(None);
             }
             Err(error) => {
                 self.window.put_back(&taken.subject, taken.job, Some(now.plus(AFTER_ERROR)));
@@ -355,7 +365,7 @@ impl Lane {
         {
             let due = now.plus(round_up(at.saturating_sub(clock.elapsed())));
             self.window.put_back(&taken.subject, taken.job, Some(due));
-            return Ok(());
+            return Ok(None);
         }
         let suspect = self.suspects.first(&taken);
         let repeated = !shipment.idempotent
@@ -367,7 +377,7 @@ impl Lane {
         if let Some(Err(_)) = self.rate.as_mut().map(Bucket::take) {
             // Only this lane takes permits, and one was there a moment ago.
             self.window.return_first(&taken.subject);
-            return Ok(());
+            return Ok(None);
         }
         let waited = self.waits.end(self.now());
         metrics::rate_waited(&plan.adapter_name, waited);
@@ -387,7 +397,7 @@ impl Lane {
             repeated,
         };
         self.flights.push(flight.run().boxed());
-        Ok(())
+        Ok(None)
     }
 
     /// Writes down that a send begins, so that after a crash its message is not sent twice.

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,7 +46,8 @@ impl Adapter for Scripted {
                 sent.push((self.clock.elapsed(), outbound.clone()));
                 sent.len() - 1
             };
-            let (takes, outcome) = (self.script.lock().unwrap())(outbound, number);
+            let (takes, outcome) =
+                (self.script.lock().unwrap_or_else(PoisonError::into_inner))(outbound, number);
             if !takes.is_zero() {
                 tokio::time::sleep(takes).await;
             }
@@ -240,6 +241,7 @@ impl House {
             deliveries: vec![delivery],
             parts: Vec::new(),
             reply_to: None,
+            source: None,
         };
         let dispatch = Dispatch::Message {
             conversation: self.conversation.clone(),
@@ -796,7 +798,7 @@ async fn an_adapter_that_panics_costs_a_resend_and_no_lane() {
     house.start().await;
     house.post(&number(0), "x").await;
     house.pass(SECOND * 10).await;
-    assert_eq!((provider.texts_to(&number(0)), house.rows().await), (vec!["x".to_owned(); 1], 0));
+    assert_eq!((provider.texts_to(&number(0)), house.rows().await), (vec!["x".to_owned(); 2], 0));
 }
 
 #[tokio::test(start_paused = true)]

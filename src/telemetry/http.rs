@@ -21,13 +21,6 @@ pub fn routes_at_zero(routes: impl Iterator<Item = &'static str>) {
     }
 }
 
-/// Makes the series of an adapter that its webhook counts, at zero.
-pub fn adapter_at_zero(adapter: &str) {
-    for outcome in ["refused", "unreadable"] {
-        counter!(names::INBOUND_MESSAGES, "adapter" => adapter.to_owned(), "outcome" => outcome).increment(0);
-    }
-}
-
 /// A request was answered.
 pub fn answered(route: &'static str, status: StatusCode, took: Duration) {
     let class = class(status);
@@ -38,17 +31,6 @@ pub fn answered(route: &'static str, status: StatusCode, took: Duration) {
 /// A request was turned away because too many were being answered.
 pub fn overloaded(route: &'static str) {
     counter!(names::OVERLOAD, "route" => route).increment(1);
-}
-
-/// A well-signed webhook request was for somebody else.
-pub fn refused(adapter: &str) {
-    counter!(names::INBOUND_MESSAGES, "adapter" => adapter.to_owned(), "outcome" => "refused").increment(1);
-}
-
-/// A well-signed webhook request could not be read.
-pub fn unreadable(adapter: &str) {
-    counter!(names::INBOUND_MESSAGES, "adapter" => adapter.to_owned(), "outcome" => "unreadable")
-        .increment(1);
 }
 
 fn class(status: StatusCode) -> &'static str {

@@ -141,6 +141,10 @@ fn addressed(error: ApiError, route: &Route, path: &str) -> ApiError {
 mod rendering;
 
 #[cfg(test)]
+#[path = "walk_tests.rs"]
+mod walk;
+
+#[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;

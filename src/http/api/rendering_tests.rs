@@ -125,6 +125,7 @@ fn world() -> World {
         deliveries: Vec::new(),
         parts: Vec::new(),
         reply_to: None,
+        source: None,
     };
     let delivery = DeliverySummary::of(&[Some(DeliveryStatus::Sent)]);
     let root: Arc<str> = BASE.into();

@@ -1,0 +1,191 @@
+//! The script of the demo: three people meet in one conversation, each says something, the others get it.
+
+use std::io::Write;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
+use trunkline_adapter::Channel;
+
+use super::demo::DemoError;
+use super::demo_rest::{Rest, text};
+use super::demo_setting::{Person, Setting};
+use crate::simulator::{Direction, Host, Message, State};
+
+/// How long one line of the script may take, from the key press to the last receipt.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Between two looks at receipts. A customer without event webhooks can only look again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// A hop that did not arrive in time.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} within {} s", DEADLINE.as_secs())]
+pub struct Late {
+    what: String,
+}
+
+/// Somebody in the conversation.
+pub(super) struct Participant {
+    pub(super) sid: String,
+    person: Person,
+}
+
+/// The conversation of the script.
+pub(super) struct Talk {
+    pub(super) sid: String,
+    participants: Vec<Participant>,
+}
+
+fn channel(person: &Person) -> &'static str {
+    match person.address.channel() {
+        Channel::Sms => "SMS",
+        Channel::Whatsapp => "WhatsApp",
+        Channel::Messenger => "Messenger",
+    }
+}
+
+/// Makes the conversation and its participants over REST.
+pub(super) async fn invite(
+    rest: &Rest,
+    setting: &Setting,
+    out: &mut (dyn Write + Send),
+) -> Result<Talk, DemoError> {
+    let made = rest.post("/v1/Conversations", &[("FriendlyName", "Three channels")]).await?;
+    let sid = text(&made, "sid")?;
+    writeln!(out, "Conversation {sid}")?;
+    let mut participants = Vec::new();
+    for person in &setting.phones {
+        let fields = [
+            ("MessagingBinding.Address", person.address.as_str()),
+            ("MessagingBinding.ProxyAddress", person.proxy.as_str()),
+        ];
+        let made = rest.post(&format!("/v1/Conversations/{sid}/Participants"), &fields).await?;
+        let participant = Participant { sid: text(&made, "sid")?, person: person.clone() };
+        let (name, channel) = (person.name, channel(person));
+        writeln!(
+            out,
+            "  {}  {name:<4} {channel:<9} {} by {}",
+            participant.sid, person.address, person.proxy
+        )?;
+        participants.push(participant);
+    }
+    out.flush()?;
+    Ok(Talk { sid, participants })
+}
+
+/// Lets everybody say their line, and waits for each hop.
+pub(super) async fn talk(
+    rest: &Rest,
+    host: &Host,
+    talk: &Talk,
+    out: &mut (dyn Write + Send),
+) -> Result<(), DemoError> {
+    for author in &talk.participants {
+        say(rest, host, talk, author, out).await?;
+    }
+    writeln!(out, "\nEvery message reached everybody, and every receipt says so.")?;
+    out.flush()?;
+    Ok(())
+}
+
+async fn say(
+    rest: &Rest,
+    host: &Host,
+    talk: &Talk,
+    author: &Participant,
+    out: &mut (dyn Write + Send),
+) -> Result<(), DemoError> {
+    let Person { name, address, proxy, line, .. } = &author.person;
+    writeln!(out, "\n{name} writes by {}: {line}", channel(&author.person))?;
+    out.flush()?;
+    let deadline = Instant::now() + DEADLINE;
+    let late = |what: String| DemoError::Late(Late { what });
+    let typed = host
+        .write(address, proxy, line)
+        .map_err(|error| late(format!("{name} could not write ({error})")))?;
+    let taken = |message: &Message| message.serial == typed.serial && message.state != State::Sending;
+    match timeout_at(deadline, host.wait_for(taken)).await {
+        Ok(message) if message.state == State::Sent => {}
+        _ => return Err(late(format!("the daemon did not take what {name} wrote"))),
+    }
+    let message = stored(rest, talk, line).await?;
+    let sid = text(&message, "sid")?;
+    writeln!(out, "  in   {}", typed.id)?;
+    writeln!(
+        out,
+        "  kept {sid} index {}, author {}",
+        message["index"],
+        message["author"].as_str().unwrap_or("?")
+    )?;
+    for reader in talk.participants.iter().filter(|participant| participant.sid != author.sid) {
+        let to = &reader.person;
+        let seen = |message: &Message| {
+            let here = message.phone == to.address && message.direction == Direction::Received;
+            here && message.text == *line && message.state >= to.last
+        };
+        let Ok(got) = timeout_at(deadline, host.wait_for(seen)).await else {
+            let status =
+                receipt(rest, talk, &sid, reader).await?.map_or_else(|| "not there".to_owned(), shown);
+            let (name, channel) = (to.name, channel(to));
+            return Err(late(format!(
+                "the message did not reach {name} by {channel} (its receipt is {status})"
+            )));
+        };
+        let receipt = settled(rest, talk, &sid, reader, deadline).await?;
+        writeln!(out, "  out  {:<4} {:<9} {}", to.name, channel(to), got.id)?;
+        writeln!(out, "       receipt {}", shown(receipt))?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// The message as the REST API shows it: acknowledged means stored, so it is there by now.
+async fn stored(rest: &Rest, talk: &Talk, line: &str) -> Result<Value, DemoError> {
+    let page = rest.get(&format!("/v1/Conversations/{}/Messages?Order=desc&PageSize=20", talk.sid)).await?;
+    let mut messages = page["messages"].as_array().into_iter().flatten();
+    let found = messages.find(|message| message["body"] == line).cloned();
+    found.ok_or_else(|| {
+        DemoError::Late(Late { what: "the message was acknowledged but not stored".to_owned() })
+    })
+}
+
+/// One reader's receipt, if there is one yet.
+async fn receipt(
+    rest: &Rest,
+    talk: &Talk,
+    message: &str,
+    reader: &Participant,
+) -> Result<Option<Value>, DemoError> {
+    let page = rest.get(&format!("/v1/Conversations/{}/Messages/{message}/Receipts", talk.sid)).await?;
+    let mut receipts = page["delivery_receipts"].as_array().into_iter().flatten();
+    Ok(receipts.find(|receipt| receipt["participant_sid"] == reader.sid.as_str()).cloned())
+}
+
+/// The receipt once it shows the last status that the reader's provider tells.
+async fn settled(
+    rest: &Rest,
+    talk: &Talk,
+    message: &str,
+    reader: &Participant,
+    deadline: Instant,
+) -> Result<Value, DemoError> {
+    let last = if reader.person.last == State::Read { "read" } else { "delivered" };
+    loop {
+        let receipt = receipt(rest, talk, message, reader).await?;
+        match receipt {
+            Some(receipt) if receipt["status"] == last => return Ok(receipt),
+            receipt if Instant::now() >= deadline => {
+                let status = receipt.map_or_else(|| "not there".to_owned(), shown);
+                let what =
+                    format!("the receipt of {} is {status}, and did not become {last}", reader.person.name);
+                return Err(DemoError::Late(Late { what }));
+            }
+            _ => tokio::time::sleep(LOOK_AGAIN).await,
+        }
+    }
+}
+
+fn shown(receipt: Value) -> String {
+    let field = |name: &str| receipt[name].as_str().unwrap_or("?").to_owned();
+    format!("{} {}", field("sid"), field("status"))
+}

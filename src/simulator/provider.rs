@@ -1,0 +1,133 @@
+//! One provider: takes what our adapter submits, and calls back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use trunkline_adapter::simulator::{PhoneMessage, ProviderAnswer, ProviderRequest, Submission};
+use trunkline_adapter::{Address, Clock, DeliveryStatus};
+
+use super::courier::{Job, News};
+use super::fault::Switch;
+use super::host::{Provider, TypeError};
+use super::phones::Phones;
+use super::{Direction, Fault, Message, State};
+
+/// How late a provider with [`Fault::Delay`] answers.
+const LATE: Duration = Duration::from_secs(3);
+/// What is told about a message, in order, and how long after the provider took it: networks and people need a moment,
+/// and the first status races the answer to the request, as it does in the field.
+const TOLD: [(DeliveryStatus, Duration); 3] = [
+    (DeliveryStatus::Sent, Duration::ZERO),
+    (DeliveryStatus::Delivered, Duration::from_millis(100)),
+    (DeliveryStatus::Read, Duration::from_millis(300)),
+];
+
+/// A provider at work.
+pub(super) struct Working {
+    pub(super) provider: Provider,
+    pub(super) switch: Switch,
+    pub(super) phones: Arc<Phones>,
+    pub(super) jobs: mpsc::Sender<Job>,
+    pub(super) clock: Clock,
+    /// Shared by all providers, so that a serial names one message.
+    pub(super) serials: Arc<AtomicU64>,
+}
+
+impl Working {
+    fn serial(&self) -> u64 {
+        self.serials.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn copies(&self) -> u32 {
+        if self.switch.fault() == Some(Fault::Duplicate) { 2 } else { 1 }
+    }
+
+    /// Answers a request of our adapter.
+    pub(super) async fn answer(&self, request: &ProviderRequest) -> ProviderAnswer {
+        self.switch.while_hanging().await;
+        if self.switch.throttles() {
+            return self.provider.simulator.throttled();
+        }
+        if self.switch.fault() == Some(Fault::Delay) {
+            tokio::time::sleep(LATE).await;
+        }
+        match self.provider.simulator.accept(request) {
+            Ok(submission) => self.take(&submission),
+            Err(refused) => refused,
+        }
+    }
+
+    /// Puts a submission on the phone and lets it tell its statuses.
+    fn take(&self, submission: &Submission) -> ProviderAnswer {
+        // Room for every status first: what cannot be told back must not be taken.
+        let Ok(mut room) = self.jobs.try_reserve_many(TOLD.len()) else {
+            return self.provider.simulator.throttled();
+        };
+        let dropped = self.switch.fault() == Some(Fault::Drop);
+        if !dropped && self.phones.meet(&submission.to, &submission.from, None).is_err() {
+            return self.provider.simulator.throttled();
+        }
+        let serial = self.serial();
+        let id = self.provider.simulator.message_id(serial);
+        let answer = self.provider.simulator.accepted(submission, &id);
+        if !dropped {
+            self.phones.put(Message {
+                serial,
+                id: id.clone(),
+                phone: submission.to.clone(),
+                proxy: submission.from.clone(),
+                adapter: self.provider.adapter.clone(),
+                direction: Direction::Received,
+                text: submission.text.clone(),
+                at: self.clock.now(),
+                state: State::Sending,
+            });
+        }
+        let url = submission.callback.as_deref().unwrap_or(&self.provider.webhook_url);
+        let told = if dropped { &TOLD[..1] } else { &TOLD[..] };
+        let now = Instant::now();
+        for (status, later) in told {
+            let Some(place) = room.next() else { break };
+            let news = News::Status { submission: submission.clone(), id: id.clone(), status: *status };
+            let due = now + *later;
+            place.send(Job { news, webhook_url: url.to_owned(), due, copies: self.copies(), serial });
+        }
+        answer
+    }
+
+    /// Writes a message on a phone.
+    pub(super) fn write(&self, phone: &Address, proxy: &Address, text: String) -> Result<Message, TypeError> {
+        let room = self.jobs.try_reserve().map_err(|_| TypeError::Busy)?;
+        self.phones.meet(phone, proxy, None).map_err(|_| TypeError::TooManyPhones)?;
+        let serial = self.serial();
+        let id = self.provider.simulator.message_id(serial);
+        let at = self.clock.now();
+        let typed = PhoneMessage {
+            id: id.clone(),
+            from: phone.clone(),
+            to: proxy.clone(),
+            text: text.clone(),
+            at,
+            name: self.phones.phone(phone).and_then(|phone| phone.name),
+        };
+        let message = Message {
+            serial,
+            id,
+            phone: phone.clone(),
+            proxy: proxy.clone(),
+            adapter: self.provider.adapter.clone(),
+            direction: Direction::Typed,
+            text,
+            at,
+            state: State::Sending,
+        };
+        self.phones.put(message.clone());
+        let webhook_url = self.provider.webhook_url.clone();
+        let (news, due) = (News::Message(typed), Instant::now());
+        room.send(Job { news, webhook_url, due, copies: self.copies(), serial });
+        Ok(message)
+    }
+}

@@ -1,0 +1,17 @@
+// Says of each test how it went, and ends with a plain line of how many passed and failed.
+export default async function* report(events) {
+  let passed = 0;
+  let failed = 0;
+  for await (const { type, data } of events) {
+    if (type === 'test:stderr' || type === 'test:stdout') yield data.message;
+    if (type !== 'test:pass' && type !== 'test:fail') continue;
+    // A file, and a test that has others in it, count by what is in them.
+    const outer = data.details?.type === 'suite';
+    const word = type === 'test:pass' ? 'ok  ' : 'FAIL';
+    if (!outer) type === 'test:pass' ? (passed += 1) : (failed += 1);
+    yield `${'  '.repeat(data.nesting)}${word} ${data.name}\n`;
+    const error = data.details?.error;
+    if (type === 'test:fail' && !outer) yield `${error?.cause?.stack ?? error?.stack ?? error}\n`;
+  }
+  yield `${passed} passed, ${passed + failed ? failed : 1} failed\n`;
+}

@@ -1,0 +1,157 @@
+"""Our REST answers, member by member, against the published description; and the descriptions against themselves."""
+
+import json
+import unittest
+
+import specs
+from daemon import MESSENGER, SMS, WHATSAPP, eventually
+from provider import GRAPH_PATH, TWILIO_PATH
+from suite import Case
+
+# What is described, as resource: the collection's path below /v1, and its operations.
+IN_A_SERVICE = "/Services/{ChatServiceSid}"
+
+
+class Answers(Case):
+    def ask(self, method, path, template, body=None):
+        """One call whose answer must be as described. `template` is the path in the description."""
+        status, headers, answer = self.daemon.rest(method, path, body)
+        self.asked.add((method, template))
+        raw = b"" if answer is None else json.dumps(answer).encode()
+        query = path.partition("?")[2]
+        head = {"Authorization": "Basic eA=="}
+        sent = None
+        if method == "POST":
+            from urllib.parse import urlencode
+
+            head["Content-Type"] = specs.FORM
+            sent = urlencode(body or {}, doseq=True).encode()
+        bare = path.partition("?")[0]
+        request = specs.Request("https://conversations.twilio.com", method, bare, query, head, sent)
+        self.assertIsNone(specs.request_problem(specs.CONVERSATIONS, template, request), f"{method} {path}")
+        response = specs.Response(status, headers, raw)
+        self.assertIsNone(specs.answer_problem(specs.CONVERSATIONS, template, request, response), f"{method} {path}: {answer}")
+        return answer
+
+    def resources(self, prefix, described):
+        """Every operation of the resources inside a service, by one of the two shapes of their paths."""
+        at, template = f"/v1{prefix}/Conversations", f"/v1{described}/Conversations"
+        made = self.ask("POST", at, template, {"FriendlyName": "Shapes", "UniqueName": "shapes" + prefix[-4:]})
+        conversation, sid = f"{at}/{made['sid']}", f"{template}/{{Sid}}"
+        inner = f"{template}/{{ConversationSid}}"
+        self.addCleanup(self.daemon.rest, "DELETE", conversation)
+        self.assertEqual(made["url"], self.daemon.url + conversation)
+        self.ask("GET", at + "?PageSize=1", template)
+        self.ask("GET", at + "?State=active&PageSize=1", template)
+        self.ask("GET", conversation, sid)
+        self.ask("POST", conversation, sid, {"Attributes": '{"a": 1}'})
+
+        pairs = {"+15550100051": SMS, "whatsapp:+15550100052": WHATSAPP, "messenger:900100053": MESSENGER}
+        for address, proxy in pairs.items():
+            pair = {"MessagingBinding.Address": address, "MessagingBinding.ProxyAddress": proxy}
+            self.ask("POST", conversation + "/Participants", inner + "/Participants", pair)
+        chat = self.ask("POST", conversation + "/Participants", inner + "/Participants", {"Identity": "alice"})
+        participant, one = f"{conversation}/Participants/{chat['sid']}", inner + "/Participants/{Sid}"
+        self.ask("GET", participant, one)
+        self.ask("GET", conversation + "/Participants?PageSize=2", inner + "/Participants")
+
+        message = self.ask("POST", conversation + "/Messages", inner + "/Messages", {"Body": "Shapes " + prefix})
+        self.assertEqual(message["delivery"], {"total": 3} | {**message["delivery"], "total": 3})
+        self.ask("POST", participant, one, {"LastReadMessageIndex": message["index"]})
+        self.ask("GET", conversation + "/Messages?Order=desc&PageSize=1", inner + "/Messages")
+        at_message, one_message = f"{conversation}/Messages/{message['sid']}", inner + "/Messages/{Sid}"
+        self.ask("GET", at_message, one_message)
+        receipts = inner + "/Messages/{MessageSid}/Receipts"
+
+        def sent():
+            found = self.ask("GET", at_message + "/Receipts", receipts)["delivery_receipts"]
+            return found if len(found) == 3 and all(each["status"] for each in found) else None
+
+        for receipt in eventually("three receipts with a status", sent):
+            self.ask("GET", f"{at_message}/Receipts/{receipt['sid']}", receipts + "/{Sid}")
+        self.ask("GET", at_message + "/Receipts?PageSize=1", receipts)
+        self.ask("POST", at_message, one_message, {"Body": "Changed"})
+        self.ask("DELETE", at_message, one_message)
+        self.ask("DELETE", participant, one)
+        self.ask("DELETE", conversation, sid)
+
+    def test_every_operation_in_both_shapes(self):
+        self.asked = set()
+        made = self.ask("POST", "/v1/Services", "/v1/Services", {"FriendlyName": "Shapes"})
+        service = f"/Services/{made['sid']}"
+        self.addCleanup(self.daemon.rest, "DELETE", "/v1" + service)
+        self.ask("GET", "/v1/Services?PageSize=1", "/v1/Services")
+        self.ask("GET", "/v1" + service, "/v1/Services/{Sid}")
+        self.ask("GET", "/v1/Configuration", "/v1/Configuration")
+        self.resources("", "")
+        self.resources(service, IN_A_SERVICE)
+        self.ask("DELETE", "/v1" + service, "/v1/Services/{Sid}")
+        self.assertEqual(len(self.asked), 5 + 2 * 17, sorted(self.asked))
+
+    def test_errors_have_the_four_members_and_no_others(self):
+        unknown = "/v1/Conversations/CH" + "0" * 32
+        for method, path, body in [
+            ("GET", unknown, None),
+            ("GET", unknown + "/Messages", None),
+            ("GET", "/v1/Nonsense", None),
+            ("DELETE", "/v1/Conversations", None),
+            ("POST", "/v1/Conversations", {"State": "nonsense"}),
+        ]:
+            status, headers, answer = self.daemon.rest(method, path, body)
+            self.assertEqual(set(answer), {"code", "message", "more_info", "status"}, answer)
+            self.assertEqual((answer["status"], headers.get_content_type()), (status, "application/json"))
+            self.assertRegex(answer["more_info"], r"^https?://")
+
+
+class Judges(unittest.TestCase):
+    """A judge that lets everything through is worth nothing."""
+
+    def test_the_judge_of_twilio_refuses_what_is_wrong(self):
+        path = f"/2010-04-01/Accounts/AC{'a' * 32}/Messages.json"
+        basic = {"Authorization": "Basic eA==", "Content-Type": specs.FORM}
+        good = b"To=%2B15550100001&From=%2B15550001111&Body=Hi"
+
+        def problem(body, headers=basic, path=path):
+            request = specs.Request("https://api.twilio.com", "POST", path, "", headers, body)
+            return specs.request_problem(specs.TWILIO, TWILIO_PATH, request)
+
+        self.assertIsNone(problem(good))
+        self.assertIn("required", problem(b"From=%2B15550001111&Body=Hi"))
+        self.assertIn("Bogus", problem(good + b"&Bogus=1"))
+        self.assertIn("Security", problem(good, {"Content-Type": specs.FORM}))
+        self.assertIn("not one of", problem(good + b"&ContentRetention=sometimes"))
+        self.assertIsNotNone(problem(good, path="/2010-04-01/Accounts/x/Messages.json"))
+        self.assertIsNotNone(problem(good, {**basic, "Content-Type": "application/json"}))
+
+    def test_the_judge_of_meta_refuses_what_is_wrong(self):
+        bearer = {"Authorization": "Bearer x", "Content-Type": "application/json"}
+        good = {"messaging_product": "whatsapp", "recipient_type": "individual", "to": "15550199", "type": "text"}
+        good |= {"text": {"body": "Hi", "preview_url": False}, "biz_opaque_callback_data": "ours"}
+
+        def problem(body, headers=bearer):
+            raw = json.dumps(body).encode()
+            request = specs.Request("https://graph.facebook.com", "POST", "/v23.0/1/messages", "", headers, raw)
+            return specs.request_problem(specs.META, GRAPH_PATH, request)
+
+        self.assertIsNone(problem(good))
+        self.assertIsNotNone(problem({**good, "biz_opaque_callback_data": "x" * 513}))
+        self.assertIsNotNone(problem({**good, "bogus": 1}))
+        self.assertIsNotNone(problem({**good, "recipient_type": "everybody"}))
+        self.assertIsNotNone(problem({**good, "text": {"body": "Hi", "bogus": 1}}))
+        self.assertIsNotNone(problem({key: value for key, value in good.items() if key != "to"}))
+        self.assertIsNotNone(problem(good, {"Content-Type": "application/json"}))
+
+    def test_metas_own_examples_pass_the_judge_as_we_read_the_description(self):
+        content = specs.document(specs.META)["paths"][GRAPH_PATH]["post"]["requestBody"]["content"]
+        bearer = {"Authorization": "Bearer x", "Content-Type": "application/json"}
+        texts = 0
+        for name, example in content["application/json"]["examples"].items():
+            value = example["value"]
+            if value.get("type") != "text" or "to" not in value:
+                continue
+            raw = json.dumps(value).encode()
+            request = specs.Request("https://graph.facebook.com", "POST", "/v23.0/1/messages", "", bearer, raw)
+            with self.subTest(name):
+                self.assertIsNone(specs.request_problem(specs.META, GRAPH_PATH, request))
+                texts += 1
+        self.assertGreater(texts, 0)

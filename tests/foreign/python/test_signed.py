@@ -1,0 +1,108 @@
+"""What our simulators sign and say, as Python libraries that nobody here wrote judge it.
+
+TRUNKLINE_SIGNED names the file that the Rust test `signed` wrote.
+"""
+
+import json
+import os
+import unittest
+from datetime import datetime, timezone
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from pywa import WhatsApp
+from pywa.handlers import MessageHandler, MessageStatusHandler
+from pywa.utils import webhook_updates_validator
+from twilio.request_validator import RequestValidator
+from werkzeug.datastructures import MultiDict
+
+import specs
+
+WEBHOOKS = "/whatsapp/webhooks"
+
+
+def signed():
+    return json.loads(Path(os.environ["TRUNKLINE_SIGNED"]).read_text(encoding="utf-8"))
+
+
+def header(request, name):
+    return dict(request["headers"])[name]
+
+
+class Simulators(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.signed = signed()
+
+    def requests(self, adapter):
+        found = [each for each in self.signed["requests"] if each["adapter"] == adapter]
+        self.assertGreater(len(found), 3)
+        return found
+
+    def test_twilio_signs_as_twilios_validator_checks(self):
+        right, wrong = RequestValidator(self.signed["twilio_token"]), RequestValidator("0" * 32)
+        for request in self.requests("twilio"):
+            with self.subTest(request["what"], url=request["url"]):
+                params = MultiDict(parse_qsl(request["body"], keep_blank_values=True, strict_parsing=True))
+                signature = header(request, "x-twilio-signature")
+                self.assertTrue(right.validate(request["url"], params, signature))
+                self.assertFalse(wrong.validate(request["url"], params, signature))
+                self.assertFalse(right.validate(request["url"] + "&", params, signature))
+                if request["kind"] == "message":
+                    self.assertEqual((params["Body"], params["MessageSid"]), (request["text"], request["id"]))
+                else:
+                    self.assertEqual(params["MessageStatus"], request["status"])
+
+    def test_meta_signs_as_pywa_checks(self):
+        for request in self.requests("whatsapp") + self.requests("messenger"):
+            with self.subTest(request["what"]):
+                body, signature = request["body"].encode(), header(request, "x-hub-signature-256")
+                self.assertRegex(signature, "^sha256=[0-9a-f]{64}$")
+                self.assertTrue(webhook_updates_validator(self.signed["app_secret"], body, signature))
+                self.assertFalse(webhook_updates_validator(self.signed["app_secret"], body + b" ", signature))
+                self.assertFalse(webhook_updates_validator("another", body, signature))
+                self.assertTrue(request["body"].isascii(), "Meta escapes what is beyond ASCII")
+
+    def test_pywa_reads_what_the_whatsapp_simulator_says(self):
+        heard = []
+        client = WhatsApp(
+            phone_id=self.signed["phone_number_id"],
+            token="token",
+            server=None,
+            verify_token="verify-token",
+            app_secret=self.signed["app_secret"],
+        )
+        client.add_handlers(
+            MessageHandler(lambda _, message: heard.append(message)),
+            MessageStatusHandler(lambda _, status: heard.append(status)),
+        )
+        when = datetime.fromtimestamp(self.signed["at"], timezone.utc)
+        for request in self.requests("whatsapp"):
+            with self.subTest(request["what"], person=request["person"]):
+                heard.clear()
+                body, signature = request["body"].encode(), header(request, "x-hub-signature-256")
+                self.assertIsNone(client.webhook_update_validator(body, signature))
+                self.assertEqual(client.webhook_update_handler(body), ("ok", 200))
+                self.assertEqual(len(heard), 1)
+                (said,) = heard
+                self.assertEqual((said.id, said.timestamp.astimezone(timezone.utc)), (request["id"], when))
+                person = said.from_user
+                known = f"whatsapp:+{person.wa_id}" if request["plain"] else f"whatsapp:{person.bsuid}"
+                self.assertEqual(known, request["person"])
+                if request["kind"] == "message":
+                    self.assertEqual((said.text, person.name), (request["text"], "Ana & Söhne"))
+                    self.assertEqual(said.metadata.phone_number_id, self.signed["phone_number_id"])
+                else:
+                    self.assertEqual((said.status.value, said.tracker), (request["status"], "ours-1"))
+                    if request["error"]:
+                        self.assertEqual(said.error.error_code, request["error"])
+
+    def test_the_whatsapp_simulator_speaks_as_meta_describes(self):
+        for request in self.requests("whatsapp"):
+            if not request["plain"]:
+                continue  # The description is older than people without a number.
+            head = {"Content-Type": "application/json", "Authorization": "Bearer x"}
+            body = request["body"].encode()
+            asked = specs.Request("https://graph.facebook.com", "POST", WEBHOOKS, "", head, body)
+            with self.subTest(request["what"]):
+                self.assertIsNone(specs.request_problem(specs.META, WEBHOOKS, asked))
