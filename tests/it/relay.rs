@@ -76,37 +76,34 @@ async fn a_post_goes_to_everybody_and_statuses_only_forward() {
         receipts.len() == 3 && receipts.iter().all(|receipt| receipt["channel_message_sid"].is_string())
     };
     let receipts = world.receipts_until(&talk.sid, message, known).await;
-    for (sent, participant) in
-        [ANN, BOB, CAT].iter().map(|person| &world.sink.taken_for(person)[0]).cloned().zip(&talk.participants)
-    {
+    let sends = [ANN, BOB, CAT].map(|person| world.sink.taken_for(person)[0].clone());
+    for (sent, participant) in sends.iter().zip(&talk.participants) {
         assert_eq!(receipt(&receipts, participant)["channel_message_sid"], sent.id.as_str());
     }
 
-    let sends = [ANN, BOB, CAT].map(|person| world.sink.taken_for(person)[0].clone());
     let status = async |at: usize| {
         let receipts = world.client.receipts(&talk.sid, message).await;
-        let receipt = receipt(&receipts, &talk.participants[at]);
-        (receipt["status"].as_str().unwrap().to_owned(), receipt["error_code"].as_u64())
+        receipt(&receipts, &talk.participants[at])["status"].as_str().unwrap().to_owned()
     };
     // An answer to the webhook says that the status is on disk, so no wait is needed before it is read.
     for reported in [DeliveryStatus::Sent, DeliveryStatus::Delivered] {
         world.report(&sends[0], reported, None).await;
-        assert_eq!(status(0).await.0, reported.name());
+        assert_eq!(status(0).await, reported.name());
     }
     // Late and out of order: nothing goes back.
     world.report(&sends[0], DeliveryStatus::Sent, None).await;
-    assert_eq!(status(0).await.0, "delivered");
+    assert_eq!(status(0).await, "delivered");
 
     world.report(&sends[1], DeliveryStatus::Read, None).await;
-    assert_eq!(status(1).await.0, "read");
+    assert_eq!(status(1).await, "read");
     world.report(&sends[1], DeliveryStatus::Delivered, None).await;
-    assert_eq!(status(1).await.0, "read");
+    assert_eq!(status(1).await, "read");
 
     assert!(world.report(&sends[2], DeliveryStatus::Delivered, None).await);
-    assert_eq!(status(2).await.0, "delivered");
+    assert_eq!(status(2).await, "delivered");
     // Messenger tells reading by a watermark: everything before it.
     assert!(world.report(&sends[2], DeliveryStatus::Read, None).await);
-    assert_eq!(status(2).await.0, "read");
+    assert_eq!(status(2).await, "read");
 
     let summary = world.client.get(&format!("/v1/Conversations/{}/Messages/{message}", talk.sid)).await;
     assert_eq!(summary.expect(200)["delivery"]["delivered"], "all");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use trunkline::ledger::key::take_name;
 
 /// One series: its name, its labels and its value.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,10 +89,15 @@ pub struct Row {
 }
 
 impl Row {
-    /// The names in a key that is made of names: each ends with a zero byte.
+    /// The names in a key that is made of names.
     pub fn names(&self) -> Vec<String> {
-        let parts = self.rest.split(|byte| *byte == 0);
-        parts.filter(|part| !part.is_empty()).map(|part| String::from_utf8_lossy(part).into_owned()).collect()
+        let mut names = Vec::new();
+        let mut rest = &self.rest[..];
+        while let Some((name, behind)) = take_name(rest) {
+            names.push(name);
+            rest = behind;
+        }
+        names
     }
 }
 
