@@ -101,8 +101,14 @@ impl Relay {
         let Some(conversation) = ConversationSid::parse(sid) else {
             return self.finish_cleaning(Batch::default(), job).await;
         };
-        let spaces =
-            [Space::Participant, Space::Message, Space::MessageIndex, Space::Receipt, Space::Tombstone, Space::Conversation];
+        let spaces = [
+            Space::Participant,
+            Space::Message,
+            Space::MessageIndex,
+            Space::Receipt,
+            Space::Tombstone,
+            Space::Conversation,
+        ];
         for space in spaces {
             loop {
                 let range = Range::prefix(&Key::new(account.as_str(), sid, space, b""));
@@ -119,8 +125,8 @@ impl Relay {
                             self.free(account, &conversation, &record, &mut batch).await?;
                         }
                         Space::Message => {
-                            let record =
-                                MessageRecord::decode(&row.payload).map_err(crate::ledger::LedgerError::from)?;
+                            let record = MessageRecord::decode(&row.payload)
+                                .map_err(crate::ledger::LedgerError::from)?;
                             if let Some(source) = &record.source {
                                 let (kind, proxy) = (source.kind.as_str(), &source.proxy);
                                 batch.delete(tables::provider_id(account.as_str(), kind, proxy, &source.id));

@@ -2,7 +2,7 @@
 
 use trunkline_adapter::{Address, Timestamp};
 
-use crate::model::{MessageRecord, ReceiptRecord, DeliverySummary, State};
+use crate::model::{DeliverySummary, MessageRecord, ReceiptRecord, State};
 
 /// A value that a request may leave alone, clear or set.
 #[derive(Clone, Debug, Default, PartialEq)]

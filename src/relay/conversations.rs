@@ -142,7 +142,7 @@ impl Relay {
         let current = self.conversation(account, service, name).await?;
         let sid = current.sid().as_str();
         self.change(account, sid, |conversation, context| async move {
-                let (conversation, context) = (&*conversation, &context);
+            let (conversation, context) = (&*conversation, &context);
             Ok((Some(decide::delete(context, conversation)), ()))
         })
         .await?;

@@ -4,16 +4,18 @@
 
 use trunkline_adapter::{Address, Part, Timestamp};
 
-use super::command::{ConversationChange, MessageChange, NewConversation, NewMessage, NewParticipant, ParticipantChange, Who};
+use super::command::{
+    ConversationChange, MessageChange, NewConversation, NewMessage, NewParticipant, ParticipantChange, Who,
+};
 use super::error::RelayError;
 use crate::ledger::engine::{Batch, Committed, Revision};
 use crate::ledger::{Ledger, tables};
 use crate::model::conversation::Mark;
 use crate::model::message;
 use crate::model::{
-    AccountSid, Binding, Compact, Conversation, ConversationRecord, ConversationSid, Delivery, Dispatch, Head, Json,
-    Member, MessageRecord, MessageSid, Mint, ParticipantRecord, ParticipantSid, PersonBinding, PersonRow,
-    ProviderIdRow, ReceiptSid, ServiceSid, Source, State, Subject,
+    AccountSid, Binding, Compact, Conversation, ConversationRecord, ConversationSid, Delivery, Dispatch,
+    Head, Json, Member, MessageRecord, MessageSid, Mint, ParticipantRecord, ParticipantSid, PersonBinding,
+    PersonRow, ProviderIdRow, ReceiptSid, ServiceSid, Source, State, Subject,
 };
 use crate::work::{self, Queue};
 
@@ -109,7 +111,8 @@ fn begin(context: &Context<'_>, conversation: &Conversation) -> Decision {
 
 fn finish(context: &Context<'_>, mut decision: Decision) -> Decision {
     let key = tables::head(context.account.as_str(), decision.next.sid().as_str());
-    decision.batch.writes[decision.head_at] = crate::ledger::engine::Write::Put(key, decision.next.head.encode());
+    decision.batch.writes[decision.head_at] =
+        crate::ledger::engine::Write::Put(key, decision.next.head.encode());
     decision
 }
 
@@ -274,7 +277,9 @@ pub fn join(
         let claim = tables::binding(account, &binding.proxy, &binding.address);
         match holder {
             None => decision.batch.absent(claim.clone()),
-            Some(held) if held.open => return Err(RelayError::BindingTaken(held.binding.conversation.clone())),
+            Some(held) if held.open => {
+                return Err(RelayError::BindingTaken(held.binding.conversation.clone()));
+            }
             Some(stale) => decision.batch.at(claim.clone(), stale.revision),
         };
         let row = Binding {

@@ -28,7 +28,9 @@ impl Relay {
                 self.take_watermark(origin, binding, &from, &to, status, until).await
             }
             Inbound::Signal { from, to, signal } => self.take_signal(origin, &from, &to, signal).await,
-            Inbound::Identity { from, to, now } => self.take_identity(origin, binding, &from, &to, &now).await,
+            Inbound::Identity { from, to, now } => {
+                self.take_identity(origin, binding, &from, &to, &now).await
+            }
             Inbound::Notice { kind, raw } => self.keep_notice(origin, &kind, &raw).await,
             Inbound::Echo(echo) => self.take_echo(origin, binding, echo).await,
             Inbound::Edit { id, of, from, to, parts, .. } => {
@@ -131,7 +133,12 @@ impl Relay {
 
     /// A copy of something from our side. Ours tells the provider's id and time of a send; a stranger's was written by
     /// an agent in the provider's own inbox and joins the conversation.
-    async fn take_echo(&self, origin: Origin<'_>, binding: Option<&Binding>, echo: Echo) -> Result<(), RelayError> {
+    async fn take_echo(
+        &self,
+        origin: Origin<'_>,
+        binding: Option<&Binding>,
+        echo: Echo,
+    ) -> Result<(), RelayError> {
         let ours = echo.correlation.as_deref().and_then(Correlation::decode).is_some();
         let key = tables::provider_id(origin.account.as_str(), origin.kind, &echo.from, &echo.id);
         let known = typed::compact::<ProviderIdRow>(&*self.ledger.snapshot(), &key).await?;

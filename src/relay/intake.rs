@@ -156,7 +156,9 @@ impl Relay {
                 // The binding table's copy may have been behind; the ledger has the last word.
                 let elsewhere = self.bound_now(origin.account, &message.to, &message.from, tried).await?;
                 let Some(elsewhere) = elsewhere else { return self.unbound(origin, message).await };
-                for fate in self.append_inbound(origin, elsewhere.conversation.as_str(), vec![message]).await? {
+                for fate in
+                    self.append_inbound(origin, elsewhere.conversation.as_str(), vec![message]).await?
+                {
                     match fate {
                         Fate::Accepted(effects) => {
                             inbound(origin.adapter, InboundOutcome::Accepted);
@@ -277,13 +279,21 @@ impl Relay {
         let key = tables::provider_id(origin.account.as_str(), origin.kind, proxy, id);
         let row = typed::compact::<ProviderIdRow>(snapshot, &key).await?;
         Ok(match row.map(|row| row.record) {
-            Some(ProviderIdRow::Message { conversation: of, index, .. }) if of.as_str() == conversation => Some(index),
+            Some(ProviderIdRow::Message { conversation: of, index, .. }) if of.as_str() == conversation => {
+                Some(index)
+            }
             _ => None,
         })
     }
 
     /// What a text asks of the opt-out list. START means something only to who is on it: "yes" is an ordinary answer.
-    fn asked(&self, account: &AccountSid, proxy: &Address, address: &Address, parts: &[Part]) -> Option<Asked> {
+    fn asked(
+        &self,
+        account: &AccountSid,
+        proxy: &Address,
+        address: &Address,
+        parts: &[Part],
+    ) -> Option<Asked> {
         if !self.proxies.get(proxy)?.keywords {
             return None;
         }
@@ -414,7 +424,16 @@ fn put_opt(
     };
     let payload = Dispatch::Notice { text: answer.to_owned() }.encode();
     let (lane, subject) = (proxy.as_str(), address.as_str());
-    work::enqueue(batch, account, Queue::Outbound, lane, subject, context.births.birth(), context.now, payload);
+    work::enqueue(
+        batch,
+        account,
+        Queue::Outbound,
+        lane,
+        subject,
+        context.births.birth(),
+        context.now,
+        payload,
+    );
 }
 
 /// A decision that only keeps an event's id, so that its repeat changes nothing.

@@ -16,8 +16,8 @@ mod events;
 mod intake;
 mod keyword;
 mod messages;
-mod participants;
 mod parked;
+mod participants;
 mod proxies;
 mod services;
 mod statuses;
@@ -136,7 +136,9 @@ impl Relay {
     {
         let _turn = self.cache.turn(sid).await;
         for _ in 0..ATTEMPTS {
-            let Some(current) = self.load(account, sid).await? else { return Err(RelayError::ConversationNotFound) };
+            let Some(current) = self.load(account, sid).await? else {
+                return Err(RelayError::ConversationNotFound);
+            };
             let (decision, result) = decide(current.clone(), self.context(account)).await?;
             let Some(mut decision) = decision else { return Ok((current, result)) };
             let batch = std::mem::take(&mut decision.batch);

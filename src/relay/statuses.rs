@@ -10,8 +10,8 @@ use crate::ledger::key::Range;
 use crate::ledger::typed::Stored;
 use crate::ledger::{tables, typed};
 use crate::model::{
-    Binding, Compact, ConversationSid, Correlation, Json, MessageRecord, ParkedStatus, ParticipantSid, ProviderIdRow,
-    ReceiptRecord, ReceiptSid, Subject,
+    Binding, Compact, ConversationSid, Correlation, Json, MessageRecord, ParkedStatus, ParticipantSid,
+    ProviderIdRow, ReceiptRecord, ReceiptSid, Subject,
 };
 use crate::telemetry::inbound::status as count_status;
 
@@ -32,7 +32,11 @@ struct Part {
 }
 
 impl Relay {
-    pub(super) async fn take_status(&self, origin: Origin<'_>, report: StatusReport) -> Result<(), RelayError> {
+    pub(super) async fn take_status(
+        &self,
+        origin: Origin<'_>,
+        report: StatusReport,
+    ) -> Result<(), RelayError> {
         let account = origin.account.as_str();
         let id_key = tables::provider_id(account, origin.kind, &report.from, &report.id);
         for _ in 0..ATTEMPTS {
@@ -109,14 +113,17 @@ impl Relay {
         origin: Origin<'_>,
         report: &StatusReport,
     ) -> Result<Option<Part>, RelayError> {
-        let Some(found) = report.correlation.as_deref().and_then(Correlation::decode) else { return Ok(None) };
+        let Some(found) = report.correlation.as_deref().and_then(Correlation::decode) else {
+            return Ok(None);
+        };
         let (account, conversation) = (origin.account.as_str(), found.conversation.as_str());
-        let Some(row) = typed::message(snapshot, account, conversation, found.index).await? else { return Ok(None) };
-        let ours = row
-            .record
-            .deliveries
-            .iter()
-            .any(|delivery| delivery.receipt == found.receipt && delivery.participant == found.participant);
+        let Some(row) = typed::message(snapshot, account, conversation, found.index).await? else {
+            return Ok(None);
+        };
+        let ours =
+            row.record.deliveries.iter().any(|delivery| {
+                delivery.receipt == found.receipt && delivery.participant == found.participant
+            });
         Ok(ours.then_some(Part {
             conversation: found.conversation,
             index: found.index,

@@ -51,7 +51,12 @@ impl Relay {
     }
 
     /// Keeps one event that is for the operator, or of a kind we do not know.
-    pub(super) async fn keep_notice(&self, origin: Origin<'_>, kind: &str, raw: &Value) -> Result<(), RelayError> {
+    pub(super) async fn keep_notice(
+        &self,
+        origin: Origin<'_>,
+        kind: &str,
+        raw: &Value,
+    ) -> Result<(), RelayError> {
         tracing::info!(adapter = origin.adapter, kind, "The provider told something that is no message");
         self.keep(origin, kind, raw.clone()).await
     }
@@ -88,7 +93,8 @@ impl Relay {
     async fn births(&self, account: &AccountSid) -> Result<VecDeque<u64>, RelayError> {
         let range = Range::prefix(&tables::unreadables(account.as_str()));
         let rows = self.ledger.snapshot().scan(range, usize::MAX).await?;
-        let births = rows.iter().filter_map(|(key, _)| Some(u64::from_be_bytes(key.rest()?.try_into().ok()?)));
+        let births =
+            rows.iter().filter_map(|(key, _)| Some(u64::from_be_bytes(key.rest()?.try_into().ok()?)));
         Ok(births.collect())
     }
 }

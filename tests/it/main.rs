@@ -1,0 +1,7 @@
+//! Black-box tests: the real executable, real sockets, real signatures, and a stand-in for the providers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod harness;
+mod rates;
+mod relay;
