@@ -25,7 +25,8 @@ const DUPLICATES: &str = "trunkline_duplicate_sends_total";
 const REPEATING: &str = "Sending what may have been sent before";
 
 fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+    std::env::var(name)
+        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
 /// SplitMix64: a few lines instead of a crate, and the same numbers for the same seed anywhere.
@@ -66,7 +67,8 @@ async fn talks(world: &World) -> Vec<Talk> {
             [format!("+1555771{n:04}"), format!("whatsapp:+1555772{n:04}"), format!("messenger:77730{n:02}")];
         let proxies = [SMS, WHATSAPP, PAGE];
         let size = 2 + n % 2;
-        let relations: Vec<(&str, &str)> = people.iter().map(String::as_str).zip(proxies).take(size).collect();
+        let relations: Vec<(&str, &str)> =
+            people.iter().map(String::as_str).zip(proxies).take(size).collect();
         let made = world.client.conversation(&relations).await;
         talks.push(Talk {
             sid: made.sid,
@@ -140,8 +142,10 @@ impl Load {
         let mut client = self.client.clone();
         loop {
             let now = client.borrow_and_update().clone();
-            let mut request =
-                now.http.request(signed.method.clone(), format!("{}{path}", now.base)).body(signed.body.clone());
+            let mut request = now
+                .http
+                .request(signed.method.clone(), format!("{}{path}", now.base))
+                .body(signed.body.clone());
             for (name, value) in &signed.headers {
                 request = request.header(*name, value);
             }
@@ -192,7 +196,10 @@ fn without_repeats(mut arrived: Vec<&Sent>) -> (Vec<String>, Vec<Repeat>) {
 async fn whatever_was_acknowledged_arrives_in_order_however_often_the_daemon_dies() {
     let _turn = TURN.lock().await;
     let kills = usize::try_from(setting("TRUNKLINE_KILLS", 8)).unwrap();
-    let seed = setting("TRUNKLINE_SEED", u64::from(std::process::id()) ^ crate::harness::provider::now().0.unsigned_abs());
+    let seed = setting(
+        "TRUNKLINE_SEED",
+        u64::from(std::process::id()) ^ crate::harness::provider::now().0.unsigned_abs(),
+    );
     println!("TRUNKLINE_KILLS={kills} TRUNKLINE_SEED={seed}");
     let mut dice = Dice(seed);
 
@@ -260,8 +267,10 @@ async fn whatever_was_acknowledged_arrives_in_order_however_often_the_daemon_die
     let mut expected_in_all = 0;
     for (number, talk) in load.talks.iter().enumerate() {
         let messages = world.client.messages(&talk.sid).await;
-        let stored: Vec<(&str, &str)> =
-            messages.iter().map(|message| (text(message, "body"), text(message, "participant_sid"))).collect();
+        let stored: Vec<(&str, &str)> = messages
+            .iter()
+            .map(|message| (text(message, "body"), text(message, "participant_sid")))
+            .collect();
         let bodies: BTreeSet<&str> = stored.iter().map(|(body, _)| *body).collect();
         assert_eq!(bodies.len(), stored.len(), "a message is stored twice in {}", talk.sid);
         for (place, message) in messages.iter().enumerate() {
@@ -270,7 +279,10 @@ async fn whatever_was_acknowledged_arrives_in_order_however_often_the_daemon_die
             assert_eq!(message["delivery"]["failed"], "none", "{message}");
         }
         for acknowledged in load.acknowledged.lock().unwrap().get(&number).into_iter().flatten() {
-            assert!(bodies.contains(acknowledged.as_str()), "{acknowledged:?} was acknowledged and is not stored");
+            assert!(
+                bodies.contains(acknowledged.as_str()),
+                "{acknowledged:?} was acknowledged and is not stored"
+            );
         }
         for (address, participant) in &talk.people {
             let expected: Vec<&str> =
@@ -282,9 +294,10 @@ async fn whatever_was_acknowledged_arrives_in_order_however_often_the_daemon_die
             // A repeat needs a kill since the first, and each kill excuses one.
             let mut lived_since = 0;
             for repeat in &again {
-                let excuse = lives.iter().skip(lived_since).position(|life| {
-                    repeat.first < life.started && life.started <= repeat.again
-                });
+                let excuse = lives
+                    .iter()
+                    .skip(lived_since)
+                    .position(|life| repeat.first < life.started && life.started <= repeat.again);
                 let Some(excuse) = excuse else { panic!("{address} got something twice without a kill") };
                 lived_since += excuse + 1;
             }

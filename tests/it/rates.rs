@@ -2,7 +2,9 @@
 //!
 //! In any window at most `burst + rate × length` may arrive. Arrivals are measured where the provider would measure
 //! them: a request that left at its right moment and was held up on the way makes the window behind it look shorter than
-//! it was. [`SLACK`] is one permit for that and no more; lanes that forgot a restart would be above by a whole burst.
+//! it was. One permit is allowed for that, or what comes in [`JITTER`] where that is more (one and a half on the fastest
+//! lane), since the machine may have fewer cores than processes that want them. A lane that forgot a restart would be
+//! above by its burst, and every rate that is really higher shows in the long windows, whatever the slack.
 //!
 //! At least 95 % of each limit must be used, kills included. Of 40 seconds a lane may so lose two. Its requests are
 //! spread 1 % wider than the rate (0.4 s); the rest is for two restarts, each of which costs the time from the kill until
@@ -16,8 +18,8 @@ use tokio::task::JoinSet;
 
 use crate::harness::{Client, PAGE, Proxy, SMS, Sent, TURN, WHATSAPP, World};
 
-/// One permit: see the module.
-const SLACK: f64 = 1.0;
+/// How long a request may be held up between the daemon's decision and the sink's clock: see the module.
+const JITTER: Duration = Duration::from_millis(30);
 /// How long the use of the limits is measured, from the moment at which all work is there.
 const SPAN: Duration = Duration::from_secs(40);
 /// When the daemon is killed, told to reload, and killed again.
@@ -188,7 +190,7 @@ async fn limits_hold_and_are_used_over_two_kills_and_a_reload() {
     for (what, limit, times, exhausted) in limits {
         let (excess, used) = (excess(times, limit), used(times, limit, start));
         println!("{what}: {} arrivals, fullest window {excess:+.2}, used {:.1} %", times.len(), used * 100.0);
-        if excess > SLACK {
+        if excess > (limit.per_second * JITTER.as_secs_f64()).max(1.0) {
             failures.push(format!("{what} is {excess:.2} above its limit"));
         }
         // The pair limits keep this lane below its own.
