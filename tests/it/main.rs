@@ -5,5 +5,8 @@
 mod bad_input;
 mod bindings;
 mod harness;
+mod holds;
+mod kills;
+mod rates;
 mod relay;
 mod repeats;
