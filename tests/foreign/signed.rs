@@ -137,7 +137,8 @@ impl House {
                     at,
                     name: Some("Ana & Söhne".to_owned()),
                 };
-                let about = json!({"kind": "message", "id": id, "text": text, "person": person, "plain": who == 0});
+                let about =
+                    json!({"kind": "message", "id": id, "text": text, "person": person, "plain": who == 0});
                 rows.push(self.row("message", &self.simulator.message(&message, &self.webhook), about));
             }
             let submission = Submission {
