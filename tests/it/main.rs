@@ -4,6 +4,10 @@
 
 mod bad_input;
 mod bindings;
+mod config;
 mod harness;
+mod metrics;
+mod notify;
 mod relay;
 mod repeats;
+mod store;
