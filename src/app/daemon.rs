@@ -155,7 +155,7 @@ impl Daemon {
         let engine = store.engine();
         bindings.start(&engine);
         let bindings = Arc::new(bindings);
-        let ledger = Ledger::new(engine, clock);
+        let ledger = Ledger::new(engine);
         let wakeups = Wakeups::default();
         let opt_outs = OptOuts::load(&*ledger.snapshot(), account.as_str()).await?;
         let relay = Arc::new(Relay::new(Parts {
@@ -471,10 +471,6 @@ async fn until(mut stopped: watch::Receiver<Stage>, stage: Stage) {
 struct Set(OptOuts);
 
 impl crate::relay::OptOuts for Set {
-    fn contains(&self, _: &str, proxy: &Address, address: &Address) -> bool {
-        self.0.contains(proxy, address)
-    }
-
     fn add(&self, _: &str, proxy: &Address, address: &Address) {
         self.0.add(proxy, address);
     }

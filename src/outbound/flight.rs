@@ -118,7 +118,8 @@ pub(super) fn finish(
     plan: Arc<LanePlan>,
     taken: Taken,
     dispatch: Dispatch,
-    end: End,
+    step: Step,
+    part: Option<(usize, usize)>,
 ) -> BoxFuture<'static, Landed> {
     let span = span(&site.proxy, &dispatch);
     let ending = async move {
@@ -128,9 +129,9 @@ pub(super) fn finish(
             proxy: &site.proxy,
             kind: plan.kind,
             adapter: &plan.adapter_name,
-            part: None,
+            part,
         };
-        let result = settle(&site.surroundings, &subjects, &Step::End(end)).await;
+        let result = settle(&site.surroundings, &subjects, &step).await;
         Landed { taken, outcome: None, result }
     };
     ending.instrument(span).boxed()

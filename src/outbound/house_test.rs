@@ -287,6 +287,19 @@ impl House {
         typed::json(&*self.around.ledger.snapshot(), &key).await.unwrap().map(|stored| stored.record)
     }
 
+    /// A status by correlation text, as the relay writes one that comes before the send's own answer.
+    pub(super) async fn told(&self, (index, receipt): &(u64, ReceiptSid), participant: &ParticipantSid, id: &str) {
+        let now = self.around.clock.now();
+        let mut record = ReceiptRecord::new(receipt.clone(), participant.clone(), now);
+        record.advance(0, DeliveryStatus::Delivered, 0, now);
+        record.provider_ids = vec![id.to_owned()];
+        let key = tables::receipt(&self.around.account, self.conversation.as_str(), *index, receipt.as_str());
+        let mut batch = Batch::default();
+        batch.absent(key.clone());
+        batch.put(key, Json::encode(&record));
+        self.around.ledger.commit(batch).await.unwrap();
+    }
+
     pub(super) async fn rows(&self) -> usize {
         let prefix = crate::ledger::key::Key::new(ACCOUNT, PROXY, crate::ledger::key::Space::Queue, b"");
         self.around.ledger.snapshot().scan(Range::prefix(&prefix), usize::MAX).await.unwrap().len()

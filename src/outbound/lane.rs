@@ -13,7 +13,7 @@ use trunkline_adapter::{Blame, Cause, Outcome, Scope, Timestamp};
 use super::flight::{Flight, Landed, finish, span};
 use super::hold::{Gate, Passage};
 use super::mailbox::{Mail, Site, lock};
-use super::outcome::{EXPIRED_CODE, Settled, UNKNOWN_CODE};
+use super::outcome::{EXPIRED_CODE, Settled, Step, UNKNOWN_CODE};
 use super::plan::{LanePlan, Surroundings, Unknown};
 use super::rate::{Bucket, Pairs};
 use super::send::{End, Prepared, dispatch_of, prepare};
@@ -243,7 +243,7 @@ impl Lane {
         let now = self.now();
         let policies = self.mail.policies;
         let Some(mut dispatch) = dispatch_of(&taken) else {
-            tracing::error!(lane = %self.site.proxy, row = ?taken.key, "A queue row cannot be read and is dropped");
+            tracing::error!(lane = %self.site.proxy, "A queue row cannot be read and is dropped");
             let dispatch = Dispatch::Notice { text: String::new() };
             self.finish(plan, taken, dispatch, End::Drop);
             return Ok(None);
@@ -253,12 +253,6 @@ impl Lane {
             span(&self.site.proxy, &dispatch)
                 .in_scope(|| tracing::warn!("Message expired before it could be sent"));
             self.finish(plan, taken, dispatch, End::Fail(EXPIRED_CODE));
-            return Ok(None);
-        }
-        if policies.unknown == Unknown::Fail && matches!(dispatch, Dispatch::Message { begun: true, .. }) {
-            span(&self.site.proxy, &dispatch)
-                .in_scope(|| tracing::warn!("Nobody knows whether this was sent; failed by policy"));
-            self.finish(plan, taken, dispatch, End::Fail(UNKNOWN_CODE));
             return Ok(None);
         }
         // Asked before anything is read, and without taking it: a permit that is taken must be used at once.
@@ -273,11 +267,24 @@ impl Lane {
                 self.finish(plan, taken, dispatch, end);
                 return Ok(None);
             }
+            Ok(Prepared::Known { id, part, parts }) => {
+                span(&self.site.proxy, &dispatch).in_scope(|| tracing::info!("The provider has it already"));
+                let step = Step::Accepted { id, learned: Vec::new(), at: None };
+                let part = Some((part, parts));
+                self.flights.push(finish(Arc::clone(&self.site), plan, taken, dispatch, step, part));
+                return Ok(None);
+            }
             Err(error) => {
                 self.window.put_back(&taken.subject, taken.job, Some(now.plus(AFTER_ERROR)));
                 return Err(error);
             }
         };
+        if policies.unknown == Unknown::Fail && matches!(dispatch, Dispatch::Message { begun: true, .. }) {
+            span(&self.site.proxy, &dispatch)
+                .in_scope(|| tracing::warn!("Nobody knows whether this was sent; failed by policy"));
+            self.finish(plan, taken, dispatch, End::Fail(UNKNOWN_CODE));
+            return Ok(None);
+        }
         let clock = self.site.surroundings.clock;
         if let Some(pairs) = &mut self.pairs
             && let Err(at) = pairs.take(&taken.subject)
@@ -336,7 +343,7 @@ impl Lane {
 
     /// Ends a row without a request.
     fn finish(&mut self, plan: Arc<LanePlan>, taken: Taken, dispatch: Dispatch, end: End) {
-        self.flights.push(finish(Arc::clone(&self.site), plan, taken, dispatch, end));
+        self.flights.push(finish(Arc::clone(&self.site), plan, taken, dispatch, Step::End(end), None));
     }
 
     fn land(&mut self, landed: Landed) {

@@ -222,6 +222,26 @@ async fn after_a_kill_only_what_was_under_way_is_sent_twice_and_it_is_counted() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_kill_what_a_status_has_told_of_is_not_sent_again_nor_failed() {
+    for unknown in [Unknown::Resend, Unknown::Fail] {
+        let mut house = House::new(|_, _| unreachable!()).await;
+        house.policies.unknown = unknown;
+        let provider = house.script(|_, number| (SECOND, accepted(number)));
+        house.start().await;
+        let posted = house.post(&number(0), "once").await;
+        let participant = house.person(&number(0)).await;
+        house.pass(MILLI * 500).await;
+        house.kill().await;
+        house.told(&posted, &participant, "SM1").await;
+        house.start_after(false).await;
+        house.pass(SECOND * 10).await;
+        assert_eq!((provider.count(), house.rows().await), (1, 0));
+        let receipt = house.receipt(&posted).await.unwrap();
+        assert_eq!((receipt.status, receipt.error_code), (Some(DeliveryStatus::Delivered), 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_clean_stop_finishes_what_is_under_way_and_takes_nothing_new() {
     let mut house = House::new(|_, _| unreachable!()).await;
     let provider = house.script(|_, number| (SECOND, accepted(number)));
