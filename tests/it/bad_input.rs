@@ -243,7 +243,9 @@ fn rest_cases(talk: &str) -> Vec<Case> {
         get("no such version", "/v9/Conversations", 404),
         get("nothing", "/", 404),
         get("a path of noise", "/v1/Conversations/%FF%00%0A", 404),
-        get("no such conversation", "/v1/Conversations/CH00000000000000000000000000000000", 404).code(50350),
+        get("no such conversation", "/v1/Conversations/CH00000000000000000000000000000000", 404).code(20404),
+        get("nothing to list", "/v1/Conversations/CH00000000000000000000000000000000/Messages", 404)
+            .code(50350),
         get("another's service", "/v1/Services/IS00000000000000000000000000000000/Conversations", 404),
         get("a page of noise", "/v1/Conversations?PageToken=noise", 400).code(20001),
         get("a size of noise", "/v1/Conversations?PageSize=many", 400),
@@ -306,6 +308,8 @@ async fn send(
         request = request.header(*name, value);
     }
     let request = request.body(Full::new(body)).unwrap();
+    // An early answer may be here before the body was sent to its end.
+    tokio::time::timeout(PATIENCE, sender.ready()).await.expect("a connection in time").unwrap();
     let answered =
         tokio::time::timeout(PATIENCE, sender.send_request(request)).await.expect("an answer in time");
     let (head, body) = answered.unwrap().into_parts();
