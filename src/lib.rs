@@ -13,6 +13,8 @@
 //! | [`outbound`] | lanes: rate, retries, opt-outs, outcomes |
 //! | [`http`] | the server, the REST API, providers' webhooks, the operator's doors |
 //! | [`config`] | the file, checked whole; differences; secrets; watching |
+//! | [`console`] | the page of simulated phones |
+//! | [`simulator`] | the providers' side on loopback, phones to type on, faults |
 //! | [`app`] | wiring: start, reload, stop |
 //! | [`cli`] | the commands |
 //!

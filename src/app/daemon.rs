@@ -35,6 +35,21 @@ const CACHE: u64 = 128 << 20;
 /// What is in flight at the end may take this long.
 const DRAIN: Duration = Duration::from_secs(25);
 
+/// An operator's request may take this long.
+const OPERATOR: Duration = Duration::from_secs(300);
+/// The operator's doors close within this time.
+const DOORS: Duration = Duration::from_secs(1);
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Up,
+    /// Nothing new is taken in.
+    Closing,
+    /// Everything is written.
+    Down,
+}
+
 /// What a daemon is started with.
 pub struct Start {
     pub config: Config,
@@ -97,8 +112,10 @@ pub(super) struct House {
 pub struct Daemon {
     house: Arc<House>,
     running: Running,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stage>,
     servers: JoinSet<()>,
+    /// What operators look through; open until the very end, so that the draining can be watched.
+    doors: JoinSet<()>,
     background: JoinSet<()>,
     /// Keeps the engine, and with it the lock on the folder.
     _store: Store,
@@ -189,7 +206,7 @@ impl Daemon {
         house.apply(&config).await?;
         telemetry::house::configured(true, false, clock.now());
 
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(Stage::Up);
         let limits = Limits {
             webhook_body: config.limits.webhook_body,
             form_body: config.limits.form_body,
@@ -205,12 +222,17 @@ impl Daemon {
             limits,
         ));
         let public = public.into_iter().map(Listener::Tcp).collect();
-        servers.spawn(http::serve(public, front, limits, until(stopped.clone())));
+        servers.spawn(http::serve(public, front, limits, until(stopped.clone(), Stage::Closing)));
         let staff = Arc::new(Staff::new(house.clone()));
-        let doors = Arc::new(Admin::new(staff.clone()));
-        servers.spawn(http::serve(vec![Listener::Tcp(admin)], doors, limits, until(stopped.clone())));
+        let mut doors = JoinSet::new();
+        let admin_doors = Arc::new(Admin::new(staff.clone()));
+        let last = until(stopped.clone(), Stage::Down);
+        doors.spawn(http::serve(vec![Listener::Tcp(admin)], admin_doors, limits, last));
         let operator = Arc::new(Socket::new(staff));
-        servers.spawn(http::serve(vec![Listener::Unix(socket)], operator, limits, until(stopped)));
+        // A reload waits for the verdict and a dump for the disk: an operator has more patience than a provider.
+        let patient = Limits { request_timeout: OPERATOR, ..limits };
+        let last = until(stopped, Stage::Down);
+        doors.spawn(http::serve(vec![Listener::Unix(socket)], operator, patient, last));
 
         let mut background = JoinSet::new();
         background.spawn(house.relay.clone().clean_up(account.clone()));
@@ -220,7 +242,17 @@ impl Daemon {
         house.ready.store(true, Ordering::Release);
         tracing::info!(%address, admin = %admin_address, "Listening");
         notify::ready("relaying");
-        Ok(Daemon { house, running, stop, servers, background, _store: store, address, admin: admin_address })
+        Ok(Daemon {
+            house,
+            running,
+            stop,
+            servers,
+            doors,
+            background,
+            _store: store,
+            address,
+            admin: admin_address,
+        })
     }
 
     /// Where the world is served.
@@ -247,13 +279,16 @@ impl Daemon {
         tracing::info!("Stopping");
         self.house.draining.store(true, Ordering::Release);
         // Nobody listens any more once the daemon is gone, so a failed send tells nothing.
-        let _ = self.stop.send(true);
+        let _ = self.stop.send(Stage::Closing);
         while self.servers.join_next().await.is_some() {}
         self.background.shutdown().await;
         let orderly = self.house.lanes.drain(DRAIN).await;
         if orderly {
             self.running.clear();
         }
+        let _ = self.stop.send(Stage::Down);
+        // A scraper that keeps its connection open is no reason to stay.
+        let _ = tokio::time::timeout(DOORS, async { while self.doors.join_next().await.is_some() {} }).await;
         tracing::info!("Stopped");
     }
 }
@@ -262,7 +297,9 @@ impl House {
     /// Puts a configuration in force. What it does not change is not touched.
     pub(super) async fn apply(&self, config: &Config) -> Result<(), LedgerError> {
         let base = base_url(config, self.listening);
-        self.base.set(config.server.public_url.as_deref());
+        let networks = config.server.trusted_proxies.clone();
+        let trusted = move |peer| networks.iter().any(|network| network.contains(peer));
+        self.base.set(config.server.public_url.as_deref(), Some(Box::new(trusted)));
         let accounts = config.accounts.iter().filter_map(|account| {
             let keys = account.api_keys.iter().map(|key| (key.sid.clone(), key.secret.clone())).collect();
             Some(http::Account {
@@ -414,9 +451,9 @@ fn open(config: &Config, clock: Clock, bindings: &Bindings) -> Result<Store, Ope
     Store::open(settings, u64::try_from(clock.now().0).unwrap_or(0), vec![bindings.follower()])
 }
 
-async fn until(mut stopped: watch::Receiver<bool>) {
+async fn until(mut stopped: watch::Receiver<Stage>, stage: Stage) {
     // An error means that the daemon is gone altogether.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
+    let _ = stopped.wait_for(|now| *now >= stage).await;
 }
 
 /// The lanes' opt-out set, as the relay knows it.

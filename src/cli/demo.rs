@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use trunkline_adapter::{Channel, Clock};
 
 use super::demo_rest::{Rest, RestError};
@@ -65,6 +66,9 @@ pub enum DemoError {
     /// A port is taken.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
+    /// Signals cannot be heard.
+    #[error("cannot listen to signals")]
+    Signals(#[source] io::Error),
     /// No place for the temporary store.
     #[error("cannot make a temporary store")]
     Scratch(#[source] io::Error),
@@ -91,6 +95,7 @@ pub enum DemoError {
     Print(#[from] io::Error),
 }
 
+/// `trunkline demo`.
 pub(super) fn demo(args: DemoArgs) -> Result<(), Failure> {
     let level = log::install("warn", log::Format::Text);
     let told = runtime()?.block_on(run(args, level, &mut io::stdout()));
@@ -103,6 +108,8 @@ async fn run(
     level: Option<log::Level>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), DemoError> {
+    // Before anything is written, so that an early Ctrl-C leaves nothing behind either.
+    let mut interrupts = Interrupts::listen().map_err(DemoError::Signals)?;
     let page = args.listen.unwrap_or(if args.once { SocketAddr::new(PAGE.ip(), 0) } else { PAGE });
     let bound = Bound::bind(page).await.map_err(|error| DemoError::Listen(page, error))?;
     let listen = listener(beside(page, 1))?;
@@ -132,7 +139,7 @@ async fn run(
     let daemon = Daemon::start(start).await?;
     let told = tokio::select! {
         told = perform(&args, &setting, &host, out) => told,
-        () = interrupted() => Ok(()),
+        () = interrupts.first() => Ok(()),
     };
     // A provider that hangs would hold up the end.
     host.clear_faults();
@@ -175,18 +182,23 @@ async fn perform(
     std::future::pending().await
 }
 
-/// Ctrl-C, or the polite signal of a supervisor.
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        Err(_) => {
-            let _ = tokio::signal::ctrl_c().await;
+/// Ctrl-C, and the polite signal of a supervisor.
+struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    /// From now on neither ends the process by itself.
+    fn listen() -> io::Result<Interrupts> {
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Interrupts { interrupt, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn first(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
     }
 }

@@ -186,6 +186,7 @@ async fn settled(
 }
 
 fn shown(receipt: Value) -> String {
-    let field = |name: &str| receipt[name].as_str().unwrap_or("?").to_owned();
-    format!("{} {}", field("sid"), field("status"))
+    let sid = receipt["sid"].as_str().unwrap_or("?");
+    // Without a status the message has not left yet.
+    format!("{sid} {}", receipt["status"].as_str().unwrap_or("waiting"))
 }

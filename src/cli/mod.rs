@@ -5,7 +5,7 @@
 
 mod ask;
 pub mod check;
-pub mod demo;
+mod demo;
 mod demo_rest;
 mod demo_script;
 mod demo_setting;

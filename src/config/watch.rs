@@ -187,7 +187,7 @@ fn trace(file: &Path) -> Option<Trace> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
     use super::*;
     use std::os::unix::fs::symlink;
 

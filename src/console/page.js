@@ -15,7 +15,7 @@ const STATES = {
   received: { sending: "On the phone", sent: "Reported as sent", delivered: "Reported as delivered", read: "Reported as read" },
 };
 const TICKS = {
-  sending: "M9 2.5a4 4 0 1 0 .01 0M9 4.4V6.6H10.6",
+  sending: "M9 1.2a4.8 4.8 0 1 0 .01 0M9 3.6V6.2H11",
   sent: "M4 6.5 7.5 10 14 2.5",
   delivered: "M1 6.5 4.5 10 11 2.5M7.6 9.2 8.4 10 15 2.5",
   read: "M1 6.5 4.5 10 11 2.5M7.6 9.2 8.4 10 15 2.5",
@@ -25,10 +25,10 @@ const TICKS = {
 // A message only moves forward, while answers and events about it may cross.
 const PROGRESS = Object.keys(TICKS);
 const LEGEND = [
-  ["sending", "On its way to the bridge, or not reported yet"],
+  ["sending", "On its way, or not reported yet"],
   ["sent", "The bridge has it on disk; reported as sent"],
   ["delivered", "Reported as delivered"],
-  ["read", "Reported as read (SMS knows no such report)"],
+  ["read", "Reported as read (never by SMS)"],
   ["failed", "The bridge did not take it"],
 ];
 

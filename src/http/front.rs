@@ -45,7 +45,7 @@ impl Front {
     }
 
     async fn rest(&self, route: &Route, account: AccountSid, request: &Request<Bytes>) -> Response<Body> {
-        let root = self.base.root(request.headers());
+        let root = self.base.root(request.headers(), request.extensions().get());
         match api::answer(&self.relay, account, root, route, request).await {
             Ok(answer) => {
                 let Some(body) = answer.body else {

@@ -68,7 +68,7 @@ impl Provider {
         let missing = || ApiError::not_found(head.uri.path()).into_response();
         let Some(entry) = self.inlet.adapter(name) else { return missing() };
         let Some(webhook) = entry.adapter.webhook() else { return missing() };
-        let request = received(&base.root(&head.headers), head.clone(), body);
+        let request = received(&base.root(&head.headers, head.extensions.get()), head.clone(), body);
         match webhook.receive(&request) {
             Ok(received) if received.inbound.is_empty() => reply(received.reply),
             Ok(received) => match self.inlet.take(name, entry.kind, received.inbound).await {

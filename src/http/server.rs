@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +56,10 @@ pub enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
+
+/// Who is at the other end of a connection; left in a request's extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
 
 /// What becomes of a request before its body is read.
 #[derive(Debug)]
@@ -111,13 +116,13 @@ pub async fn serve<H: Handler>(
 async fn accept<H: Handler>(listener: Listener, house: House<H>, graceful: Arc<GracefulShutdown>) {
     loop {
         let accepted = match &listener {
-            Listener::Tcp(tcp) => tcp.accept().await.map(|(stream, _)| {
+            Listener::Tcp(tcp) => tcp.accept().await.map(|(stream, peer)| {
                 // Answers are small; waiting to fill a segment would only delay them.
                 let _ = stream.set_nodelay(true);
-                house.clone().connect(stream, &graceful);
+                house.clone().connect(stream, Some(Peer(peer.ip())), &graceful);
             }),
             Listener::Unix(unix) => unix.accept().await.map(|(stream, _)| {
-                house.clone().connect(stream, &graceful);
+                house.clone().connect(stream, None, &graceful);
             }),
         };
         if let Err(error) = accepted
@@ -151,13 +156,14 @@ impl<H: Handler> House<H> {
     fn connect(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Option<Peer>,
         graceful: &GracefulShutdown,
     ) {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(self.limits.request_timeout);
         let service = service_fn(move |request| {
             let house = self.clone();
-            async move { Ok::<_, std::convert::Infallible>(house.request(request).await) }
+            async move { Ok::<_, std::convert::Infallible>(house.request(request, peer).await) }
         });
         let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
@@ -167,9 +173,12 @@ impl<H: Handler> House<H> {
         });
     }
 
-    async fn request(self, request: Request<Incoming>) -> Response<Body> {
+    async fn request(self, request: Request<Incoming>, peer: Option<Peer>) -> Response<Body> {
         let begun = Instant::now();
         let (mut head, incoming) = request.into_parts();
+        if let Some(peer) = peer {
+            head.extensions.insert(peer);
+        }
         let mut upload = Upload::new(&head.headers, incoming);
         let Admission { label, verdict } = self.handler.admit(&mut head);
         let mut response = match Arc::clone(&self.gate).try_acquire_owned() {

@@ -9,9 +9,7 @@ use futures_util::future::BoxFuture;
 
 use super::key::{Key, Range};
 
-/// The number of one write. Ordered within a partition, and compared only there; below 2^53 so that
-/// JavaScript can carry it.
-pub type Revision = u64;
+pub use crate::model::Revision;
 
 /// One stored row.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use trunkline_adapter::{Address, Person, Timestamp};
 
-use super::{Compact, ConversationSid, Json, ParticipantRecord, ParticipantSid, ServiceSid};
-use crate::ledger::engine::Revision;
+use super::{Compact, ConversationSid, Json, ParticipantRecord, ParticipantSid, Revision, ServiceSid};
 
 /// Where a conversation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

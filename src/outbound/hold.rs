@@ -125,11 +125,11 @@ impl Gate {
         }
     }
 
-    /// Something was changed by the operator: begin anew. Says whether the lane was held.
+    /// Something was changed by the operator: holds end, a provider's wish to slow down still counts. Says whether the
+    /// lane was held.
     pub(super) fn renew(&mut self) -> bool {
-        let held = self.held();
-        *self = Gate::default();
-        held
+        self.troubled.clear();
+        self.hold.take().is_some()
     }
 
     /// The provider wants the whole lane to slow down. Gives the end of the pause.

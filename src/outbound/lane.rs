@@ -2,29 +2,28 @@
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::Notify;
-use trunkline_adapter::{Address, Blame, Cause, Outcome, Scope, Timestamp};
+use trunkline_adapter::{Blame, Cause, Outcome, Scope, Timestamp};
 
+use super::flight::{Flight, Landed, finish, span};
 use super::hold::{Gate, Passage};
-use super::outcome::{
-    Case, EXPIRED_CODE, OPTED_OUT_CODE, Settled, Step, Subjects, UNKNOWN_CODE, judge, settle,
-};
-use super::plan::{LanePlan, Policies, Surroundings, Unknown};
+use super::mailbox::{Mail, Site, lock};
+use super::outcome::{EXPIRED_CODE, Settled, Step, UNKNOWN_CODE};
+use super::plan::{LanePlan, Surroundings, Unknown};
 use super::rate::{Bucket, Pairs};
-use super::send::{End, Prepared, Shipment, dispatch_of, prepare, send};
+use super::send::{End, Prepared, dispatch_of, prepare};
 use super::status::{LastOutcome, Standing, State};
 use super::waits::RateWaits;
 use crate::ledger::LedgerError;
 use crate::ledger::engine::{Batch, CommitError};
 use crate::model::{Compact, Dispatch};
 use crate::telemetry::outbound as metrics;
-use crate::work::{Job, Queue, Taken, Window, WorkReceiver};
+use crate::work::{Job, Queue, Taken, Window};
 
 /// Requests a lane has out at once, one per recipient.
 const IN_FLIGHT: usize = 32;
@@ -34,54 +33,6 @@ const WINDOW: usize = 512;
 pub(super) const NOT_CONFIGURED: &str = "proxy address is not configured";
 /// After the ledger could not be read.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
-
-/// What a lane is told from outside. The newest word counts.
-pub(super) struct Mailbox {
-    mail: Mutex<Mail>,
-    notify: Notify,
-    pub standing: Mutex<Standing>,
-}
-
-#[derive(Clone)]
-pub(super) struct Mail {
-    /// Nothing when the proxy address is not configured.
-    pub plan: Option<Arc<LanePlan>>,
-    pub policies: Policies,
-    /// Another lane of the same provider account was told to slow down.
-    pub paused_until: Option<Timestamp>,
-    pub stop: bool,
-}
-
-impl Mailbox {
-    pub(super) fn new(plan: Option<Arc<LanePlan>>, policies: Policies) -> Mailbox {
-        let mail = Mail { plan, policies, paused_until: None, stop: false };
-        Mailbox { mail: Mutex::new(mail), notify: Notify::new(), standing: Mutex::default() }
-    }
-
-    pub(super) fn read(&self) -> Mail {
-        lock(&self.mail).clone()
-    }
-
-    pub(super) fn write(&self, change: impl FnOnce(&mut Mail)) {
-        change(&mut lock(&self.mail));
-        self.notify.notify_one();
-    }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What a lane is made of; kept by its supervisor so that it can be made again.
-#[derive(Clone)]
-pub(super) struct Site {
-    pub surroundings: Surroundings,
-    pub proxy: Address,
-    pub mailbox: Arc<Mailbox>,
-    pub work: WorkReceiver,
-    /// Tells the other lanes of an adapter to pause.
-    pub pause_adapter: Arc<dyn Fn(&str, Timestamp) + Send + Sync>,
-}
 
 pub(super) struct Lane {
     site: Arc<Site>,
@@ -121,31 +72,6 @@ impl Suspects {
     fn clear(&mut self) {
         *self = Suspects { unclean: false, seen: HashSet::new() };
     }
-}
-
-/// A row whose turn is over.
-struct Landed {
-    taken: Taken,
-    /// The request's outcome; nothing when none was made.
-    outcome: Option<Outcome>,
-    result: Result<Settled, LedgerError>,
-}
-
-/// One request under way.
-struct Flight {
-    site: Arc<Site>,
-    plan: Arc<LanePlan>,
-    policies: Policies,
-    held: Arc<AtomicBool>,
-    taken: Taken,
-    dispatch: Dispatch,
-    shipment: Box<Shipment>,
-    /// Counted as a possible duplicate when the bytes leave.
-    repeated: bool,
-    /// Relay time counts from here: when it came in, or when its recipient's own limit last let go...
-    from: Timestamp,
-    /// ...less what the lane's rate cost since.
-    limited: Duration,
 }
 
 impl Lane {
@@ -237,28 +163,24 @@ impl Lane {
         }
         if let Some(until) = paused {
             self.gate.pause(until);
-            self.site.mailbox.write_quietly(|mail| mail.paused_until = None);
         }
     }
 
     /// A new plan: buckets are kept where their rates are the same, and whatever held the lane gets a new chance.
     fn planned(&mut self, plan: Option<Arc<LanePlan>>) {
         let clock = self.site.surroundings.clock;
-        let old = std::mem::replace(&mut self.mail.plan, plan);
+        self.mail.plan = plan;
         let Some(plan) = &self.mail.plan else {
             self.gate.renew();
             self.gate.shut(NOT_CONFIGURED);
             self.held.store(true, Ordering::Relaxed);
             return;
         };
-        if self.rate.is_none() || old.as_ref().is_some_and(|old| old.rate != plan.rate) {
+        if self.rate.as_ref().map(Bucket::rate) != Some(plan.rate) {
             self.rate = Some(Bucket::empty(plan.rate, clock));
         }
         match plan.pair_rate {
-            Some(rate)
-                if self.pairs.is_none()
-                    || old.as_ref().is_some_and(|old| old.pair_rate != plan.pair_rate) =>
-            {
+            Some(rate) if self.pairs.as_ref().map(Pairs::rate) != Some(rate) => {
                 self.pairs = Some(Pairs::empty(rate, clock));
             }
             Some(_) => {}
@@ -299,12 +221,7 @@ impl Lane {
                 }
                 return Ok(self.window.next_due());
             }
-            let Some(taken) = self.window.next().await? else {
-                if self.window.may_have_work() {
-                    return Ok(Some(now));
-                }
-                continue;
-            };
+            let Some(taken) = self.window.next().await? else { continue };
             if let Some(at) = self.start(plan, taken).await? {
                 return Ok(Some(at));
             }
@@ -326,20 +243,16 @@ impl Lane {
         let now = self.now();
         let policies = self.mail.policies;
         let Some(mut dispatch) = dispatch_of(&taken) else {
-            tracing::error!(lane = %self.site.proxy, row = ?taken.key, "A queue row cannot be read and is dropped");
+            tracing::error!(lane = %self.site.proxy, "A queue row cannot be read and is dropped");
             let dispatch = Dispatch::Notice { text: String::new() };
             self.finish(plan, taken, dispatch, End::Drop);
             return Ok(None);
         };
         let waited = now.since(taken.job.since.max(self.resumed));
         if waited >= policies.expire && !self.gate.held() {
-            tracing::warn!(lane = %self.site.proxy, message = %Names(&dispatch), "Message expired before it could be sent");
+            span(&self.site.proxy, &dispatch)
+                .in_scope(|| tracing::warn!("Message expired before it could be sent"));
             self.finish(plan, taken, dispatch, End::Fail(EXPIRED_CODE));
-            return Ok(None);
-        }
-        if policies.unknown == Unknown::Fail && matches!(dispatch, Dispatch::Message { begun: true, .. }) {
-            tracing::warn!(lane = %self.site.proxy, message = %Names(&dispatch), "Nobody knows whether this was sent; failed by policy");
-            self.finish(plan, taken, dispatch, End::Fail(UNKNOWN_CODE));
             return Ok(None);
         }
         // Asked before anything is read, and without taking it: a permit that is taken must be used at once.
@@ -354,11 +267,24 @@ impl Lane {
                 self.finish(plan, taken, dispatch, end);
                 return Ok(None);
             }
+            Ok(Prepared::Known { id, part, parts }) => {
+                span(&self.site.proxy, &dispatch).in_scope(|| tracing::info!("The provider has it already"));
+                let step = Step::Accepted { id, learned: Vec::new(), at: None };
+                let part = Some((part, parts));
+                self.flights.push(finish(Arc::clone(&self.site), plan, taken, dispatch, step, part));
+                return Ok(None);
+            }
             Err(error) => {
                 self.window.put_back(&taken.subject, taken.job, Some(now.plus(AFTER_ERROR)));
                 return Err(error);
             }
         };
+        if policies.unknown == Unknown::Fail && matches!(dispatch, Dispatch::Message { begun: true, .. }) {
+            span(&self.site.proxy, &dispatch)
+                .in_scope(|| tracing::warn!("Nobody knows whether this was sent; failed by policy"));
+            self.finish(plan, taken, dispatch, End::Fail(UNKNOWN_CODE));
+            return Ok(None);
+        }
         let clock = self.site.surroundings.clock;
         if let Some(pairs) = &mut self.pairs
             && let Err(at) = pairs.take(&taken.subject)
@@ -396,7 +322,7 @@ impl Lane {
             shipment,
             repeated,
         };
-        self.flights.push(flight.run().boxed());
+        self.flights.push(flight.begin());
         Ok(None)
     }
 
@@ -417,20 +343,7 @@ impl Lane {
 
     /// Ends a row without a request.
     fn finish(&mut self, plan: Arc<LanePlan>, taken: Taken, dispatch: Dispatch, end: End) {
-        let site = Arc::clone(&self.site);
-        let ending = async move {
-            let subjects = Subjects {
-                taken: &taken,
-                dispatch: &dispatch,
-                proxy: &site.proxy,
-                kind: plan.kind,
-                adapter: &plan.adapter_name,
-                part: None,
-            };
-            let result = settle(&site.surroundings, &subjects, &Step::End(end)).await;
-            Landed { taken, outcome: None, result }
-        };
-        self.flights.push(ending.boxed());
+        self.flights.push(finish(Arc::clone(&self.site), plan, taken, dispatch, Step::End(end), None));
     }
 
     fn land(&mut self, landed: Landed) {
@@ -438,8 +351,10 @@ impl Lane {
         match result {
             Ok(Settled { kept: None, .. }) => self.window.done(&taken.subject),
             Ok(Settled { kept: Some(job), .. }) => {
-                let due = Some(job.not_before);
-                self.window.put_back(&taken.subject, job, due);
+                // It is looked at again no later than it expires, however long its back-off.
+                let expires = job.since.max(self.resumed).plus(self.mail.policies.expire);
+                let due = job.not_before.min(expires);
+                self.window.put_back(&taken.subject, job, Some(due));
             }
             Err(error) => {
                 if matches!(error, LedgerError::Commit(CommitError::Fatal(_))) {
@@ -522,82 +437,6 @@ impl Lane {
             next_try: if state == State::Idle { None } else { wake_at },
         };
         *lock(&self.site.mailbox.standing) = standing;
-    }
-}
-
-impl Mailbox {
-    /// A change that the lane itself makes and need not be told of.
-    fn write_quietly(&self, change: impl FnOnce(&mut Mail)) {
-        change(&mut lock(&self.mail));
-    }
-}
-
-impl Flight {
-    async fn run(self) -> Landed {
-        let Flight { site, plan, policies, held, taken, dispatch, shipment, repeated, from, limited } = self;
-        let subjects = Subjects {
-            taken: &taken,
-            dispatch: &dispatch,
-            proxy: &site.proxy,
-            kind: plan.kind,
-            adapter: &plan.adapter_name,
-            part: Some((shipment.part, shipment.parts)),
-        };
-        let surroundings = &site.surroundings;
-        let outbound = &shipment.outbound;
-        let opted_out = std::iter::once(&outbound.to)
-            .chain(&outbound.aliases)
-            .any(|address| surroundings.opt_outs.contains(&site.proxy, address));
-        if shipment.gated && opted_out {
-            tracing::info!(lane = %site.proxy, message = %Names(&dispatch), "Not sent: the person opted out");
-            let result = settle(surroundings, &subjects, &Step::End(End::Fail(OPTED_OUT_CODE))).await;
-            return Landed { taken, outcome: None, result };
-        }
-        if repeated {
-            metrics::duplicate(&plan.adapter_name);
-            tracing::warn!(lane = %site.proxy, message = %Names(&dispatch), "Sending what may have been sent before");
-        }
-        let begun = surroundings.clock.elapsed();
-        let outcome = send(&*plan.adapter, outbound).await;
-        metrics::answered(&plan.adapter_name, &plan.name, &outcome, surroundings.clock.elapsed() - begun);
-        let now = surroundings.clock.now();
-        let case = Case {
-            taken: &taken,
-            dispatch: &dispatch,
-            policies,
-            idempotent: shipment.idempotent,
-            held: held.load(Ordering::Relaxed),
-            now,
-            mint: &surroundings.mint,
-        };
-        let step = judge(&case, &outcome);
-        tracing::info!(
-            lane = %site.proxy,
-            to = %crate::telemetry::mask::address(&outbound.to),
-            message = %Names(&dispatch),
-            part = shipment.part,
-            outcome = metrics::outcome_name(&outcome),
-            "Request to the provider ended"
-        );
-        let result = settle(surroundings, &subjects, &step).await;
-        if matches!((&result, &dispatch), (Ok(Settled { complete: true, .. }), Dispatch::Message { .. })) {
-            metrics::relayed(&plan.adapter_name, now.since(from).saturating_sub(limited));
-        }
-        Landed { taken, outcome: Some(outcome), result }
-    }
-}
-
-/// The names by which a message can be followed through the log.
-struct Names<'a>(&'a Dispatch);
-
-impl std::fmt::Display for Names<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Dispatch::Message { conversation, index, participant, receipt, .. } => {
-                write!(f, "{conversation}/{index}/{participant}/{receipt}")
-            }
-            Dispatch::Notice { .. } => f.write_str("notice"),
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! All lanes of an account: who has one, how it is told things, and how it ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use trunkline_adapter::{Address, Timestamp};
 
-use super::lane::{Lane, Mailbox, NOT_CONFIGURED, Site, lock};
+use super::lane::{Lane, NOT_CONFIGURED};
+use super::mailbox::{Mailbox, Site, lock};
 use super::plan::{LanePlan, Policies, Surroundings};
 use super::status::{LaneStatus, State};
 use crate::ledger::LedgerError;
@@ -45,6 +46,8 @@ pub struct Lanes {
     lanes: Arc<Mutex<BTreeMap<Address, Handle>>>,
     /// Changes of plan happen one after another.
     applying: tokio::sync::Mutex<()>,
+    /// Adapters and names whose gauges were set: one that is no more goes back to zero.
+    published: Mutex<BTreeSet<(String, String)>>,
 }
 
 struct Handle {
@@ -65,7 +68,12 @@ impl Lanes {
         clean: bool,
     ) -> Result<Lanes, LedgerError> {
         let known = stored_lanes(&surroundings).await?;
-        let lanes = Lanes { surroundings, lanes: Arc::default(), applying: tokio::sync::Mutex::new(()) };
+        let lanes = Lanes {
+            surroundings,
+            lanes: Arc::default(),
+            applying: tokio::sync::Mutex::new(()),
+            published: Mutex::default(),
+        };
         let mut forgotten = Batch::default();
         for row in known {
             if plans.iter().any(|plan| plan.proxy == row.proxy) {
@@ -73,6 +81,7 @@ impl Lanes {
             }
             if lanes.has_rows(&row.proxy).await? {
                 tracing::warn!(lane = %row.proxy, "Messages wait for a proxy address that is not configured");
+                metrics::register(&row.adapter, "");
                 lanes.spawn(row.proxy.clone(), None, (row.adapter, String::new()), policies, clean);
             } else {
                 forgotten.delete(lane_key(&lanes.surroundings.account, row.proxy.as_str()));
@@ -217,12 +226,21 @@ impl Lanes {
             gauge.0 += standing.depth;
             gauge.1 = gauge.1.max(standing.age(now));
         }
-        for ((adapter, name), (depth, oldest)) in gauges {
-            metrics::lane(adapter, name, depth, oldest);
+        let mut published = lock(&self.published);
+        for (adapter, name) in published.iter() {
+            gauges.entry((adapter, name)).or_default();
+            states.entry(adapter).or_default();
         }
-        for (adapter, states) in states {
+        for ((adapter, name), (depth, oldest)) in &gauges {
+            metrics::lane(adapter, name, *depth, *oldest);
+        }
+        for (adapter, states) in &states {
             metrics::lanes(adapter, |name| states.iter().filter(|state| state.name() == name).count());
         }
+        let now_there =
+            gauges.keys().map(|(adapter, name)| ((*adapter).to_owned(), (*name).to_owned())).collect();
+        drop((gauges, states));
+        *published = now_there;
     }
 
     /// Takes nothing new and waits for what is under way. Says whether all of it ended in time; what did not is cut

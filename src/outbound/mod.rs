@@ -3,6 +3,10 @@
 //! Owns the order, rate, retries, holding and outcomes of sends, and the opt-out set asked right before a send. Must
 //! not know adapters beyond their contract, nor who put a row into a queue.
 //!
+//! A row of the outbound queue belongs to the lane of its proxy address; its subject is the recipient's address, its
+//! payload a [`crate::model::Dispatch`], its sequence a birth number of the ledger (a message's index would not do:
+//! one address may be in several conversations over time).
+//!
 //! Invariants:
 //! - per recipient one request is out at a time, and the next leaves only when the last outcome is committed;
 //! - a permit per request; no window of time ever holds more requests than the rate allows, whatever was reloaded or
@@ -11,9 +15,11 @@
 //! - the end of a send, the receipt, the provider's id and the row's deletion are one batch;
 //! - an operator's fault holds the lane and fails nothing.
 
+mod flight;
 mod hold;
 mod lane;
 mod lanes;
+mod mailbox;
 mod opt_out;
 mod outcome;
 mod plan;
@@ -28,4 +34,8 @@ pub use plan::{LanePlan, Learned, Policies, Surroundings, Unknown};
 pub use status::{LaneStatus, LastOutcome};
 
 #[cfg(test)]
+mod house_test;
+#[cfg(test)]
 mod lane_test;
+#[cfg(test)]
+mod trouble_test;

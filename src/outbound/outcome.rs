@@ -57,7 +57,7 @@ pub(super) fn judge(case: &Case<'_>, outcome: &Outcome) -> Step {
         Outcome::Accepted { id, learned, at } => {
             Step::Accepted { id: id.clone(), learned: learned.clone(), at: *at }
         }
-        Outcome::Retryable { .. } if case.held => Step::Stay,
+        Outcome::Retryable { .. } if case.held => case.stay(),
         Outcome::Retryable { tries: Some(tries), cause, .. } if tried >= *tries => {
             Step::End(End::Fail(cause.code))
         }
@@ -65,8 +65,8 @@ pub(super) fn judge(case: &Case<'_>, outcome: &Outcome) -> Step {
         Outcome::Throttled { scope: Scope::Recipient, after, .. } => {
             Step::Later(case.later(tried, *after, false))
         }
-        Outcome::Throttled { scope: Scope::Lane | Scope::Account, .. } => Step::Stay,
-        Outcome::Rejected { blame: Blame::Operator, .. } => Step::Stay,
+        Outcome::Throttled { scope: Scope::Lane | Scope::Account, .. } => case.stay(),
+        Outcome::Rejected { blame: Blame::Operator, .. } => case.stay(),
         Outcome::Rejected { blame: Blame::Message | Blame::Recipient, cause } => {
             Step::End(End::Fail(cause.code))
         }
@@ -85,6 +85,17 @@ pub(super) fn judge(case: &Case<'_>, outcome: &Outcome) -> Step {
 }
 
 impl Case<'_> {
+    /// The row as it was before the try. Where a begun send was written down, that is taken back: it is known that
+    /// nothing was taken.
+    fn stay(&self) -> Step {
+        match (self.policies.unknown, self.dispatch) {
+            (Unknown::Fail, Dispatch::Message { begun: true, .. }) => {
+                Step::Later(self.later(self.taken.job.attempts, Some(Duration::ZERO), false))
+            }
+            _ => Step::Stay,
+        }
+    }
+
     /// The row's next value. `begun` is kept for a row that may have been sent, so that the next send counts as a
     /// possible duplicate.
     fn later(&self, attempts: u32, wish: Option<Duration>, maybe_sent: bool) -> Job {
@@ -292,7 +303,8 @@ async fn accept(
     }
     record.provider_ids[part] = id.to_owned();
     if complete {
-        record.taken_at = Some(at.unwrap_or(now));
+        // The provider's own time, if an echo told it before, is what watermarks compare with.
+        record.taken_at = at.or(record.taken_at).or(Some(now));
     }
     record.updated = now;
     if record.advance(part, DeliveryStatus::Sent, 0, now) {

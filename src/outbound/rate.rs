@@ -59,6 +59,7 @@ type Limiter = RateLimiter<NotKeyed, InMemoryState, Moment, NoOpMiddleware<Durat
 
 /// One bucket. Times are those of [`Clock::elapsed`].
 pub(super) struct Bucket {
+    rate: Rate,
     limiter: Limiter,
     moment: Moment,
     clock: Clock,
@@ -81,8 +82,16 @@ impl Bucket {
         let moment = Moment::at(now);
         let limiter = RateLimiter::direct_with_clock(quota, moment.clone());
         let back = u32::try_from(ago.as_nanos() / period.as_nanos().max(1)).unwrap_or(u32::MAX);
-        let mut bucket =
-            Bucket { limiter, moment, clock, period, burst: burst.get(), full_at: now, refused_until: None };
+        let mut bucket = Bucket {
+            rate,
+            limiter,
+            moment,
+            clock,
+            period,
+            burst: burst.get(),
+            full_at: now,
+            refused_until: None,
+        };
         if let Some(gone) = NonZeroU32::new(burst.get().saturating_sub(back)) {
             // A new bucket is full and nobody else has it, so this cannot be refused.
             let _ = bucket.limiter.check_n(gone);
@@ -94,6 +103,11 @@ impl Bucket {
     /// A bucket whose burst was spent just now.
     pub(super) fn empty(rate: Rate, clock: Clock) -> Bucket {
         Bucket::spent(rate, clock, Duration::ZERO)
+    }
+
+    /// The rate it was made for.
+    pub(super) fn rate(&self) -> Rate {
+        self.rate
     }
 
     /// When the next permit can be had.
@@ -144,6 +158,11 @@ impl Pairs {
         Pairs { rate, clock, since: clock.elapsed(), buckets: HashMap::new(), sweep_at: 256 }
     }
 
+    /// The rate they were made for.
+    pub(super) fn rate(&self) -> Rate {
+        self.rate
+    }
+
     /// Takes a permit for a recipient, or says when to ask again.
     pub(super) fn take(&mut self, recipient: &Arc<str>) -> Result<(), Duration> {
         let now = self.clock.elapsed();
@@ -181,7 +200,7 @@ mod tests {
         sends.iter().enumerate().all(|(first, start)| {
             sends[first..].iter().enumerate().all(|(more, end)| {
                 let span = (*end - *start + grace(stretched(rate))).as_nanos() / rate.period.as_nanos();
-                more as u128 + 1 <= u128::from(rate.burst) + span
+                (more as u128) < u128::from(rate.burst) + span
             })
         })
     }

@@ -8,7 +8,7 @@ use trunkline_adapter::{Adapter, Address, Cause, Content, Outbound, Outcome};
 
 use super::plan::{LanePlan, Surroundings};
 use crate::ledger::{LedgerError, tables, typed};
-use crate::model::{Compact, Correlation, Dispatch, Head, ParticipantRecord, State};
+use crate::model::{Compact, Correlation, Dispatch, Head, ParticipantRecord, ReceiptRecord, State};
 use crate::work::Taken;
 
 /// A request that takes longer is given up. Adapters have shorter time-outs of their own.
@@ -22,6 +22,13 @@ const BAD_ADDRESS: u32 = 21211;
 /// What a queue row comes to.
 pub(super) enum Prepared {
     Send(Box<Shipment>),
+    /// A status already told that the provider took this part under this id: the daemon died, or lost the answer,
+    /// before it wrote that down.
+    Known {
+        id: String,
+        part: usize,
+        parts: usize,
+    },
     End(End),
 }
 
@@ -104,6 +111,13 @@ pub(super) async fn prepare(
         return Ok(Prepared::End(End::Drop));
     }
     let parts = pieces.len();
+    // Only a row that may have been sent before is worth the look.
+    if taken.old || matches!(dispatch, Dispatch::Message { begun: true, .. }) {
+        let known = taken_already(site, dispatch, sent).await?;
+        if let Some(id) = known {
+            return Ok(Prepared::Known { id, part: sent, parts });
+        }
+    }
     Ok(Prepared::Send(Box::new(Shipment {
         gated: correlation.is_some(),
         outbound: Outbound {
@@ -117,6 +131,21 @@ pub(super) async fn prepare(
         parts,
         idempotent: capabilities.idempotent,
     })))
+}
+
+/// The provider's id of a part that its receipt knows to have been taken.
+async fn taken_already(
+    site: &Surroundings,
+    dispatch: &Dispatch,
+    part: usize,
+) -> Result<Option<String>, LedgerError> {
+    let Dispatch::Message { conversation, index, receipt, .. } = dispatch else { return Ok(None) };
+    let key = tables::receipt(&site.account, conversation.as_str(), *index, receipt.as_str());
+    let stored = typed::json::<ReceiptRecord>(&*site.ledger.snapshot(), &key).await?;
+    Ok(stored.and_then(|stored| {
+        stored.record.parts.get(part).copied().flatten()?;
+        stored.record.provider_ids.get(part).filter(|id| !id.is_empty()).cloned()
+    }))
 }
 
 /// Reads a row's payload; one that cannot be read can never be sent.

@@ -31,6 +31,7 @@ impl Level {
 }
 
 /// Installs the log of this process. `None` when there is one already.
+#[expect(clippy::disallowed_methods, reason = "what systemd tells is no configuration of ours")]
 pub fn install(level: &str, format: Format) -> Option<Level> {
     let (filter, handle) = reload::Layer::new(level.parse().unwrap_or(LevelFilter::INFO));
     // systemd sets this for services whose output goes to the journal, which keeps its own time.

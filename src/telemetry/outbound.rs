@@ -1,4 +1,5 @@
 //! What lanes tell.
+#![allow(clippy::disallowed_macros, reason = "this is where metrics are recorded")]
 
 use std::time::Duration;
 

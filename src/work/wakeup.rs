@@ -12,7 +12,9 @@ const MOST: usize = 4096;
 
 /// Tells the owner of a lane about new rows. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Wakeups(Arc<Mutex<HashMap<Queue, HashMap<String, Arc<Pending>>>>>);
+pub struct Wakeups(Arc<Mutex<HashMap<Queue, ByLane>>>);
+
+type ByLane = HashMap<String, Arc<Pending>>;
 
 #[derive(Default)]
 struct Pending {
@@ -60,13 +62,6 @@ impl Wakeups {
     /// registration hears what the first does.
     pub fn register(&self, queue: Queue, lane: &str) -> WorkReceiver {
         WorkReceiver(Arc::clone(lock(&self.0).entry(queue).or_default().entry(lane.to_owned()).or_default()))
-    }
-
-    /// Stops listening for a lane.
-    pub fn forget(&self, queue: Queue, lane: &str) {
-        if let Some(lanes) = lock(&self.0).get_mut(&queue) {
-            lanes.remove(lane);
-        }
     }
 }
 

@@ -200,7 +200,14 @@ impl Window {
             if self.looking(now) && (self.slots.len() < self.capacity || self.ready.is_empty()) {
                 self.look(now).await?;
             }
-            let Some(subject) = self.ready.pop_front() else { return Ok(None) };
+            let Some(subject) = self.ready.pop_front() else {
+                if self.may_have_work() {
+                    // The pass is not through yet.
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                return Ok(None);
+            };
             if let Some(taken) = self.pick(&subject, now).await? {
                 return Ok(Some(taken));
             }
@@ -346,7 +353,8 @@ impl Window {
     }
 
     /// Subjects held in memory.
-    pub fn held(&self) -> usize {
+    #[cfg(test)]
+    fn held(&self) -> usize {
         self.slots.len()
     }
 

@@ -202,3 +202,22 @@ async fn a_row_keeps_its_key_when_it_is_put_back() {
     let again = window.next().await.unwrap().unwrap();
     assert_eq!((again.key, again.job.attempts), (taken.key, 3));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_due_row_behind_thousands_that_wait_is_found_in_one_call() {
+    let bench = Bench::new();
+    let mut batch = Batch::default();
+    let due = bench.clock.now().plus(Duration::from_secs(60));
+    for who in 0..200 {
+        let job = Job { since: bench.clock.now(), attempts: 1, not_before: due, payload: b"0".to_vec() };
+        for more in 0..20 {
+            batch.put(row_key("AC1", Queue::Outbound, LANE, &subject(who * 20 + more), 0), job.encode());
+        }
+        bench.ledger.commit(std::mem::take(&mut batch)).await.unwrap();
+    }
+    bench.add([("zz".to_owned(), 0)]).await;
+    let mut window = bench.open(8);
+    assert_eq!(&*window.next().await.unwrap().unwrap().subject, "zz");
+    assert_eq!(window.next().await.unwrap(), None);
+    assert_eq!(window.next_due(), Some(due));
+}

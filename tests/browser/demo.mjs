@@ -156,12 +156,13 @@ await test("a message that cannot be sent says so and stays in the field", async
   await desk.route("**/messages", (route) => route.fulfill({
     status: 503, contentType: "application/json", body: `{"status": 503, "message": "too many webhooks wait"}`,
   }));
-  await write(desk, "sms", "cannot go");
+  const text = line("Cannot go");
+  await write(desk, "sms", text);
   await phone(desk, "sms").getByRole("alert").filter({ hasText: "too many webhooks wait" }).waitFor();
-  check((await phone(desk, "sms").getByRole("textbox").inputValue()) === "cannot go", "the text is gone");
+  check((await phone(desk, "sms").getByRole("textbox").inputValue()) === text, "the text is gone");
   await desk.unroute("**/messages");
   await phone(desk, "sms").getByRole("textbox").press("Enter");
-  await bubble(desk, "messenger", "cannot go").waitFor();
+  await bubble(desk, "messenger", text).waitFor();
   // The browser itself reports the answer that this test made up.
   complaints.splice(0, complaints.length, ...complaints.filter((one) => !one.includes("503")));
 });

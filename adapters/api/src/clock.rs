@@ -67,8 +67,8 @@ pub struct Clock {
 
 impl Clock {
     /// A clock that shows the system's time now.
+    #[expect(clippy::disallowed_methods, reason = "the one place that may ask the system for the time")]
     pub fn system() -> Clock {
-        // The one place that may ask the system for the time.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Clock::at(Timestamp(i64::try_from(now.as_micros()).unwrap_or(i64::MAX)))
     }

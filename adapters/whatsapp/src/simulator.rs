@@ -139,7 +139,10 @@ impl Simulator for CloudSimulator {
         } else {
             report["pricing"] = json!({"billable": false, "pricing_model": "PMP", "type": "free_customer_service", "category": "service"});
         }
-        Some(self.delivery(&submission.from, json!({ "statuses": [report] }), webhook_url))
+        let mut contact = json!({ "profile": {} });
+        name(&mut contact, "wa_id", "user_id", &submission.to);
+        let value = json!({ "contacts": [contact], "statuses": [report] });
+        Some(self.delivery(&submission.from, value, webhook_url))
     }
 }
 

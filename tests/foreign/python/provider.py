@@ -58,7 +58,7 @@ class Provider:
                 raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 path, _, query = self.path.partition("?")
                 try:
-                    status, body = answer(path, query, {**self.headers}, raw)
+                    status, body = answer(path, query, {name.title(): value for name, value in self.headers.items()}, raw)
                 except Exception as error:  # a request that we cannot even read
                     with provider.changed:
                         provider.problems.append(f"{self.path}: {error!r} at {raw[:400]!r}")

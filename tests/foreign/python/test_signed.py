@@ -77,7 +77,10 @@ class Simulators(unittest.TestCase):
             MessageStatusHandler(lambda _, status: heard.append(status)),
         )
         when = datetime.fromtimestamp(self.signed["at"], timezone.utc)
-        for request in self.requests("whatsapp"):
+        # This pywa wants everybody to have a business-scoped id. People with a number alone are for the other judges.
+        requests = [each for each in self.requests("whatsapp") if not each["plain"]]
+        self.assertEqual(len(requests), 10)
+        for request in requests:
             with self.subTest(request["what"], person=request["person"]):
                 heard.clear()
                 body, signature = request["body"].encode(), header(request, "x-hub-signature-256")
@@ -86,11 +89,9 @@ class Simulators(unittest.TestCase):
                 self.assertEqual(len(heard), 1)
                 (said,) = heard
                 self.assertEqual((said.id, said.timestamp.astimezone(timezone.utc)), (request["id"], when))
-                person = said.from_user
-                known = f"whatsapp:+{person.wa_id}" if request["plain"] else f"whatsapp:{person.bsuid}"
-                self.assertEqual(known, request["person"])
+                self.assertEqual(f"whatsapp:{said.from_user.bsuid}", request["person"])
                 if request["kind"] == "message":
-                    self.assertEqual((said.text, person.name), (request["text"], "Ana & Söhne"))
+                    self.assertEqual((said.text, said.from_user.name), (request["text"], "Ana & Söhne"))
                     self.assertEqual(said.metadata.phone_number_id, self.signed["phone_number_id"])
                 else:
                     self.assertEqual((said.status.value, said.tracker), (request["status"], "ours-1"))

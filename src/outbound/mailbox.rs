@@ -1,0 +1,62 @@
+//! What a lane is made of, and how it is told things while it works.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use trunkline_adapter::{Address, Timestamp};
+
+use super::plan::{LanePlan, Policies, Surroundings};
+use super::status::Standing;
+use crate::work::WorkReceiver;
+
+/// What a lane is told from outside. The newest word counts.
+pub(super) struct Mailbox {
+    mail: Mutex<Mail>,
+    pub notify: Notify,
+    pub standing: Mutex<Standing>,
+}
+
+#[derive(Clone)]
+pub(super) struct Mail {
+    /// Nothing when the proxy address is not configured.
+    pub plan: Option<Arc<LanePlan>>,
+    pub policies: Policies,
+    /// Another lane of the same provider account was told to slow down.
+    pub paused_until: Option<Timestamp>,
+    pub stop: bool,
+}
+
+impl Mailbox {
+    pub(super) fn new(plan: Option<Arc<LanePlan>>, policies: Policies) -> Mailbox {
+        let mail = Mail { plan, policies, paused_until: None, stop: false };
+        Mailbox { mail: Mutex::new(mail), notify: Notify::new(), standing: Mutex::default() }
+    }
+
+    /// What the lane is to do now. A pause is told once.
+    pub(super) fn read(&self) -> Mail {
+        let mut mail = lock(&self.mail);
+        Mail { paused_until: mail.paused_until.take(), ..mail.clone() }
+    }
+
+    pub(super) fn write(&self, change: impl FnOnce(&mut Mail)) {
+        change(&mut lock(&self.mail));
+        self.notify.notify_one();
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) type PauseAdapter = Arc<dyn Fn(&str, Timestamp) + Send + Sync>;
+
+/// What a lane is made of; kept by its supervisor so that it can be made again.
+#[derive(Clone)]
+pub(super) struct Site {
+    pub surroundings: Surroundings,
+    pub proxy: Address,
+    pub mailbox: Arc<Mailbox>,
+    pub work: WorkReceiver,
+    /// Tells the other lanes of an adapter to pause.
+    pub pause_adapter: PauseAdapter,
+}

@@ -1,0 +1,188 @@
+//! Keeps the house as ARCHITECTURE.md draws it: which way the arrows between rooms point, how long a file may be, and
+//! where metrics have their names. It reads the source as text, so it sees every `use crate::` and nothing else.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each room of `src/` may use. A leaf that anyone may use is not repeated in every line.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("telemetry", &[]),
+    ("model", &[]),
+    ("ledger", &["model"]),
+    ("bindings", &["ledger", "model"]),
+    ("work", &["ledger", "model"]),
+    ("relay", &["bindings", "ledger", "model", "work"]),
+    ("outbound", &["ledger", "model", "work"]),
+    ("webhooks", &["ledger", "model", "work"]),
+    ("sync", &["ledger", "model", "work"]),
+    ("media", &["ledger", "model", "work"]),
+    ("http", &["bindings", "ledger", "media", "model", "outbound", "relay", "sync", "work"]),
+    ("console", &[]),
+    ("simulator", &["console", "http", "model"]),
+    ("config", &[]),
+    ("app", ALL_BUT_CLI),
+    ("cli", &["app", "config", "http", "ledger", "model", "simulator"]),
+];
+const ALL_BUT_CLI: &[&str] = &[
+    "bindings",
+    "config",
+    "http",
+    "ledger",
+    "media",
+    "model",
+    "outbound",
+    "relay",
+    "simulator",
+    "sync",
+    "webhooks",
+    "work",
+];
+const LEAF: &str = "telemetry";
+
+/// What each adapter may use of ours, besides itself.
+const ADAPTERS: &[(&str, &[&str])] = &[
+    ("api", &[]),
+    ("graph", &["trunkline_adapter"]),
+    ("messenger", &["trunkline_adapter", "trunkline_graph"]),
+    ("twilio", &["trunkline_adapter"]),
+    ("whatsapp", &["trunkline_adapter", "trunkline_graph"]),
+];
+
+/// Names that our metrics begin with.
+const METRIC: &str = "\"trunkline_";
+/// Longer files are several concerns.
+const LINES: usize = 600;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust file below a folder, with its path below the root and its text.
+fn sources(folder: &str) -> Vec<(String, String)> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join(folder), &mut found);
+    found.sort();
+    let named = |path: &PathBuf| path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+    found.iter().map(|path| (named(path), fs::read_to_string(path).unwrap())).collect()
+}
+
+/// The names that follow a path prefix anywhere in the code: `crate::http::x` gives `http`.
+fn named_after<'a>(prefix: &str, text: &'a str) -> BTreeSet<&'a str> {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let after = code.flat_map(|line| line.split(prefix).skip(1).collect::<Vec<_>>());
+    let word = |rest: &'a str| {
+        rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default()
+    };
+    after.map(word).filter(|word| !word.is_empty()).collect()
+}
+
+#[test]
+fn rooms_use_only_what_lies_below_them() {
+    let table: BTreeMap<_, _> = ROOMS.iter().copied().collect();
+    let mut wrong = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (file, text) in sources("src") {
+        let Some(room) = file.split('/').nth(1).filter(|_| file.matches('/').count() > 1) else { continue };
+        let Some(allowed) = table.get(room) else {
+            wrong.push(format!("{file}: the room {room} is not in the table"));
+            continue;
+        };
+        seen.insert(room.to_owned());
+        assert!(
+            !text.contains("use crate::{"),
+            "{file}: name the room in each `use crate::` line, so that arrows can be read"
+        );
+        for used in named_after("crate::", &text) {
+            if used != room && used != LEAF && !allowed.contains(&used) && table.contains_key(used) {
+                wrong.push(format!("{file}: {room} may not use {used}"));
+            }
+        }
+    }
+    assert!(seen.len() > 8, "only these rooms were seen: {seen:?}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn adapters_know_the_contract_and_nobody_else() {
+    let table: BTreeMap<_, _> = ADAPTERS.iter().copied().collect();
+    let mut wrong = Vec::new();
+    for entry in fs::read_dir(root().join("adapters")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let Some(allowed) = table.get(name.as_str()) else {
+            wrong.push(format!("adapters/{name} is not in the table"));
+            continue;
+        };
+        let manifest = fs::read_to_string(root().join("adapters").join(&name).join("Cargo.toml")).unwrap();
+        // Tests may play with more than the adapter itself.
+        let manifest = manifest.split("[dev-dependencies]").next().unwrap();
+        let package = |line: &str| line.split(['.', ' ', '=']).next().unwrap_or_default().replace('-', "_");
+        let depends = manifest.split("[dependencies]").nth(1).unwrap_or_default();
+        for used in depends.lines().map(package).filter(|used| used.starts_with("trunkline")) {
+            if !allowed.contains(&used.as_str()) {
+                wrong.push(format!("adapters/{name} may not depend on {used}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_file_is_several_concerns_long() {
+    let files: Vec<_> = ["src", "adapters", "tests"].into_iter().flat_map(sources).collect();
+    let long =
+        files.iter().map(|(file, text)| (file, text.lines().count())).filter(|(_, lines)| *lines > LINES);
+    let long: Vec<_> = long.map(|(file, lines)| format!("{file} has {lines} lines")).collect();
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+#[test]
+fn metrics_have_their_names_in_one_file() {
+    let mut wrong = Vec::new();
+    for (file, text) in ["src", "adapters"].into_iter().flat_map(sources) {
+        if file == "src/telemetry/names.rs" {
+            assert!(text.contains(METRIC), "{file} names no metric");
+            continue;
+        }
+        for (number, line) in (1..).zip(text.lines()) {
+            // Other names of ours may begin alike; a metric's is the whole of a literal and of more than one word.
+            let literal = line.split(METRIC).nth(1).and_then(|rest| rest.split('"').next());
+            if literal.is_some_and(|name| {
+                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && name.contains('_')
+            }) {
+                wrong.push(format!("{file}:{number}: {}", line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_fixture_says_where_it_is_from() {
+    let mut fixtures = 0;
+    for entry in fs::read_dir(root().join("adapters")).unwrap() {
+        let Ok(folder) = fs::read_dir(entry.unwrap().path().join("fixtures")) else { continue };
+        for file in folder {
+            let path = file.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            let value: serde_json::Value =
+                serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let of = |key: &str| value.get(key).and_then(serde_json::Value::as_str);
+            let source = of("provenance").or_else(|| of("source")).unwrap_or_default();
+            assert!(source.len() > 20, "{} does not say where it is from", path.display());
+            fixtures += 1;
+        }
+    }
+    assert!(fixtures > 10, "only {fixtures} fixtures were found");
+}
