@@ -288,12 +288,7 @@ impl House {
     }
 
     /// A status by correlation text, as the relay writes one that comes before the send's own answer.
-    pub(super) async fn told(
-        &self,
-        (index, receipt): &(u64, ReceiptSid),
-        participant: &ParticipantSid,
-        id: &str,
-    ) {
+    pub(super) async fn told(&self, (index, receipt): &(u64, ReceiptSid), participant: &ParticipantSid, id: &str) {
         let now = self.around.clock.now();
         let mut record = ReceiptRecord::new(receipt.clone(), participant.clone(), now);
         record.advance(0, DeliveryStatus::Delivered, 0, now);
