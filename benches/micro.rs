@@ -14,7 +14,7 @@ use trunkline::model::{
     AccountSid, Compact, Conversation, ConversationRecord, ConversationSid, Head, Member, MessageRecord,
     Mint, ParticipantRecord, ParticipantSid, PersonBinding, ServiceSid, State,
 };
-use trunkline::relay::decide::{self, Context, Draft};
+use trunkline::relay::decide::{self, Births, Context, Draft};
 use trunkline_adapter::simulator::{PhoneMessage, SignedRequest};
 use trunkline_adapter::{
     Adapter, AdapterKind, Address, Clock, Kit, Section, Simulator, Timestamp, WebhookRequest,
@@ -100,6 +100,7 @@ fn conversation(mint: &Mint) -> Conversation {
             address: Address::parse(&format!("+1555010{index:04}")).expect("an address"),
             proxy: Address::parse("+15550001111").expect("an address"),
             aliases: Vec::new(),
+            rest: serde_json::Map::new(),
         };
         let record = ParticipantRecord {
             sid: ParticipantSid::new(mint),
@@ -144,12 +145,20 @@ fn conversation(mint: &Mint) -> Conversation {
     }
 }
 
+struct Always;
+
+impl Births for Always {
+    fn birth(&self) -> u64 {
+        42
+    }
+}
+
 fn decide_and_encode(c: &mut Criterion) {
     let mint = Mint::seeded(1);
     let conversation = conversation(&mint);
     let account = AccountSid::parse("AC00000000000000000000000000000001").expect("a SID");
-    let births = || 42;
-    let context = Context { account: &account, now: Timestamp(0), mint: &mint, births: &births };
+    let context =
+        Context { account: &account, now: Timestamp(0), mint: &mint, births: &Always, again: false };
     let draft = Draft {
         author: "+15550100001".to_owned(),
         participant: Some(conversation.members[0].record.sid.clone()),

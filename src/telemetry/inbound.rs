@@ -41,7 +41,8 @@ pub fn register(adapter: &str) {
         counter!(names::INBOUND_MESSAGES, "adapter" => adapter.to_owned(), "outcome" => outcome.name())
             .absolute(0);
     }
-    gauge!(names::LAST_INBOUND, "adapter" => adapter.to_owned()).set(0.0);
+    // Registered again by every reload, which must not forget when somebody was last heard of.
+    gauge!(names::LAST_INBOUND, "adapter" => adapter.to_owned()).increment(0.0);
     for status in DeliveryStatus::ALL {
         counter!(names::DELIVERY_STATUS, "adapter" => adapter.to_owned(), "status" => status.name())
             .absolute(0);

@@ -2,8 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bad_input;
+mod bindings;
+mod config;
 mod harness;
 mod holds;
 mod kills;
+mod metrics;
+mod notify;
 mod rates;
 mod relay;
+mod repeats;
+mod store;

@@ -15,6 +15,8 @@ const of = (adapter) => {
   return found;
 };
 
+const about = { token: 'token', appSecret: signed.app_secret, webhookVerifyToken: 'verify', v: 'v23.0' };
+
 test('twilio validates what the Twilio simulator signs', () => {
   for (const request of of('twilio')) {
     const params = Object.fromEntries(new URLSearchParams(request.body));
@@ -25,7 +27,6 @@ test('twilio validates what the Twilio simulator signs', () => {
 });
 
 test('whatsapp-api-js verifies what the WhatsApp and Messenger simulators sign', async () => {
-  const about = { token: 'token', appSecret: signed.app_secret, webhookVerifyToken: 'verify' };
   const api = new WhatsAppAPI(about);
   const other = new WhatsAppAPI({ ...about, appSecret: 'another' });
   for (const request of [...of('whatsapp'), ...of('messenger')]) {
@@ -37,7 +38,7 @@ test('whatsapp-api-js verifies what the WhatsApp and Messenger simulators sign',
 });
 
 test('whatsapp-api-js reads the messages and statuses of the WhatsApp simulator', async () => {
-  const api = new WhatsAppAPI({ token: 'token', appSecret: signed.app_secret, webhookVerifyToken: 'verify' });
+  const api = new WhatsAppAPI(about);
   const heard = [];
   api.on.message = ({ phoneID, from, message, name }) => {
     heard.push({ what: 'message', phoneID, from, id: message.id, text: message.text.body, name });

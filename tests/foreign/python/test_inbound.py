@@ -10,6 +10,7 @@ from twilio.request_validator import RequestValidator
 from werkzeug.datastructures import MultiDict
 
 import daemon
+import specs
 from daemon import MESSENGER, SMS, TWILIO_SID, TWILIO_TOKEN, WHATSAPP
 from provider import post_form, post_meta
 from suite import Case
@@ -133,6 +134,28 @@ class Signed(Case):
                 self.assertEqual(self.provider.whatsapp_webhook(self.daemon.webhook("wa"), value)[0], 200)
                 self.provider.wait(people["sms"], text)
         self.assertEqual(self.bodies(conversation), [(people["whatsapp"], text) for text in ODD])
+
+    def test_every_webhook_that_meta_publishes_is_taken(self):
+        counter = 'trunkline_inbound_messages_total{adapter="wa",outcome="unreadable"}'
+
+        def unreadable():
+            (line,) = [each for each in self.daemon.metrics().splitlines() if each.startswith(counter)]
+            return int(line.rsplit(" ", 1)[1])
+
+        before = unreadable()
+        conversation, person = self.conversation(), "whatsapp:+16505551234"
+        conversation.participants.create(
+            messaging_binding_address=person, messaging_binding_proxy_address=WHATSAPP
+        )
+        samples = specs.samples()
+        self.assertGreater(len(samples), 10)
+        for name, body in samples.items():
+            with self.subTest(name):
+                self.assertEqual(post_meta(self.daemon.webhook("wa"), body)[0], 200)
+        # Groups are the only thing there that nothing here speaks of; those are kept and counted.
+        groups = [name for name in samples if name.startswith("Group ")]
+        self.assertEqual((unreadable() - before, len(groups)), (len(groups), 3))
+        self.assertIn((person, "Does it come in another color?"), self.bodies(conversation))
 
     def test_meta_signatures_are_over_the_bytes(self):
         import hashlib

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
+use trunkline::ledger::key::take_name;
 
 /// One series: its name, its labels and its value.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,30 +88,75 @@ pub struct Row {
     pub space: String,
     pub rest: Vec<u8>,
     pub payload: Value,
+    /// The payload as it stands in the dump, byte for byte.
+    pub raw: String,
+}
+
+/// A line of a dump.
+#[derive(Deserialize)]
+struct Line<'a> {
+    account: String,
+    partition: String,
+    space: String,
+    rest: String,
+    #[serde(borrow)]
+    payload: &'a RawValue,
 }
 
 impl Row {
-    /// The names in a key that is made of names: each ends with a zero byte.
+    /// The names in a key that is made of names.
     pub fn names(&self) -> Vec<String> {
-        let parts = self.rest.split(|byte| *byte == 0);
-        parts.filter(|part| !part.is_empty()).map(|part| String::from_utf8_lossy(part).into_owned()).collect()
+        let mut names = Vec::new();
+        let mut rest = &self.rest[..];
+        while let Some((name, behind)) = take_name(rest) {
+            names.push(name);
+            rest = behind;
+        }
+        names
     }
 }
 
 /// The rows of a dump that is whole.
 pub fn rows(text: &str) -> Vec<Row> {
-    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(lines.first().is_some_and(|head| head["trunkline_dump"].is_u64()), "no header: {text}");
-    let trailer = lines.pop().unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    let field = |line: Option<&str>, key: &str| {
+        line.and_then(|line| serde_json::from_str::<Value>(line).ok()).and_then(|line| line[key].as_u64())
+    };
+    let trailer = lines.pop();
+    assert!(field(lines.first().copied(), "trunkline_dump").is_some(), "no header: {text}");
     lines.remove(0);
-    assert_eq!(trailer["trunkline_dump_rows"], lines.len() as u64, "the trailer counts");
-    let text = |line: &Value, key: &str| line[key].as_str().unwrap().to_owned();
-    let row = |line: &Value| Row {
-        account: text(line, "account"),
-        partition: text(line, "partition"),
-        space: text(line, "space"),
-        rest: STANDARD.decode(text(line, "rest")).unwrap(),
-        payload: line["payload"].clone(),
+    assert_eq!(field(trailer, "trunkline_dump_rows"), Some(lines.len() as u64), "the trailer counts");
+    let row = |line: &&str| {
+        let line: Line<'_> = serde_json::from_str(line).unwrap();
+        let raw = line.payload.get().to_owned();
+        Row {
+            account: line.account,
+            partition: line.partition,
+            space: line.space,
+            rest: STANDARD.decode(line.rest).unwrap(),
+            payload: serde_json::from_str(&raw).unwrap(),
+            raw,
+        }
     };
     lines.iter().map(row).collect()
+}
+
+impl Row {
+    /// The payload as the store holds it.
+    pub fn bytes(&self) -> Vec<u8> {
+        #[derive(Deserialize)]
+        struct Format<'a> {
+            format: u8,
+            #[serde(borrow)]
+            json: &'a RawValue,
+        }
+        if self.raw.starts_with("{\"base64\":") {
+            return STANDARD.decode(self.payload["base64"].as_str().unwrap()).unwrap();
+        }
+        if self.raw.starts_with("{\"format\":") {
+            let wrapped: Format<'_> = serde_json::from_str(&self.raw).unwrap();
+            return [&[wrapped.format], wrapped.json.get().as_bytes()].concat();
+        }
+        self.raw.clone().into_bytes()
+    }
 }

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use trunkline_adapter::simulator::{ProviderAnswer, ProviderRequest, Simulator, Submission};
 
@@ -34,6 +34,8 @@ pub enum Act {
     Unauthorised,
     /// Wait, then do the other.
     After(Duration, Box<Act>),
+    /// Wait for a permit of this, then do the other.
+    Until(Arc<Semaphore>, Box<Act>),
     /// Never answer.
     Hang,
     /// Take it and cut the connection instead of answering.
@@ -317,6 +319,11 @@ async fn answer(desk: &Desk, request: Request<Incoming>) -> Result<Response<Full
         return match act {
             Act::After(time, then) => {
                 tokio::time::sleep(time).await;
+                act = *then;
+                continue;
+            }
+            Act::Until(gate, then) => {
+                gate.acquire().await.unwrap().forget();
                 act = *then;
                 continue;
             }
