@@ -293,7 +293,12 @@ fn stand_in(kind: &'static dyn AdapterKind, proxies: &[Proxy]) -> Vec<(Address, 
 
 /// An address nobody has, so that what stands beside a broken one can be read.
 pub(super) fn placeholder(channel: Channel, number: usize) -> Option<Address> {
-    Address::from_digits(channel, &format!("{:07}", number % 10_000_000)).ok()
+    let digits = format!("{:07}", number % 10_000_000);
+    match channel {
+        Channel::Sms | Channel::Whatsapp => Address::from_digits(channel, &digits).ok(),
+        // A page's id has no plus sign.
+        Channel::Messenger => Address::from_id(channel, &digits).ok(),
+    }
 }
 
 /// Names the proxy addresses that were given no name.
