@@ -42,7 +42,8 @@ pub fn adapters(
     let mut built = HashMap::new();
     for wanted in &config.adapters {
         let webhook_url = format!("{base}/webhooks/{}", wanted.name);
-        let same = |known: &&Live| known.fingerprint == wanted.fingerprint && known.webhook_url == webhook_url;
+        let same =
+            |known: &&Live| known.fingerprint == wanted.fingerprint && known.webhook_url == webhook_url;
         let adapter = match live.values().find(same) {
             Some(known) => known.clone(),
             None => {

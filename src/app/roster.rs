@@ -88,7 +88,9 @@ impl Inlet for Roster {
         async move {
             let state = self.state();
             let kind = state.adapters.get(name).map_or("", |live| live.kind);
-            self.relay.keep_unreadable(Origin { adapter: name, kind, account: &state.account }, reason, raw).await
+            self.relay
+                .keep_unreadable(Origin { adapter: name, kind, account: &state.account }, reason, raw)
+                .await
         }
         .boxed()
     }

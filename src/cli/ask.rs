@@ -73,7 +73,8 @@ fn table(lanes: &Value) -> String {
         Value::Null => "-".to_owned(),
         other => other.to_string(),
     };
-    let heads = ["ADAPTER", "PROXY ADDRESS", "STATE", "DEPTH", "OLDEST", "LAST", "CODE", "NEXT TRY", "REASON"];
+    let heads =
+        ["ADAPTER", "PROXY ADDRESS", "STATE", "DEPTH", "OLDEST", "LAST", "CODE", "NEXT TRY", "REASON"];
     let mut rows: Vec<Vec<String>> = vec![heads.iter().map(|head| (*head).to_owned()).collect()];
     for lane in lanes.as_array().into_iter().flatten() {
         let seconds = |key: &str| lane[key].as_u64().map_or("-".to_owned(), |seconds| format!("{seconds}s"));

@@ -23,12 +23,18 @@ pub fn dump(store: Option<&Path>, config: &Path, socket: &Path, broken: bool) ->
         eprintln!("{salvaged}");
         return Ok(());
     }
-    let settings =
-        StoreSettings { path: folder.clone(), durability: Durability::Power, keep_free: 0, cache_bytes: CACHE };
+    let settings = StoreSettings {
+        path: folder.clone(),
+        durability: Durability::Power,
+        keep_free: 0,
+        cache_bytes: CACHE,
+    };
     match Store::open(settings, now(), Vec::new()) {
         Ok(store) => runtime()?.block_on(async {
             let engine = store.engine();
-            ledger_dump::dump(&*engine, store.incarnation(), &mut out).await.map_err(|error| Failure::new(&error))?;
+            ledger_dump::dump(&*engine, store.incarnation(), &mut out)
+                .await
+                .map_err(|error| Failure::new(&error))?;
             out.flush().map_err(|error| Failure::new(&error))
         }),
         Err(OpenError::InUse { .. }) => {

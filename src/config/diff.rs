@@ -235,7 +235,10 @@ mod tests {
             ("/run/trunkline/admin.sock", "/run/other.sock"),
             ("keep_free = \"512MiB\"", "keep_free = \"1GiB\""),
         ]);
-        assert_eq!(change.restart, ["server.listen", "server.admin_socket", "store.durability", "store.keep_free"]);
+        assert_eq!(
+            change.restart,
+            ["server.listen", "server.admin_socket", "store.durability", "store.keep_free"]
+        );
         assert!(change.live.is_empty());
     }
 

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use trunkline_adapter::AdapterKind;
 
 use super::catalogue::Catalogue;
-use super::fake_kinds::{self, Named};
+use super::fake_kinds::Named;
 use super::load::{Loaded, from_text};
 use super::{Line, summary};
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
 fn kinds() -> Vec<&'static dyn AdapterKind> {
-    fake_kinds::kinds()
+    crate::app::registry::kinds()
 }
 
 fn load(text: &str) -> Result<Loaded, Vec<Line>> {

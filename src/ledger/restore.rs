@@ -48,7 +48,11 @@ pub struct Restored {
 
 impl std::fmt::Display for Restored {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "restored {} rows; the store is {} and goes on from {}", self.rows, self.incarnation, self.number)
+        write!(
+            f,
+            "restored {} rows; the store is {} and goes on from {}",
+            self.rows, self.incarnation, self.number
+        )
     }
 }
 

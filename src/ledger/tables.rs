@@ -1,6 +1,8 @@
 //! The layout of every table: which key a record has. Rooms ask here, so that an index and its row are always written
 //! by the same hand.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, BytesMut};
 use trunkline_adapter::Address;
 
@@ -43,7 +45,7 @@ pub fn bindings(account: &str) -> Key {
 
 /// The claim on a unique name within a service.
 pub fn unique_name(account: &str, service: &str, name: &str) -> Key {
-    Key::new(account, service, Space::UniqueName, name.as_bytes())
+    Key::new(account, service, Space::UniqueName, &bounded(name))
 }
 
 /// A conversation's place in its service's list.
@@ -77,12 +79,12 @@ pub fn person(account: &str, name: &str, participant: &str) -> Key {
     Key::new(account, "", Space::Person, &rest)
 }
 
-/// A raw request that could not be read.
-pub fn unreadable(account: &str, birth: u64) -> Key {
-    Key::new(account, "", Space::Unreadable, &birth.to_be_bytes())
+/// A place in the ring of raw requests that could not be read.
+pub fn unreadable(account: &str, place: u64) -> Key {
+    Key::new(account, "", Space::Unreadable, &place.to_be_bytes())
 }
 
-/// The prefix of an account's raw requests.
+/// How many raw requests an account's ring was ever given; also the prefix of its places.
 pub fn unreadables(account: &str) -> Key {
     Key::new(account, "", Space::Unreadable, b"")
 }
@@ -167,6 +169,39 @@ fn provider_rest(kind: &str, proxy: &Address, id: &str) -> BytesMut {
     let mut rest = BytesMut::with_capacity(kind.len() + proxy.as_str().len() + id.len() + 2);
     put_name(&mut rest, kind);
     put_name(&mut rest, proxy.as_str());
-    rest.put_slice(id.as_bytes());
+    rest.put_slice(&bounded(id));
     rest
+}
+
+/// Names from outside of up to this many bytes are stored as they are.
+const LONGEST_NAME: usize = 400;
+
+/// A name from outside, which may be of any length, as part of a key, which may not: a long one by its digest. No text
+/// begins with the byte in front, so the two never meet.
+fn bounded(name: &str) -> Cow<'_, [u8]> {
+    if name.len() <= LONGEST_NAME {
+        return Cow::Borrowed(name.as_bytes());
+    }
+    let mut digest = vec![0xFF];
+    digest.extend_from_slice(ring::digest::digest(&ring::digest::SHA256, name.as_bytes()).as_ref());
+    Cow::Owned(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::ledger::engine::MAX_KEY;
+
+    #[test]
+    fn names_of_any_length_make_keys_that_fit_and_differ() {
+        let proxy = Address::parse("+12025550123").unwrap();
+        let long = "x".repeat(5000);
+        for key in [provider_id("AC1", "twilio", &proxy, &long), unique_name("AC1", "IS1", &long)] {
+            assert!(key.as_bytes().len() <= MAX_KEY);
+        }
+        let other = format!("{long}y");
+        assert_ne!(provider_id("AC1", "twilio", &proxy, &long), provider_id("AC1", "twilio", &proxy, &other));
+        assert_ne!(provider_id("AC1", "twilio", &proxy, "a"), provider_id("AC1", "whatsapp", &proxy, "a"));
+    }
 }

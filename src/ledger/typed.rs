@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use trunkline_adapter::Clock;
-
 use super::engine::{Batch, CommitError, Committed, Engine, Health, ReadError, Revision, Row, Snapshot};
 use super::key::{Key, Range};
 use super::tables;
@@ -35,14 +33,13 @@ pub enum LedgerError {
 #[derive(Clone)]
 pub struct Ledger {
     engine: Arc<dyn Engine>,
-    clock: Clock,
     births: Arc<AtomicU64>,
 }
 
 impl Ledger {
-    pub fn new(engine: Arc<dyn Engine>, clock: Clock) -> Ledger {
+    pub fn new(engine: Arc<dyn Engine>) -> Ledger {
         let births = Arc::new(AtomicU64::new(engine.published()));
-        Ledger { engine, clock, births }
+        Ledger { engine, births }
     }
 
     pub fn engine(&self) -> &Arc<dyn Engine> {
@@ -61,11 +58,11 @@ impl Ledger {
         self.engine.commit(batch).await
     }
 
-    /// A number that orders things by when they began: grows with every call, over restarts too, since the engine's
-    /// numbers begin above everything stored and follow the clock.
+    /// A number that orders things by when they began: grows with every call. Over restarts too, whatever the clock
+    /// does in between: every birth goes into a row of its own, so the engine's numbers grow at least as fast.
     pub fn birth(&self) -> u64 {
-        let now = u64::try_from(self.clock.now().0).unwrap_or(0);
-        let step = |last: u64| (last + 1).max(now);
+        let published = self.engine.published();
+        let step = |last: u64| last.max(published) + 1;
         // `fetch_update` only fails when the closure gives up, which this one never does.
         let last = self.births.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(step(last)));
         step(last.unwrap_or_default())
@@ -152,4 +149,45 @@ pub async fn receipts(
     let range = Range::prefix(&tables::receipts(account, conversation, index));
     let page = json_page::<ReceiptRecord>(snapshot, range, usize::MAX).await?;
     Ok(page.into_iter().map(|(_, stored)| stored).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::ledger::key::Space;
+    use crate::ledger::memory::Memory;
+
+    #[test]
+    fn births_grow_for_everybody_and_never_twice() {
+        let ledger = Ledger::new(Arc::new(Memory::new(1)));
+        let births: Vec<Vec<u64>> = std::thread::scope(|scope| {
+            let takers: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| (0..1000).map(|_| ledger.birth()).collect::<Vec<_>>()))
+                .collect();
+            takers.into_iter().map(|taker| taker.join().unwrap()).collect()
+        });
+        assert!(births.iter().all(|one| one.is_sorted_by(|a, b| a < b)));
+        let mut all: Vec<u64> = births.concat();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 8000);
+    }
+
+    #[tokio::test]
+    async fn births_go_on_after_a_restart_whatever_the_clock_says() {
+        let memory = Arc::new(Memory::new(5_000));
+        let mut last = 0;
+        for _ in 0..3 {
+            let ledger = Ledger::new(memory.clone());
+            for _ in 0..10 {
+                let birth = ledger.birth();
+                assert!(birth > last);
+                last = birth;
+                let mut batch = Batch::default();
+                batch.put(Key::new("A", "", Space::Service, &birth.to_be_bytes()), "x");
+                ledger.commit(batch).await.unwrap();
+            }
+        }
+    }
 }

@@ -33,9 +33,11 @@ pub trait Compact: Serialize + DeserializeOwned {
     fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
         let error = |reason: String| DecodeError { what: Self::NAME, reason };
         match payload.split_first() {
-            Some((format, rest)) if *format == Self::FORMAT => {
-                postcard::from_bytes(rest).map_err(|cause| error(cause.to_string()))
-            }
+            Some((format, rest)) if *format == Self::FORMAT => match postcard::take_from_bytes(rest) {
+                Ok((record, [])) => Ok(record),
+                Ok((_, left)) => Err(error(format!("{} bytes too many", left.len()))),
+                Err(cause) => Err(error(cause.to_string())),
+            },
             Some((format, _)) => Err(error(format!("unknown format {format}"))),
             None => Err(error("it is empty".to_owned())),
         }
@@ -57,5 +59,48 @@ pub trait Json: Serialize + DeserializeOwned {
     fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
         serde_json::from_slice(payload)
             .map_err(|cause| DecodeError { what: Self::NAME, reason: cause.to_string() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::model::{Dispatch, ParticipantRecord, ReceiptRecord};
+
+    #[test]
+    fn a_compact_row_is_read_by_its_format_and_nothing_else() {
+        let row = Dispatch::Notice { text: "hello".to_owned() };
+        let good = row.encode();
+        assert_eq!(Dispatch::decode(&good).unwrap(), row);
+        let with = |change: fn(&mut Vec<u8>)| {
+            let mut bytes = good.to_vec();
+            change(&mut bytes);
+            Dispatch::decode(&bytes).unwrap_err().to_string()
+        };
+        assert_eq!(
+            with(|bytes| bytes[0] = 9),
+            "a stored outbound queue row cannot be read: unknown format 9"
+        );
+        assert!(with(|bytes| bytes.push(0)).contains("1 bytes too many"));
+        assert!(with(|bytes| bytes.truncate(4)).contains("outbound queue row"));
+        assert!(with(Vec::clear).contains("it is empty"));
+    }
+
+    #[test]
+    fn a_json_row_keeps_what_a_newer_release_wrote() {
+        let stored =
+            br#"{"sid":"MB1","identity":"ana","binding":{"address":"+13035550001","proxy":"+12025550001",
+            "projected":"+1"},"role_sid":null,"attributes":"{}","birth":1,"created":1,"updated":1,
+            "last_read_message_index":null,"last_read_timestamp":null,"mood":{"fine":true}}"#;
+        let record = ParticipantRecord::decode(stored).unwrap();
+        let again: serde_json::Value = serde_json::from_slice(&Json::encode(&record)).unwrap();
+        assert_eq!(again["mood"]["fine"], true);
+        assert_eq!(again["binding"]["projected"], "+1");
+        let before_via =
+            br#"{"sid":"DY1","participant":"MB1","status":"sent","error_code":0,"provider_ids":["a"],
+            "parts":["sent"],"taken_at":null,"created":1,"updated":1}"#;
+        assert_eq!(ReceiptRecord::decode(before_via).unwrap().via, None);
+        assert!(ParticipantRecord::decode(b"{}").unwrap_err().to_string().contains("participant"));
     }
 }

@@ -66,7 +66,9 @@ pub fn body(parts: &[Part]) -> Option<String> {
         })
         .filter(|line| !line.is_empty())
         .collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
+    let mut text = lines.join("\n");
+    text.truncate(text.floor_char_boundary(MOST_BODY));
+    (!text.is_empty()).then_some(text)
 }
 
 /// What parts without text are called where they cannot be shown.
@@ -102,5 +104,16 @@ pub fn kept_parts(parts: &[Part]) -> Vec<u8> {
     if kept.is_empty() {
         return Vec::new();
     }
-    serde_json::to_vec(&kept).unwrap_or_default()
+    let kept = serde_json::to_vec(&kept).unwrap_or_default();
+    if kept.len() <= MOST_KEPT {
+        return kept;
+    }
+    let instead = Part::Unsupported { kind: "too_large".to_owned(), raw: serde_json::Value::Null };
+    serde_json::to_vec(&[instead]).unwrap_or_default()
 }
+
+/// The most bytes of a message's text that are kept; far above what any channel carries, and far below what one
+/// commit takes.
+pub const MOST_BODY: usize = 256 * 1024;
+/// The most bytes of a message's other parts that are kept.
+pub const MOST_KEPT: usize = 256 * 1024;

@@ -39,6 +39,8 @@ pub struct PersonBinding {
     /// Other addresses learnt since.
     #[serde(default)]
     pub aliases: Vec<Address>,
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
 }
 
 /// A row of the person index: which participants an address or an identity has ever been.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use trunkline_adapter::{DeliveryStatus, Timestamp};
+use trunkline_adapter::{Address, DeliveryStatus, Timestamp};
 
 use super::{Json, ParticipantSid, ReceiptSid};
 
@@ -17,6 +17,9 @@ pub struct ReceiptRecord {
     pub error_code: u32,
     /// The provider's id of each part.
     pub provider_ids: Vec<String>,
+    /// Whose ids they are, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
     /// The status of each part.
     pub parts: Vec<Option<DeliveryStatus>>,
     /// When the provider says it took the last part: what watermarks compare with.
@@ -25,6 +28,14 @@ pub struct ReceiptRecord {
     pub updated: Timestamp,
     #[serde(flatten)]
     pub rest: Map<String, Value>,
+}
+
+/// What a provider's ids are unique within.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Via {
+    /// The adapter's kind.
+    pub kind: String,
+    pub proxy: Address,
 }
 
 impl Json for ReceiptRecord {
@@ -40,6 +51,7 @@ impl ReceiptRecord {
             status: None,
             error_code: 0,
             provider_ids: Vec::new(),
+            via: None,
             parts: Vec::new(),
             taken_at: None,
             created: now,
@@ -63,7 +75,11 @@ impl ReceiptRecord {
         if code != 0 {
             self.error_code = code;
         }
-        self.status = summary(&self.parts);
+        // How many parts there are may be learnt late; a part nobody had heard of does not take the whole back.
+        self.status = match (self.status, summary(&self.parts)) {
+            (Some(before), Some(now)) if !now.follows(Some(before)) => Some(before),
+            (_, now) => now,
+        };
         self.updated = now;
         true
     }

@@ -9,7 +9,7 @@ use super::plan::{Policies, Surroundings, Unknown};
 use super::send::End;
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::{LedgerError, tables, typed};
-use crate::model::{Compact, Dispatch, Json, Mint, ParkedStatus, ProviderIdRow, ReceiptRecord, Subject};
+use crate::model::{Compact, Dispatch, Json, Mint, ParkedStatus, ProviderIdRow, ReceiptRecord, Subject, Via};
 use crate::telemetry::outbound as metrics;
 use crate::work::{Job, Taken};
 
@@ -302,6 +302,7 @@ async fn accept(
         record.provider_ids.resize(part + 1, String::new());
     }
     record.provider_ids[part] = id.to_owned();
+    record.via = Some(Via { kind: subjects.kind.to_owned(), proxy: subjects.proxy.clone() });
     if complete {
         // The provider's own time, if an echo told it before, is what watermarks compare with.
         record.taken_at = at.or(record.taken_at).or(Some(now));

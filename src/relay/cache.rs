@@ -1,80 +1,132 @@
 //! Hot conversations in memory, and turns on them.
 //!
-//! Safe to be stale: a decision made on a stale conversation fails its head check and is made again. The turns only
-//! make that rare; correctness never rests on them.
+//! Never older than what somebody was answered: a newer conversation is not replaced by an older one, and what was read
+//! before something was forgotten is not kept. A decision checks the head all the same, and the turns only make
+//! conflicts rare; correctness rests on neither.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use tokio::sync::MutexGuard;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{AccountSid, Conversation};
 
-/// Conversations kept; one with a handful of members takes a few kilobytes.
-const KEPT: usize = 16_384;
+/// Conversations and members kept, together; a member takes a kilobyte or so.
+const KEPT: usize = 131_072;
 const STRIPES: usize = 256;
 
 pub struct Cache {
     shelves: Mutex<Shelves>,
     turns: Vec<tokio::sync::Mutex<()>>,
     hash: RandomState,
+    kept: usize,
 }
+
+type Shelf = HashMap<(AccountSid, Arc<str>), Arc<Conversation>>;
 
 /// Two generations: what is used moves to the young one; when that is half full, the old one is let go.
 #[derive(Default)]
 struct Shelves {
-    young: HashMap<(AccountSid, Arc<str>), Arc<Conversation>>,
-    old: HashMap<(AccountSid, Arc<str>), Arc<Conversation>>,
+    young: Shelf,
+    old: Shelf,
+    /// What lies on the young shelf.
+    weight: usize,
+    /// How often something was taken away.
+    taken: u64,
 }
+
+/// Says what had been taken away when a reading or a commit began.
+#[derive(Clone, Copy, Debug)]
+pub struct Ticket(u64);
 
 impl Default for Cache {
     fn default() -> Cache {
-        Cache {
-            shelves: Mutex::default(),
-            turns: (0..STRIPES).map(|_| tokio::sync::Mutex::new(())).collect(),
-            hash: RandomState::new(),
-        }
+        Cache::keeping(KEPT)
     }
 }
 
 impl Cache {
+    fn keeping(kept: usize) -> Cache {
+        Cache {
+            shelves: Mutex::default(),
+            turns: (0..STRIPES).map(|_| tokio::sync::Mutex::new(())).collect(),
+            hash: RandomState::new(),
+            kept,
+        }
+    }
+
+    fn shelves(&self) -> MutexGuard<'_, Shelves> {
+        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be drawn before what is put is read or committed.
+    pub fn ticket(&self) -> Ticket {
+        Ticket(self.shelves().taken)
+    }
+
     pub fn get(&self, account: &AccountSid, sid: &str) -> Option<Arc<Conversation>> {
         let key = (account.clone(), Arc::from(sid));
-        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shelves = self.shelves();
         if let Some(found) = shelves.young.get(&key) {
             return Some(found.clone());
         }
         let found = shelves.old.remove(&key)?;
-        shelves.put(key, found.clone());
+        shelves.put(self.kept, key, found.clone());
         Some(found)
     }
 
-    pub fn put(&self, account: &AccountSid, conversation: Arc<Conversation>) {
+    /// Keeps a conversation, unless something newer may be known of it.
+    pub fn put(&self, ticket: Ticket, account: &AccountSid, conversation: Arc<Conversation>) {
         let key = (account.clone(), Arc::from(conversation.sid().as_str()));
-        self.shelves.lock().unwrap_or_else(PoisonError::into_inner).put(key, conversation);
+        let mut shelves = self.shelves();
+        let newer = |known: &Arc<Conversation>| known.head_revision >= conversation.head_revision;
+        if shelves.young.get(&key).or_else(|| shelves.old.get(&key)).is_some_and(newer) {
+            return;
+        }
+        if shelves.taken == ticket.0 {
+            shelves.put(self.kept, key, conversation);
+        } else {
+            // Between reading and now it may have been removed: the next one who asks reads again.
+            shelves.remove(&key);
+        }
     }
 
     pub fn forget(&self, account: &AccountSid, sid: &str) {
-        let key = (account.clone(), Arc::from(sid));
-        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
-        shelves.young.remove(&key);
-        shelves.old.remove(&key);
+        let mut shelves = self.shelves();
+        shelves.taken += 1;
+        shelves.remove(&(account.clone(), Arc::from(sid)));
     }
 
-    /// Waits for a turn on a conversation.
-    pub async fn turn(&self, sid: &str) -> MutexGuard<'_, ()> {
+    /// Waits for a turn on a conversation. Never wait for another one while holding it: two conversations may share it.
+    pub async fn turn(&self, sid: &str) -> tokio::sync::MutexGuard<'_, ()> {
         let stripe = self.hash.hash_one(sid) as usize % STRIPES;
         self.turns[stripe].lock().await
     }
 }
 
 impl Shelves {
-    fn put(&mut self, key: (AccountSid, Arc<str>), conversation: Arc<Conversation>) {
-        if self.young.len() >= KEPT / 2 {
+    fn put(&mut self, kept: usize, key: (AccountSid, Arc<str>), conversation: Arc<Conversation>) {
+        if self.weight >= kept / 2 {
             self.old = std::mem::take(&mut self.young);
+            self.weight = 0;
+            self.taken += 1;
         }
-        self.old.remove(&key);
+        self.remove(&key);
+        self.weight += weight(&conversation);
         self.young.insert(key, conversation);
     }
+
+    fn remove(&mut self, key: &(AccountSid, Arc<str>)) {
+        self.old.remove(key);
+        if let Some(gone) = self.young.remove(key) {
+            self.weight -= weight(&gone);
+        }
+    }
 }
+
+fn weight(conversation: &Conversation) -> usize {
+    1 + conversation.members.len()
+}
+
+#[cfg(test)]
+#[path = "cache_test.rs"]
+mod tests;

@@ -10,7 +10,8 @@ use crate::ledger::engine::{Batch, CommitError, MAX_WRITES};
 use crate::ledger::key::{Key, Range, Space};
 use crate::ledger::{tables, typed};
 use crate::model::{
-    AccountSid, Binding, Compact, ConversationSid, Json, MessageRecord, ParticipantRecord, ServiceSid,
+    AccountSid, Binding, Compact, ConversationSid, Json, MessageRecord, ParticipantRecord, ReceiptRecord,
+    ServiceSid, Via,
 };
 use crate::work::{Queue, Taken, Window};
 
@@ -101,8 +102,14 @@ impl Relay {
         let Some(conversation) = ConversationSid::parse(sid) else {
             return self.finish_cleaning(Batch::default(), job).await;
         };
-        let spaces =
-            [Space::Participant, Space::Message, Space::MessageIndex, Space::Receipt, Space::Tombstone, Space::Conversation];
+        let spaces = [
+            Space::Participant,
+            Space::Message,
+            Space::MessageIndex,
+            Space::Receipt,
+            Space::Tombstone,
+            Space::Conversation,
+        ];
         for space in spaces {
             loop {
                 let range = Range::prefix(&Key::new(account.as_str(), sid, space, b""));
@@ -119,11 +126,20 @@ impl Relay {
                             self.free(account, &conversation, &record, &mut batch).await?;
                         }
                         Space::Message => {
-                            let record =
-                                MessageRecord::decode(&row.payload).map_err(crate::ledger::LedgerError::from)?;
+                            let record = MessageRecord::decode(&row.payload)
+                                .map_err(crate::ledger::LedgerError::from)?;
                             if let Some(source) = &record.source {
                                 let (kind, proxy) = (source.kind.as_str(), &source.proxy);
                                 batch.delete(tables::provider_id(account.as_str(), kind, proxy, &source.id));
+                            }
+                        }
+                        Space::Receipt => {
+                            let record = ReceiptRecord::decode(&row.payload)
+                                .map_err(crate::ledger::LedgerError::from)?;
+                            if let Some(Via { kind, proxy }) = &record.via {
+                                for id in record.provider_ids.iter().filter(|id| !id.is_empty()) {
+                                    batch.delete(tables::provider_id(account.as_str(), kind, proxy, id));
+                                }
                             }
                         }
                         _ => {}
@@ -162,7 +178,7 @@ impl Relay {
         record: &ParticipantRecord,
         batch: &mut Batch,
     ) -> Result<(), RelayError> {
-        if let Some(name) = super::decide::person_name(record) {
+        for name in super::decide::person_names(record) {
             batch.delete(tables::person(account.as_str(), &name, record.sid.as_str()));
         }
         let Some(binding) = &record.binding else { return Ok(()) };

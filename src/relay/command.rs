@@ -1,8 +1,8 @@
 //! What callers ask of the relay. Values are already checked for shape; the relay checks them against the world.
 
-use trunkline_adapter::{Address, Timestamp};
+use trunkline_adapter::{Address, Part, Timestamp};
 
-use crate::model::{MessageRecord, ReceiptRecord, DeliverySummary, State};
+use crate::model::{DeliverySummary, MessageRecord, ReceiptRecord, State};
 
 /// A value that a request may leave alone, clear or set.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -99,6 +99,8 @@ pub struct NewMessage {
 pub struct MessageChange {
     pub author: Option<String>,
     pub body: Change<String>,
+    /// What it holds beside its text, where its writer changed that at the provider.
+    pub parts: Option<Vec<Part>>,
     pub attributes: Option<String>,
     pub created: Option<Timestamp>,
     pub updated: Option<Timestamp>,

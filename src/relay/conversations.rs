@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use super::command::{ConversationChange, ConversationFilter, NewConversation};
 use super::decide;
-use super::{Relay, RelayError, cleanup};
+use super::{ATTEMPTS, Relay, RelayError};
 use crate::ledger::engine::CommitError;
 use crate::ledger::key::{Key, Range};
 use crate::ledger::tables;
 use crate::model::{AccountSid, Conversation, ConversationSid, ServiceSid};
-use crate::work::Queue;
 
 /// Most places read for one page of a filtered list, so that a filter that matches nothing cannot read everything.
 const MOST_READ: usize = 10_000;
@@ -21,19 +20,28 @@ impl Relay {
         service: &ServiceSid,
         new: NewConversation,
     ) -> Result<Arc<Conversation>, RelayError> {
-        let named = new.unique_name.is_some();
-        let context = self.context(account);
-        let mut decision = decide::create(&context, service, new);
-        match self.ledger.commit(std::mem::take(&mut decision.batch)).await {
-            Ok(committed) => {
-                let conversation = Arc::new(decision.settle(committed));
-                self.cache.put(account, conversation.clone());
-                Ok(conversation)
+        let service_key = tables::service(account.as_str(), service.as_str());
+        let name = new.unique_name.as_ref();
+        let name = name.map(|name| tables::unique_name(account.as_str(), service.as_str(), name));
+        for attempt in 0..ATTEMPTS {
+            let snapshot = self.ledger.snapshot();
+            let row = snapshot.get(&service_key).await?.ok_or(RelayError::ServiceNotFound)?;
+            if let Some(name) = &name
+                && snapshot.get(name).await?.is_some()
+            {
+                return Err(RelayError::UniqueNameTaken);
             }
-            // Its SID is random, so only the name can have been there.
-            Err(CommitError::Conflict(_)) if named => Err(RelayError::UniqueNameTaken),
-            Err(other) => Err(other.into()),
+            let context = self.context(account, attempt > 0);
+            let mut decision = decide::create(&context, service, new.clone());
+            // A service that is being removed gets no new conversations, or they would outlive it.
+            decision.batch.at(service_key.clone(), row.changed);
+            let ticket = self.cache.ticket();
+            match self.commits.decided(account, decision, ticket).await {
+                Err(CommitError::Conflict(_)) => {}
+                other => return Ok(other?),
+            }
         }
+        Err(RelayError::Contended)
     }
 
     /// The SID a name in a path stands for. A name that has the form of a SID is one.
@@ -142,11 +150,10 @@ impl Relay {
         let current = self.conversation(account, service, name).await?;
         let sid = current.sid().as_str();
         self.change(account, sid, |conversation, context| async move {
-                let (conversation, context) = (&*conversation, &context);
+            let (conversation, context) = (&*conversation, &context);
             Ok((Some(decide::delete(context, conversation)), ()))
         })
         .await?;
-        self.wakeups.work(Queue::Cleanup, cleanup::LANE, sid);
         Ok(())
     }
 }

@@ -4,16 +4,19 @@
 
 use trunkline_adapter::{Address, Part, Timestamp};
 
-use super::command::{ConversationChange, MessageChange, NewConversation, NewMessage, NewParticipant, ParticipantChange, Who};
+use super::command::{
+    ConversationChange, MessageChange, NewConversation, NewMessage, NewParticipant, ParticipantChange, Who,
+};
+use super::commit::{After, Wake};
 use super::error::RelayError;
 use crate::ledger::engine::{Batch, Committed, Revision};
 use crate::ledger::{Ledger, tables};
 use crate::model::conversation::Mark;
 use crate::model::message;
 use crate::model::{
-    AccountSid, Binding, Compact, Conversation, ConversationRecord, ConversationSid, Delivery, Dispatch, Head, Json,
-    Member, MessageRecord, MessageSid, Mint, ParticipantRecord, ParticipantSid, PersonBinding, PersonRow,
-    ProviderIdRow, ReceiptSid, ServiceSid, Source, State, Subject,
+    AccountSid, Binding, Compact, Conversation, ConversationRecord, ConversationSid, Delivery, Dispatch,
+    Head, Json, Member, MessageRecord, MessageSid, Mint, ParticipantRecord, ParticipantSid, PersonBinding,
+    PersonRow, ProviderIdRow, ReceiptSid, ServiceSid, Source, State, Subject,
 };
 use crate::work::{self, Queue};
 
@@ -29,17 +32,13 @@ pub struct Context<'a> {
     pub mint: &'a Mint,
     /// Numbers that grow: the order of birth.
     pub births: &'a dyn Births,
+    /// The same was decided before and met a conflict.
+    pub again: bool,
 }
 
 /// Where numbers come from that grow: the order of birth.
 pub trait Births: Sync {
     fn birth(&self) -> u64;
-}
-
-impl<F: Fn() -> u64 + Sync> Births for F {
-    fn birth(&self) -> u64 {
-        self()
-    }
 }
 
 impl Births for Ledger {
@@ -54,8 +53,8 @@ pub struct Decision {
     pub batch: Batch,
     /// The conversation afterwards; its revisions are put in by [`Decision::settle`].
     pub next: Conversation,
-    /// Lanes that have something to do, with the recipient.
-    pub wake: Vec<(Address, Address)>,
+    /// Who is to be told.
+    pub after: After,
     /// Which writes carry the conversation's own rows.
     head_at: usize,
     record_at: Option<usize>,
@@ -104,12 +103,13 @@ fn begin(context: &Context<'_>, conversation: &Conversation) -> Decision {
     next.head = conversation.head.settled(conversation.head_revision);
     // The head's bytes are put in by `finish`, when it is known what they are.
     batch.put(tables::head(context.account.as_str(), conversation.sid().as_str()), bytes::Bytes::new());
-    Decision { batch, next, wake: Vec::new(), head_at: 0, record_at: None, member_at: None }
+    Decision { batch, next, after: After::default(), head_at: 0, record_at: None, member_at: None }
 }
 
 fn finish(context: &Context<'_>, mut decision: Decision) -> Decision {
     let key = tables::head(context.account.as_str(), decision.next.sid().as_str());
-    decision.batch.writes[decision.head_at] = crate::ledger::engine::Write::Put(key, decision.next.head.encode());
+    decision.batch.writes[decision.head_at] =
+        crate::ledger::engine::Write::Put(key, decision.next.head.encode());
     decision
 }
 
@@ -120,9 +120,17 @@ fn put_record(context: &Context<'_>, decision: &mut Decision) {
     decision.batch.put(key, decision.next.record.encode());
 }
 
-/// Wakes an idle conversation; refuses a closed one.
+/// Refuses a closed conversation.
 fn require_open(conversation: &Conversation) -> Result<(), RelayError> {
     if conversation.head.state.open() { Ok(()) } else { Err(RelayError::Closed) }
+}
+
+/// Wakes an idle conversation; that is a change of what its document shows.
+fn rouse(decision: &mut Decision) {
+    if decision.next.head.state != State::Active {
+        decision.next.head.state = State::Active;
+        decision.next.head.document = Mark::ThisWrite;
+    }
 }
 
 /// A new conversation.
@@ -160,7 +168,7 @@ pub fn create(context: &Context<'_>, service: &ServiceSid, new: NewConversation)
         batch.put(key, sid.as_str().to_owned());
     }
     let next = Conversation { head, head_revision: 0, record, record_revision: 0, members: Vec::new() };
-    Decision { batch, next, wake: Vec::new(), head_at: 0, record_at: Some(1), member_at: None }
+    Decision { batch, next, after: After::default(), head_at: 0, record_at: Some(1), member_at: None }
 }
 
 /// Changes to a conversation's document or state.
@@ -186,7 +194,8 @@ pub fn update(
     }
     record.updated = change.updated.unwrap_or(context.now);
     let after = record.unique_name.clone();
-    if let Some(state) = change.state {
+    // Removal is no state one can ask for; see `delete`.
+    if let Some(state) = change.state.filter(|state| *state != State::Deleted) {
         decision.next.head.state = state;
     }
     put_record(context, &mut decision);
@@ -226,6 +235,7 @@ pub fn delete(context: &Context<'_>, conversation: &Conversation) -> Decision {
         context.now,
         payload,
     );
+    decision.after.wake.push(Wake::cleanup(sid.as_str()));
     finish(context, decision)
 }
 
@@ -239,7 +249,7 @@ pub struct Holder {
     pub open: bool,
 }
 
-/// Somebody joins. `claims` are the rows of the pair (and of learnt aliases) as they were read.
+/// Somebody joins. `holder` is the row of the pair as it was read.
 pub fn join(
     context: &Context<'_>,
     conversation: &Conversation,
@@ -262,7 +272,7 @@ pub fn join(
             if bound >= MOST_BOUND {
                 return Err(RelayError::TooManyBound);
             }
-            (None, Some(PersonBinding { address, proxy, aliases: Vec::new() }))
+            (None, Some(PersonBinding { address, proxy, aliases: Vec::new(), rest: serde_json::Map::new() }))
         }
     };
     if conversation.members.len() >= MOST_PARTICIPANTS {
@@ -274,7 +284,9 @@ pub fn join(
         let claim = tables::binding(account, &binding.proxy, &binding.address);
         match holder {
             None => decision.batch.absent(claim.clone()),
-            Some(held) if held.open => return Err(RelayError::BindingTaken(held.binding.conversation.clone())),
+            Some(held) if held.open => {
+                return Err(RelayError::BindingTaken(held.binding.conversation.clone()));
+            }
             Some(stale) => decision.batch.at(claim.clone(), stale.revision),
         };
         let row = Binding {
@@ -303,21 +315,23 @@ pub fn join(
         conversation: conversation.sid().clone(),
         participant: sid.clone(),
     };
-    if let Some(name) = person_name(&record) {
+    for name in person_names(&record) {
         decision.batch.put(tables::person(account, &name, sid.as_str()), person.encode());
     }
-    decision.next.head.state = State::Active;
+    rouse(&mut decision);
     put_member(context, &mut decision, record);
     Ok((finish(context, decision), sid))
 }
 
-/// The name a participant is found by in the person index.
-pub fn person_name(record: &ParticipantRecord) -> Option<String> {
+/// The names a participant is found by in the person index.
+pub fn person_names(record: &ParticipantRecord) -> Vec<String> {
     match (&record.binding, &record.identity) {
-        (Some(binding), _) => Some(binding.address.to_string()),
+        (Some(binding), _) => {
+            std::iter::once(&binding.address).chain(&binding.aliases).map(Address::to_string).collect()
+        }
         // An identity could look like an address; the colon in front keeps the two apart.
-        (None, Some(identity)) => Some(format!(":{}", identity.chars().take(200).collect::<String>())),
-        (None, None) => None,
+        (None, Some(identity)) => vec![format!(":{}", identity.chars().take(200).collect::<String>())],
+        (None, None) => Vec::new(),
     }
 }
 
@@ -390,6 +404,10 @@ pub fn learn(
         participant: sid.clone(),
     };
     decision.batch.put(claim, row.encode());
+    let person =
+        PersonRow { service: row.service, conversation: row.conversation, participant: row.participant };
+    let name = tables::person(context.account.as_str(), alias.as_str(), sid.as_str());
+    decision.batch.put(name, person.encode());
     put_member(context, &mut decision, record);
     Some(finish(context, decision))
 }
@@ -412,7 +430,7 @@ pub fn leave(
             decision.batch.delete(tables::binding(account, &binding.proxy, address));
         }
     }
-    if let Some(name) = person_name(&member.record) {
+    for name in person_names(&member.record) {
         decision.batch.delete(tables::person(account, &name, sid.as_str()));
     }
     decision.next.members.retain(|member| &member.record.sid != sid);
@@ -485,7 +503,7 @@ pub fn append(
                 context.now,
                 dispatch.encode(),
             );
-            decision.wake.push((binding.proxy.clone(), binding.address.clone()));
+            decision.after.wake.push(Wake::outbound(&binding.proxy, &binding.address));
             deliveries.push(Delivery { participant: member.record.sid.clone(), receipt });
         }
         if let Some(source) = &draft.source {
@@ -518,7 +536,7 @@ pub fn append(
         appended.push((index, record));
     }
     decision.next.head.messages = Mark::ThisWrite;
-    decision.next.head.state = State::Active;
+    rouse(&mut decision);
     Ok((finish(context, decision), appended))
 }
 
@@ -540,6 +558,9 @@ pub fn change_message(
     record.attributes = change.attributes.unwrap_or(record.attributes);
     record.created = change.created.unwrap_or(record.created);
     record.updated = change.updated.unwrap_or(context.now);
+    if let Some(parts) = change.parts {
+        record.parts = message::kept_parts(&parts);
+    }
     let mut decision = begin(context, conversation);
     let key = tables::message(context.account.as_str(), conversation.sid().as_str(), index);
     decision.batch.put(key, record.encode());
@@ -572,3 +593,7 @@ pub fn remove_message(
     decision.next.head.messages = Mark::ThisWrite;
     Ok(finish(context, decision))
 }
+
+#[cfg(test)]
+#[path = "decide_test.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! What people do to messages that are already there: edit, take back, react; and copies of what left from our side.
 
-use trunkline_adapter::{Address, DeliveryStatus, Echo, Inbound, Person, StatusReport};
+use trunkline_adapter::{Address, DeliveryStatus, Echo, Inbound, Part, Person, StatusReport};
 
 use super::command::{Change, MessageChange};
 use super::decide::{self, Context, Draft};
@@ -25,37 +25,55 @@ impl Relay {
             Inbound::Message(_) => Ok(()),
             Inbound::Status(report) => self.take_status(origin, report).await,
             Inbound::Watermark { from, to, status, until } => {
-                self.take_watermark(origin, binding, &from, &to, status, until).await
+                self.take_watermark(origin, binding, (&from, &to), status, until).await
             }
-            Inbound::Signal { from, to, signal } => self.take_signal(origin, &from, &to, signal).await,
-            Inbound::Identity { from, to, now } => self.take_identity(origin, binding, &from, &to, &now).await,
+            Inbound::Signal { from, to, signal } => {
+                self.take_signal(origin, binding, &from, &to, signal).await
+            }
+            Inbound::Identity { from, to, now } => {
+                self.take_identity(origin, binding, &from, &to, &now).await
+            }
             Inbound::Notice { kind, raw } => self.keep_notice(origin, &kind, &raw).await,
             Inbound::Echo(echo) => self.take_echo(origin, binding, echo).await,
             Inbound::Edit { id, of, from, to, parts, .. } => {
-                let body = message::body(&parts);
-                self.touch(origin, binding, &id, &of, &from, &to, |context, conversation, index, record| {
+                let event = Touch { id: &id, of: &of, from: &from, to: &to };
+                self.touch(origin, binding, event, |context, conversation, index, record| {
+                    if !wrote(conversation, record, &event) {
+                        return Ok((None, InboundOutcome::Unbound));
+                    }
+                    // The text of a picture may be edited alone, and the picture stays.
+                    let beside = parts.iter().any(|part| !matches!(part, Part::Text { .. }));
                     let change = MessageChange {
-                        body: body.clone().map_or(Change::Clear, Change::Set),
+                        body: message::body(&parts).map_or(Change::Clear, Change::Set),
+                        parts: beside.then(|| parts.clone()),
                         ..MessageChange::default()
                     };
-                    Ok(Some(decide::change_message(context, conversation, index, record, change)?.0))
+                    let (decision, _) = decide::change_message(context, conversation, index, record, change)?;
+                    Ok((Some(decision), InboundOutcome::Accepted))
                 })
                 .await
             }
             Inbound::Deletion { id, of, from, to, .. } => {
-                self.touch(origin, binding, &id, &of, &from, &to, |context, conversation, index, record| {
-                    Ok(Some(decide::remove_message(context, conversation, index, record)?))
+                let event = Touch { id: &id, of: &of, from: &from, to: &to };
+                self.touch(origin, binding, event, |context, conversation, index, record| {
+                    if !wrote(conversation, record, &event) {
+                        return Ok((None, InboundOutcome::Unbound));
+                    }
+                    let decision = decide::remove_message(context, conversation, index, record)?;
+                    Ok((Some(decision), InboundOutcome::Accepted))
                 })
                 .await
             }
             Inbound::Reaction { id, of, from, to, emoji, .. } => {
-                self.touch(origin, binding, &id, &of, &from, &to, |context, conversation, index, record| {
+                let event = Touch { id: &id, of: &of, from: &from, to: &to };
+                self.touch(origin, binding, event, |context, conversation, index, record| {
                     // A reaction that is taken back leaves what was already relayed as it is.
-                    let Some(emoji) = &emoji else { return Ok(None) };
-                    let Some(member) = conversation.bound(&to, &from) else { return Ok(None) };
-                    let author = member.record.binding.as_ref().map(|binding| binding.address.to_string());
+                    let Some(emoji) = &emoji else { return Ok((None, InboundOutcome::Accepted)) };
+                    let member = conversation.bound(&to, &from);
+                    let bound = member.and_then(|member| Some((member, member.record.binding.as_ref()?)));
+                    let Some((member, bound)) = bound else { return Ok((None, InboundOutcome::Unbound)) };
                     let draft = Draft {
-                        author: author.unwrap_or_default(),
+                        author: bound.address.to_string(),
                         participant: Some(member.record.sid.clone()),
                         has_it: None,
                         body: Some(reaction(emoji, &record.relayed_text())),
@@ -66,7 +84,8 @@ impl Relay {
                         source: Some(source(origin, &to, &id)),
                         reply_to: Some(index),
                     };
-                    Ok(Some(decide::append(context, conversation, vec![draft])?.0))
+                    let (decision, _) = decide::append(context, conversation, vec![draft])?;
+                    Ok((Some(decision), InboundOutcome::Accepted))
                 })
                 .await
             }
@@ -74,64 +93,60 @@ impl Relay {
     }
 
     /// Something happens to a message that a provider names. Events about messages we do not have change nothing.
-    #[expect(clippy::too_many_arguments, reason = "one event's own fields")]
     async fn touch<F>(
         &self,
         origin: Origin<'_>,
         binding: Option<&Binding>,
-        id: &str,
-        of: &str,
-        from: &Person,
-        to: &Address,
+        event: Touch<'_>,
         decide: F,
     ) -> Result<(), RelayError>
     where
-        F: Fn(&Context<'_>, &Conversation, u64, &MessageRecord) -> Decided,
+        F: Fn(&Context<'_>, &Conversation, u64, &MessageRecord) -> Decided<InboundOutcome>,
     {
-        let Some(binding) = binding else {
-            inbound(origin.adapter, InboundOutcome::Unbound);
-            return Ok(());
-        };
-        let sid = binding.conversation.as_str();
-        let own = tables::provider_id(origin.account.as_str(), origin.kind, to, id);
+        let Touch { id, of, from, to } = event;
+        let account = origin.account;
+        let own = tables::provider_id(account.as_str(), origin.kind, to, id);
         let (own, decide) = (&own, &decide);
-        let touched = self
-            .change(origin.account, sid, |conversation, context| async move {
-                let (conversation, context) = (&*conversation, &context);
-                let snapshot = self.ledger.snapshot();
-                if snapshot.get(own).await?.is_some() {
-                    return Ok((None, InboundOutcome::Duplicate));
-                }
-                if !conversation.head.state.open() || conversation.bound(to, from).is_none() {
-                    return Ok((None, InboundOutcome::Unbound));
-                }
-                let Some(index) = self.index_of(&*snapshot, origin, to, of, sid).await? else {
-                    return Ok((None, InboundOutcome::Unbound));
-                };
-                let account = origin.account.as_str();
-                let Some(row) = typed::message(&*snapshot, account, sid, index).await? else {
-                    return Ok((None, InboundOutcome::Unbound));
-                };
-                let mut decision = decide(context, conversation, index, &row.record)?;
-                if let Some(decision) = &mut decision
-                    && !decision.batch.writes.iter().any(|write| write.key() == own)
-                {
-                    remember(&mut decision.batch, origin, to, id);
-                }
-                Ok((decision, InboundOutcome::Accepted))
+        let outcome = self
+            .in_conversation(origin, binding, (to, from), |sid| async move {
+                let sid = sid.as_str();
+                let touched = self
+                    .change(account, sid, |conversation, context| async move {
+                        let snapshot = self.ledger.snapshot();
+                        if snapshot.get(own).await?.is_some() {
+                            return Ok((None, InboundOutcome::Duplicate));
+                        }
+                        if !conversation.head.state.open() || conversation.bound(to, from).is_none() {
+                            return Ok((None, InboundOutcome::Unbound));
+                        }
+                        let index = self.index_of(&*snapshot, origin, to, of, sid).await?;
+                        let Some(index) = index else { return Ok((None, InboundOutcome::Unbound)) };
+                        let row = typed::message(&*snapshot, account.as_str(), sid, index).await?;
+                        let Some(row) = row else { return Ok((None, InboundOutcome::Unbound)) };
+                        let (mut decision, outcome) = decide(&context, &conversation, index, &row.record)?;
+                        if let Some(decision) = &mut decision
+                            && !decision.batch.writes.iter().any(|write| write.key() == own)
+                        {
+                            remember(&mut decision.batch, own.clone());
+                        }
+                        Ok((decision, outcome))
+                    })
+                    .await;
+                touched.map(|(_, outcome)| outcome)
             })
-            .await;
-        match touched {
-            Ok((_, outcome)) => inbound(origin.adapter, outcome),
-            Err(RelayError::ConversationNotFound) => inbound(origin.adapter, InboundOutcome::Unbound),
-            Err(other) => return Err(other),
-        }
+            .await?;
+        inbound(origin.adapter, outcome);
         Ok(())
     }
 
     /// A copy of something from our side. Ours tells the provider's id and time of a send; a stranger's was written by
     /// an agent in the provider's own inbox and joins the conversation.
-    async fn take_echo(&self, origin: Origin<'_>, binding: Option<&Binding>, echo: Echo) -> Result<(), RelayError> {
+    async fn take_echo(
+        &self,
+        origin: Origin<'_>,
+        binding: Option<&Binding>,
+        echo: Echo,
+    ) -> Result<(), RelayError> {
         let ours = echo.correlation.as_deref().and_then(Correlation::decode).is_some();
         let key = tables::provider_id(origin.account.as_str(), origin.kind, &echo.from, &echo.id);
         let known = typed::compact::<ProviderIdRow>(&*self.ledger.snapshot(), &key).await?;
@@ -151,47 +166,38 @@ impl Relay {
             };
             return self.take_status(origin, report).await;
         }
-        if known.is_some() {
-            inbound(origin.adapter, InboundOutcome::Duplicate);
-            return Ok(());
-        }
-        let Some(binding) = binding else {
-            inbound(origin.adapter, InboundOutcome::Unbound);
-            return Ok(());
-        };
-        let sid = binding.conversation.as_str();
         let (key, echo) = (&key, &echo);
-        let appended = self
-            .change(origin.account, sid, |conversation, context| async move {
-                let (conversation, context) = (&*conversation, &context);
-                if self.ledger.snapshot().get(key).await?.is_some() {
-                    return Ok((None, InboundOutcome::Duplicate));
-                }
-                let member = conversation.bound(&echo.from, &echo.to);
-                let Some(member) = member.filter(|_| conversation.head.state.open()) else {
-                    return Ok((None, InboundOutcome::Unbound));
-                };
-                let draft = Draft {
-                    author: echo.from.to_string(),
-                    participant: None,
-                    has_it: Some(member.record.sid.clone()),
-                    body: message::body(&echo.parts),
-                    parts: echo.parts.clone(),
-                    attributes: None,
-                    created: None,
-                    updated: None,
-                    source: Some(source(origin, &echo.from, &echo.id)),
-                    reply_to: None,
-                };
-                let (decision, _) = decide::append(context, conversation, vec![draft])?;
-                Ok((Some(decision), InboundOutcome::Accepted))
+        let outcome = self
+            .in_conversation(origin, binding, (&echo.from, &echo.to), |sid| async move {
+                let appended = self
+                    .change(origin.account, sid.as_str(), |conversation, context| async move {
+                        if self.ledger.snapshot().get(key).await?.is_some() {
+                            return Ok((None, InboundOutcome::Duplicate));
+                        }
+                        let member = conversation.bound(&echo.from, &echo.to);
+                        let Some(member) = member.filter(|_| conversation.head.state.open()) else {
+                            return Ok((None, InboundOutcome::Unbound));
+                        };
+                        let draft = Draft {
+                            author: echo.from.to_string(),
+                            participant: None,
+                            has_it: Some(member.record.sid.clone()),
+                            body: message::body(&echo.parts),
+                            parts: echo.parts.clone(),
+                            attributes: None,
+                            created: None,
+                            updated: None,
+                            source: Some(source(origin, &echo.from, &echo.id)),
+                            reply_to: None,
+                        };
+                        let (decision, _) = decide::append(&context, &conversation, vec![draft])?;
+                        Ok((Some(decision), InboundOutcome::Accepted))
+                    })
+                    .await;
+                appended.map(|(_, outcome)| outcome)
             })
-            .await;
-        match appended {
-            Ok((_, outcome)) => inbound(origin.adapter, outcome),
-            Err(RelayError::ConversationNotFound) => inbound(origin.adapter, InboundOutcome::Unbound),
-            Err(other) => return Err(other),
-        }
+            .await?;
+        inbound(origin.adapter, outcome);
         Ok(())
     }
 
@@ -204,14 +210,33 @@ impl Relay {
         to: &Address,
         now: &[Address],
     ) -> Result<(), RelayError> {
-        let Some(binding) = binding else { return Ok(()) };
-        let conversation = self.load(origin.account, binding.conversation.as_str()).await?;
-        let member = conversation.as_ref().and_then(|conversation| conversation.bound(to, from));
-        if let Some(member) = member {
-            self.learn(origin.account, &binding.conversation, &member.record.sid, now).await;
-        }
+        self.in_conversation(origin, binding, (to, from), |sid| async move {
+            let conversation = self.load(origin.account, sid.as_str()).await?;
+            let member = conversation.as_ref().and_then(|conversation| conversation.bound(to, from));
+            let Some(member) = member else { return Ok(InboundOutcome::Unbound) };
+            self.learn(origin.account, &sid, &member.record.sid, now).await;
+            Ok(InboundOutcome::Accepted)
+        })
+        .await?;
         Ok(())
     }
+}
+
+/// Something that happens to a message: the event's id, the message's, and the pair.
+#[derive(Clone, Copy)]
+struct Touch<'a> {
+    id: &'a str,
+    of: &'a str,
+    from: &'a Person,
+    to: &'a Address,
+}
+
+/// Whether a message came in from the one who now changes it. Nobody edits or takes back what others wrote, or we.
+fn wrote(conversation: &Conversation, record: &MessageRecord, event: &Touch<'_>) -> bool {
+    let came_in =
+        record.source.as_ref().is_some_and(|source| source.id == event.of && &source.proxy == event.to);
+    let member = conversation.bound(event.to, event.from).map(|member| &member.record.sid);
+    came_in && member.is_some() && member == record.participant.as_ref()
 }
 
 fn reaction(emoji: &str, to: &str) -> String {
@@ -222,6 +247,10 @@ fn reaction(emoji: &str, to: &str) -> String {
     }
     if quote.is_empty() { format!("Reacted {emoji}") } else { format!("Reacted {emoji} to “{quote}”") }
 }
+
+#[cfg(test)]
+#[path = "events_test.rs"]
+mod happenings;
 
 #[cfg(test)]
 mod tests {

@@ -2,22 +2,36 @@
 //!
 //! The events of one webhook are grouped by conversation; messages of one conversation that follow each other are one
 //! decision, different conversations commit side by side, and there is one answer at the end.
+//!
+//! What one accepted message to one recipient costs when its conversation is in memory and the binding table answers:
+//!
+//! | step | looks | writes |
+//! |---|---|---|
+//! | whose conversation | one in the binding table | |
+//! | the decision | none (a reply and a keyword one each) | |
+//! | the commit | checks of the head and of the id's absence | head, message, its place by SID, id, queue row |
+//!
+//! Nothing is scanned. A conversation that is not in memory costs two looks and a scan of its participants, a pair the
+//! table does not know one look per name of the person.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use trunkline_adapter::{Address, Inbound, InboundMessage, Part, Person, Signal};
 
+use super::commit::After;
 use super::decide::{self, Context, Decision, Draft};
-use super::keyword::{self, Asked};
-use super::{Relay, RelayError};
+use super::keyword::Asked;
+use super::opting::{self, Opting};
+use super::{ATTEMPTS, Relay, RelayError};
 use crate::ledger::engine::{Batch, CommitError, Snapshot};
+use crate::ledger::key::Key;
 use crate::ledger::{tables, typed};
 use crate::model::{
-    AccountSid, Binding, Compact, Dispatch, Json, OptOutRow, ParticipantSid, ProviderIdRow, Source, message,
+    AccountSid, Binding, Compact, Conversation, ConversationSid, Json, ParticipantSid, ProviderIdRow, Source,
+    message,
 };
 use crate::telemetry::inbound::{InboundOutcome, heard_from, inbound};
-use crate::work::{self, Queue};
 
 /// Where events come from.
 #[derive(Clone, Copy, Debug)]
@@ -33,27 +47,33 @@ pub struct Origin<'a> {
 const SIDE_BY_SIDE: usize = 32;
 /// Writes that a decision may take; the rest of the batch limit is room for keywords and the head.
 const MOST_WRITES: usize = 200;
+/// Bytes of text that a decision may take, if it is about more than one message; likewise.
+const MOST_BYTES: usize = 256 * 1024;
 
 /// What became of one message.
 #[derive(Debug)]
 enum Fate {
-    Accepted(Effects),
+    /// With what was learnt of who wrote it.
+    Accepted(Option<(ParticipantSid, Vec<Address>)>),
     Duplicate,
     Unbound(InboundMessage),
 }
 
-/// What follows a commit.
-#[derive(Debug, Default)]
-struct Effects {
-    opted: Option<(Asked, Address, Address)>,
-    learnt: Option<(ParticipantSid, Vec<Address>)>,
+/// Events of one webhook about one conversation, or about one pair that has none.
+struct Group {
+    binding: Option<Binding>,
+    events: Vec<Inbound>,
 }
 
 impl Relay {
     /// Takes the events of one webhook. `Ok` means all of them are durable, or were already.
+    ///
+    /// # Cancel safety
+    /// What was already committed stays so and is followed up; the provider repeats the rest.
     pub async fn take(&self, origin: Origin<'_>, events: Vec<Inbound>) -> Result<(), RelayError> {
         heard_from(origin.adapter, self.clock.now());
-        let mut groups: Vec<(String, Option<Binding>, Vec<Inbound>)> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
         for event in events {
             let (key, binding) = match pair(&event) {
                 Some((proxy, person)) => match self.bound_person(origin.account, proxy, person).await? {
@@ -62,13 +82,14 @@ impl Relay {
                 },
                 None => (own_key(&event), None),
             };
-            match groups.iter_mut().find(|(known, ..)| *known == key) {
-                Some((_, _, events)) => events.push(event),
-                None => groups.push((key, binding, vec![event])),
-            }
+            let place = *places.entry(key).or_insert_with(|| {
+                groups.push(Group { binding, events: Vec::new() });
+                groups.len() - 1
+            });
+            groups[place].events.push(event);
         }
         stream::iter(groups)
-            .map(|(_, binding, events)| self.take_group(origin, binding, events))
+            .map(|group| self.take_group(origin, group))
             .buffer_unordered(SIDE_BY_SIDE)
             .try_collect::<Vec<()>>()
             .await?;
@@ -76,7 +97,7 @@ impl Relay {
     }
 
     /// Whose conversation a person on a proxy address is in, by whichever of their addresses is known.
-    pub(super) async fn bound_person(
+    async fn bound_person(
         &self,
         account: &AccountSid,
         proxy: &Address,
@@ -90,100 +111,100 @@ impl Relay {
         Ok(None)
     }
 
-    async fn take_group(
-        &self,
-        origin: Origin<'_>,
-        binding: Option<Binding>,
-        events: Vec<Inbound>,
-    ) -> Result<(), RelayError> {
-        let mut run = Vec::new();
-        for event in events {
+    async fn take_group(&self, origin: Origin<'_>, group: Group) -> Result<(), RelayError> {
+        let binding = group.binding.as_ref();
+        let mut run = VecDeque::new();
+        for event in group.events {
             match event {
-                Inbound::Message(message) => run.push(message),
+                Inbound::Message(message) => run.push_back(message),
                 other => {
-                    self.take_messages(origin, binding.as_ref(), std::mem::take(&mut run)).await?;
-                    self.take_event(origin, binding.as_ref(), other).await?;
+                    self.take_messages(origin, binding, std::mem::take(&mut run)).await?;
+                    self.take_event(origin, binding, other).await?;
                 }
             }
         }
-        self.take_messages(origin, binding.as_ref(), run).await
+        self.take_messages(origin, binding, run).await
     }
 
     async fn take_messages(
         &self,
         origin: Origin<'_>,
         binding: Option<&Binding>,
-        messages: Vec<InboundMessage>,
+        mut waiting: VecDeque<InboundMessage>,
     ) -> Result<(), RelayError> {
-        let mut waiting: std::collections::VecDeque<InboundMessage> = messages.into();
         while !waiting.is_empty() {
-            let conversation = binding.map(|binding| binding.conversation.as_str());
-            let taken = match conversation {
-                Some(sid) => {
-                    let width = match self.load(origin.account, sid).await? {
-                        // Two more for a keyword: the opt-out and its answer.
-                        Some(known) => decide::writes_per_draft(&known) + 2,
-                        None => 1,
-                    };
-                    waiting.drain(..waiting.len().min((MOST_WRITES / width).max(1))).collect()
+            let Some(binding) = binding else {
+                for message in waiting.drain(..) {
+                    self.find_again(origin, message).await?;
                 }
-                None => waiting.drain(..).collect::<Vec<_>>(),
+                break;
             };
-            let fates = match conversation {
-                Some(sid) => self.append_inbound(origin, sid, taken).await?,
-                None => taken.into_iter().map(Fate::Unbound).collect(),
+            let width = match self.load(origin.account, binding.conversation.as_str()).await? {
+                // Two more for a keyword: the opt-out and its answer.
+                Some(known) => decide::writes_per_draft(&known) + 2,
+                None => 1,
             };
-            for fate in fates {
-                self.follow_up(origin, conversation, fate).await?;
+            let taken = some_of(&mut waiting, (MOST_WRITES / width).max(1));
+            for fate in self.append_inbound(origin, &binding.conversation, taken).await? {
+                match self.follow_up(origin, &binding.conversation, fate).await {
+                    Some(message) => self.find_again(origin, message).await?,
+                    None => continue,
+                }
             }
         }
         Ok(())
     }
 
-    async fn follow_up(&self, origin: Origin<'_>, tried: Option<&str>, fate: Fate) -> Result<(), RelayError> {
+    /// Counts and learns; gives back what did not belong there.
+    async fn follow_up(
+        &self,
+        origin: Origin<'_>,
+        conversation: &ConversationSid,
+        fate: Fate,
+    ) -> Option<InboundMessage> {
         match fate {
-            Fate::Accepted(effects) => {
+            Fate::Accepted(learnt) => {
                 inbound(origin.adapter, InboundOutcome::Accepted);
-                self.apply(origin.account, effects.opted);
-                if let (Some((participant, aliases)), Some(sid)) = (effects.learnt, tried)
-                    && let Some(conversation) = crate::model::ConversationSid::parse(sid)
-                {
-                    self.learn(origin.account, &conversation, &participant, &aliases).await;
+                if let Some((participant, aliases)) = learnt {
+                    self.learn(origin.account, conversation, &participant, &aliases).await;
                 }
+                None
             }
-            Fate::Duplicate => inbound(origin.adapter, InboundOutcome::Duplicate),
-            Fate::Unbound(message) => {
-                // The binding table's copy may have been behind; the ledger has the last word.
-                let elsewhere = self.bound_now(origin.account, &message.to, &message.from, tried).await?;
-                let Some(elsewhere) = elsewhere else { return self.unbound(origin, message).await };
-                for fate in self.append_inbound(origin, elsewhere.conversation.as_str(), vec![message]).await? {
-                    match fate {
-                        Fate::Accepted(effects) => {
-                            inbound(origin.adapter, InboundOutcome::Accepted);
-                            self.apply(origin.account, effects.opted);
-                        }
-                        Fate::Duplicate => inbound(origin.adapter, InboundOutcome::Duplicate),
-                        Fate::Unbound(message) => self.unbound(origin, message).await?,
-                    }
-                }
+            Fate::Duplicate => {
+                inbound(origin.adapter, InboundOutcome::Duplicate);
+                None
             }
+            Fate::Unbound(message) => Some(message),
         }
-        Ok(())
     }
 
-    /// The open conversation the ledger names for a person, unless it is the one already tried.
+    /// The binding table's copy may have been behind; the ledger has the last word.
+    async fn find_again(&self, origin: Origin<'_>, mut message: InboundMessage) -> Result<(), RelayError> {
+        for _ in 0..ATTEMPTS {
+            let Some(now) = self.bound_now(origin.account, &message.to, &message.from).await? else { break };
+            let Some(fate) = self.append_inbound(origin, &now.conversation, vec![message]).await?.pop()
+            else {
+                return Ok(());
+            };
+            match self.follow_up(origin, &now.conversation, fate).await {
+                Some(unbound) => message = unbound,
+                None => return Ok(()),
+            }
+        }
+        self.unbound(origin, message).await
+    }
+
+    /// The open conversation that the ledger names for a person.
     async fn bound_now(
         &self,
         account: &AccountSid,
         proxy: &Address,
         person: &Person,
-        tried: Option<&str>,
     ) -> Result<Option<Binding>, RelayError> {
         let snapshot = self.ledger.snapshot();
         for address in person.candidates() {
             if let Some(holder) = self.holder(&*snapshot, account, proxy, address).await?
                 && holder.open
-                && Some(holder.binding.conversation.as_str()) != tried
             {
                 return Ok(Some(holder.binding));
             }
@@ -191,71 +212,45 @@ impl Relay {
         Ok(None)
     }
 
+    /// Does something in whose conversation a pair is; again with the ledger's word if the copy's led nowhere.
+    pub(super) async fn in_conversation<F, D>(
+        &self,
+        origin: Origin<'_>,
+        binding: Option<&Binding>,
+        (proxy, person): (&Address, &Person),
+        act: F,
+    ) -> Result<InboundOutcome, RelayError>
+    where
+        F: Fn(ConversationSid) -> D,
+        D: Future<Output = Result<InboundOutcome, RelayError>>,
+    {
+        if let Some(binding) = binding {
+            match act(binding.conversation.clone()).await {
+                Ok(InboundOutcome::Unbound) | Err(RelayError::ConversationNotFound) => {}
+                other => return other,
+            }
+        }
+        let now = self.bound_now(origin.account, proxy, person).await?.map(|now| now.conversation);
+        match now.filter(|now| binding.is_none_or(|tried| now != &tried.conversation)) {
+            Some(now) => match act(now).await {
+                Err(RelayError::ConversationNotFound) => Ok(InboundOutcome::Unbound),
+                other => other,
+            },
+            None => Ok(InboundOutcome::Unbound),
+        }
+    }
+
     /// One decision for messages of one conversation; says what became of each.
     async fn append_inbound(
         &self,
         origin: Origin<'_>,
-        sid: &str,
+        sid: &ConversationSid,
         messages: Vec<InboundMessage>,
     ) -> Result<Vec<Fate>, RelayError> {
-        let taken = &messages;
+        let taken = messages.as_slice();
         let appended = self
-            .change(origin.account, sid, |conversation, context| async move {
-                let (conversation, context) = (&*conversation, &context);
-                let snapshot = self.ledger.snapshot();
-                let mut fates = Vec::with_capacity(taken.len());
-                let mut drafts = Vec::new();
-                let mut opted = Vec::new();
-                let mut seen = HashSet::new();
-                for message in taken {
-                    let key =
-                        tables::provider_id(origin.account.as_str(), origin.kind, &message.to, &message.id);
-                    if !seen.insert(key.clone()) || snapshot.get(&key).await?.is_some() {
-                        fates.push(Fate::Duplicate);
-                        continue;
-                    }
-                    let member = conversation.bound(&message.to, &message.from);
-                    let Some(member) = member.filter(|_| conversation.head.state.open()) else {
-                        fates.push(Fate::Unbound(message.clone()));
-                        continue;
-                    };
-                    let Some(bound) = member.record.binding.as_ref() else { continue };
-                    let asked = self.asked(origin.account, &message.to, &bound.address, &message.parts);
-                    let reply_to = match &message.reply_to {
-                        Some(of) => self.index_of(&*snapshot, origin, &message.to, of, sid).await?,
-                        None => None,
-                    };
-                    drafts.push(Draft {
-                        author: bound.address.to_string(),
-                        participant: Some(member.record.sid.clone()),
-                        has_it: None,
-                        body: message::body(&message.parts),
-                        parts: message.parts.clone(),
-                        attributes: None,
-                        created: None,
-                        updated: None,
-                        source: Some(source(origin, &message.to, &message.id)),
-                        reply_to,
-                    });
-                    let aliases: Vec<Address> = std::iter::once(&message.from.address)
-                        .chain(&message.from.aliases)
-                        .filter(|alias| **alias != bound.address && !bound.aliases.contains(alias))
-                        .cloned()
-                        .collect();
-                    let learnt = (!aliases.is_empty()).then(|| (member.record.sid.clone(), aliases));
-                    let change = asked.map(|asked| (asked, message.to.clone(), bound.address.clone()));
-                    opted.extend(change.clone().map(|change| (change, message.id.clone())));
-                    fates.push(Fate::Accepted(Effects { opted: change, learnt }));
-                }
-                if drafts.is_empty() {
-                    return Ok((None, fates));
-                }
-                let (mut decision, _) = decide::append(context, conversation, drafts)?;
-                for ((asked, proxy, address), id) in opted {
-                    put_opt(context, &mut decision.batch, asked, &proxy, &address, &id);
-                    decision.wake.push((proxy, address));
-                }
-                Ok((Some(decision), fates))
+            .change(origin.account, sid.as_str(), |conversation, context| async move {
+                self.judge(origin, &conversation, &context, taken).await
             })
             .await;
         match appended {
@@ -263,6 +258,70 @@ impl Relay {
             Err(RelayError::ConversationNotFound) => Ok(messages.into_iter().map(Fate::Unbound).collect()),
             Err(other) => Err(other),
         }
+    }
+
+    async fn judge(
+        &self,
+        origin: Origin<'_>,
+        conversation: &Conversation,
+        context: &Context<'_>,
+        messages: &[InboundMessage],
+    ) -> Decided<Vec<Fate>> {
+        let snapshot = self.ledger.snapshot();
+        let account = origin.account;
+        let mut fates = Vec::with_capacity(messages.len());
+        let (mut drafts, mut opting, mut seen) = (Vec::new(), Opting::default(), HashSet::new());
+        for message in messages {
+            let key = tables::provider_id(account.as_str(), origin.kind, &message.to, &message.id);
+            let member = conversation.bound(&message.to, &message.from);
+            let member = member.filter(|_| conversation.head.state.open());
+            let bound = member.and_then(|member| Some((member, member.record.binding.as_ref()?)));
+            // A new id is the rule, and the batch checks for it; it is looked up only when that has failed, or when
+            // nothing is going to check.
+            let look = context.again || bound.is_none();
+            if !seen.insert(key.clone()) || (look && snapshot.get(&key).await?.is_some()) {
+                fates.push(Fate::Duplicate);
+                continue;
+            }
+            let Some((member, bound)) = bound else {
+                fates.push(Fate::Unbound(message.clone()));
+                continue;
+            };
+            if let Some(asked) = self.asked(&message.to, &message.parts) {
+                let pair = (&message.to, &bound.address);
+                opting.hear(&*snapshot, account, pair, asked, &message.id).await?;
+            }
+            let reply_to = match &message.reply_to {
+                Some(of) => {
+                    self.index_of(&*snapshot, origin, &message.to, of, conversation.sid().as_str()).await?
+                }
+                None => None,
+            };
+            drafts.push(Draft {
+                author: bound.address.to_string(),
+                participant: Some(member.record.sid.clone()),
+                has_it: None,
+                body: message::body(&message.parts),
+                parts: message.parts.clone(),
+                attributes: None,
+                created: None,
+                updated: None,
+                source: Some(source(origin, &message.to, &message.id)),
+                reply_to,
+            });
+            let aliases: Vec<Address> = std::iter::once(&message.from.address)
+                .chain(&message.from.aliases)
+                .filter(|alias| **alias != bound.address && !bound.aliases.contains(alias))
+                .cloned()
+                .collect();
+            fates.push(Fate::Accepted((!aliases.is_empty()).then(|| (member.record.sid.clone(), aliases))));
+        }
+        if drafts.is_empty() {
+            return Ok((None, fates));
+        }
+        let (mut decision, _) = decide::append(context, conversation, drafts)?;
+        opting.write(context, &mut decision.batch, &mut decision.after);
+        Ok((Some(decision), fates))
     }
 
     /// The index of the message that a provider's id stands for in this conversation.
@@ -277,85 +336,130 @@ impl Relay {
         let key = tables::provider_id(origin.account.as_str(), origin.kind, proxy, id);
         let row = typed::compact::<ProviderIdRow>(snapshot, &key).await?;
         Ok(match row.map(|row| row.record) {
-            Some(ProviderIdRow::Message { conversation: of, index, .. }) if of.as_str() == conversation => Some(index),
+            Some(ProviderIdRow::Message { conversation: of, index, .. }) if of.as_str() == conversation => {
+                Some(index)
+            }
             _ => None,
         })
     }
 
-    /// What a text asks of the opt-out list. START means something only to who is on it: "yes" is an ordinary answer.
-    fn asked(&self, account: &AccountSid, proxy: &Address, address: &Address, parts: &[Part]) -> Option<Asked> {
+    /// The word that a text is, where words are ours to handle.
+    fn asked(&self, proxy: &Address, parts: &[Part]) -> Option<Asked> {
         if !self.proxies.get(proxy)?.keywords {
             return None;
         }
         let [Part::Text { text }] = parts else { return None };
-        let out = self.opt_outs.contains(account.as_str(), proxy, address);
-        self.keywords.asked(text).filter(|asked| match asked {
-            Asked::Stop => !out,
-            Asked::Start => out,
-            Asked::Help => true,
-        })
-    }
-
-    /// Brings the lanes' view in line, before the provider gets its answer.
-    fn apply(&self, account: &AccountSid, opted: Option<(Asked, Address, Address)>) {
-        match opted {
-            Some((Asked::Stop, proxy, address)) => self.opt_outs.add(account.as_str(), &proxy, &address),
-            Some((Asked::Start, proxy, address)) => self.opt_outs.remove(account.as_str(), &proxy, &address),
-            Some((Asked::Help, ..)) | None => {}
-        }
+        self.keywords.asked(text)
     }
 
     /// A message that belongs to no conversation. A keyword in it counts all the same.
     async fn unbound(&self, origin: Origin<'_>, message: InboundMessage) -> Result<(), RelayError> {
-        let address = message.from.address.clone();
-        let Some(asked) = self.asked(origin.account, &message.to, &address, &message.parts) else {
+        let account = origin.account;
+        let Some(asked) = self.asked(&message.to, &message.parts) else {
             inbound(origin.adapter, InboundOutcome::Unbound);
             tracing::info!(adapter = origin.adapter, "A message belongs to no conversation");
             return Ok(());
         };
-        let context = self.context(origin.account);
-        let mut batch = Batch::default();
-        let key = tables::provider_id(origin.account.as_str(), origin.kind, &message.to, &message.id);
-        batch.absent(key.clone());
-        batch.put(key, ProviderIdRow::Event.encode());
-        put_opt(&context, &mut batch, asked, &message.to, &address, &message.id);
-        match self.ledger.commit(batch).await {
-            Ok(_) => {
-                inbound(origin.adapter, InboundOutcome::Unbound);
-                self.wakeups.work(Queue::Outbound, message.to.as_str(), address.as_str());
-                self.apply(origin.account, Some((asked, message.to, address)));
-                Ok(())
-            }
-            Err(CommitError::Conflict(_)) => {
+        let own = tables::provider_id(account.as_str(), origin.kind, &message.to, &message.id);
+        let pair = (&message.to, &message.from.address);
+        for _ in 0..ATTEMPTS {
+            let snapshot = self.ledger.snapshot();
+            if snapshot.get(&own).await?.is_some() {
                 inbound(origin.adapter, InboundOutcome::Duplicate);
-                Ok(())
+                return Ok(());
             }
-            Err(other) => Err(other.into()),
+            let mut opting = Opting::default();
+            opting.hear(&*snapshot, account, pair, asked, &message.id).await?;
+            if opting.is_empty() {
+                inbound(origin.adapter, InboundOutcome::Unbound);
+                return Ok(());
+            }
+            let context = self.context(account, false);
+            let (mut batch, mut after) = (Batch::default(), After::default());
+            remember(&mut batch, own.clone());
+            opting.write(&context, &mut batch, &mut after);
+            match self.commits.commit(account, batch, after).await {
+                Ok(()) => {
+                    inbound(origin.adapter, InboundOutcome::Unbound);
+                    return Ok(());
+                }
+                Err(CommitError::Conflict(_)) => {}
+                Err(other) => return Err(other.into()),
+            }
         }
+        Err(RelayError::Contended)
     }
 
-    /// The provider's own keyword handling took somebody off the list, or put them back.
+    /// The provider's own keyword handling took somebody off the list, or put them back: by every name they have, since
+    /// the lanes know the participant by one and the provider may tell another.
     pub(super) async fn take_signal(
         &self,
         origin: Origin<'_>,
+        binding: Option<&Binding>,
         from: &Person,
         to: &Address,
         signal: Signal,
     ) -> Result<(), RelayError> {
-        let (asked, id) = match signal {
-            Signal::OptOut { id } => (Asked::Stop, id),
-            Signal::OptIn { id } => (Asked::Start, id),
+        let (out, id) = match signal {
+            Signal::OptOut { id } => (true, id),
+            Signal::OptIn { id } => (false, id),
             Signal::Typing | Signal::Opened { .. } => return Ok(()),
         };
-        let key = tables::opt_out(origin.account.as_str(), to, &from.address);
-        let mut batch = Batch::default();
-        match asked {
-            Asked::Stop => batch.put(key, opt_out(None, &id, self.clock.now()).encode()),
-            Asked::Start | Asked::Help => batch.delete(key),
+        let account = origin.account;
+        let known = match binding {
+            Some(binding) => self.load(account, binding.conversation.as_str()).await?,
+            None => None,
         };
-        self.ledger.commit(batch).await?;
-        self.apply(origin.account, Some((asked, to.clone(), from.address.clone())));
-        Ok(())
+        let member = known.as_ref().and_then(|known| known.bound(to, from)?.record.binding.as_ref());
+        let names: HashSet<&Address> = member
+            .map(|binding| &binding.address)
+            .into_iter()
+            .chain(std::iter::once(&from.address))
+            .chain(&from.aliases)
+            .collect();
+        // Some providers give the event the id of the message it came with, and that one names the message.
+        let own = tables::provider_id(account.as_str(), origin.kind, to, &format!("opt-out {id}"));
+        let (mut batch, mut after) = (Batch::default(), After::default());
+        remember(&mut batch, own);
+        for name in names {
+            let key = tables::opt_out(account.as_str(), to, name);
+            if out {
+                batch.put(key, opting::row(None, &id, self.clock.now()).encode());
+            } else {
+                batch.delete(key);
+            }
+            after.opted.push((to.clone(), name.clone()));
+        }
+        match self.commits.commit(account, batch, after).await {
+            // The only check there is: the provider told it before.
+            Ok(()) | Err(CommitError::Conflict(_)) => Ok(()),
+            Err(other) => Err(other.into()),
+        }
+    }
+}
+
+/// The first messages, as many as one decision takes.
+fn some_of(waiting: &mut VecDeque<InboundMessage>, most: usize) -> Vec<InboundMessage> {
+    let (mut taken, mut bytes) = (Vec::new(), 0);
+    while let Some(message) = waiting.pop_front() {
+        bytes += message.parts.iter().map(size).sum::<usize>();
+        if !taken.is_empty() && bytes > MOST_BYTES {
+            waiting.push_front(message);
+            break;
+        }
+        taken.push(message);
+        if taken.len() == most {
+            break;
+        }
+    }
+    taken
+}
+
+/// Roughly what a part takes when it is stored.
+fn size(part: &Part) -> usize {
+    match part {
+        Part::Text { text } => text.len(),
+        other => serde_json::to_vec(other).map_or(0, |stored| stored.len()),
     }
 }
 
@@ -386,43 +490,15 @@ pub(super) fn source(origin: Origin<'_>, proxy: &Address, id: &str) -> Source {
     Source { kind: origin.kind.to_owned(), proxy: proxy.clone(), id: id.to_owned() }
 }
 
-fn opt_out(keyword: Option<String>, id: &str, at: trunkline_adapter::Timestamp) -> OptOutRow {
-    OptOutRow { keyword, provider_id: id.to_owned(), at, rest: serde_json::Map::new() }
+/// Keeps an event's id, so that its repeat changes nothing.
+pub(super) fn remember(batch: &mut Batch, id: Key) {
+    batch.absent(id.clone());
+    batch.put(id, ProviderIdRow::Event.encode());
 }
 
-/// The row and the answer that a keyword makes.
-fn put_opt(
-    context: &Context<'_>,
-    batch: &mut Batch,
-    asked: Asked,
-    proxy: &Address,
-    address: &Address,
-    id: &str,
-) {
-    let account = context.account.as_str();
-    let key = tables::opt_out(account, proxy, address);
-    let answer = match asked {
-        Asked::Stop => {
-            batch.put(key, opt_out(Some("stop".to_owned()), id, context.now).encode());
-            keyword::STOPPED
-        }
-        Asked::Start => {
-            batch.delete(key);
-            keyword::STARTED
-        }
-        Asked::Help => keyword::HELPED,
-    };
-    let payload = Dispatch::Notice { text: answer.to_owned() }.encode();
-    let (lane, subject) = (proxy.as_str(), address.as_str());
-    work::enqueue(batch, account, Queue::Outbound, lane, subject, context.births.birth(), context.now, payload);
-}
+/// What a decision gives [`Relay::change`].
+pub(super) type Decided<T> = Result<(Option<Decision>, T), RelayError>;
 
-/// A decision that only keeps an event's id, so that its repeat changes nothing.
-pub(super) fn remember(batch: &mut Batch, origin: Origin<'_>, proxy: &Address, id: &str) {
-    let key = tables::provider_id(origin.account.as_str(), origin.kind, proxy, id);
-    batch.absent(key.clone());
-    batch.put(key, ProviderIdRow::Event.encode());
-}
-
-/// What a decision about one event comes to; nothing is a decision too.
-pub(super) type Decided = Result<Option<Decision>, RelayError>;
+#[cfg(test)]
+#[path = "intake_test.rs"]
+mod tests;

@@ -58,7 +58,8 @@ impl Keywords {
 }
 
 fn bare(text: &str) -> String {
-    text.trim_matches(|c: char| c.is_whitespace() || c.is_ascii_punctuation() || "“”‘’«»¡¿…".contains(c)).to_lowercase()
+    text.trim_matches(|c: char| c.is_whitespace() || c.is_ascii_punctuation() || "“”‘’«»¡¿…".contains(c))
+        .to_lowercase()
 }
 
 #[cfg(test)]

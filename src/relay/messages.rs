@@ -92,10 +92,11 @@ impl Relay {
         let current = self.conversation(account, service, name).await?;
         let (sid, change) = (current.sid().as_str(), &change);
         self.change(account, sid, |conversation, context| async move {
-                let (conversation, context) = (&*conversation, &context);
+            let (conversation, context) = (&*conversation, &context);
             // Every change of a message bumps the head, so the head's check covers the row just read.
             let (index, record) = find(&*self.ledger.snapshot(), account.as_str(), sid, message).await?;
-            let (decision, _) = decide::change_message(context, conversation, index, &record, change.clone())?;
+            let (decision, _) =
+                decide::change_message(context, conversation, index, &record, change.clone())?;
             Ok((Some(decision), ()))
         })
         .await?;
@@ -112,7 +113,7 @@ impl Relay {
         let current = self.conversation(account, service, name).await?;
         let sid = current.sid().as_str();
         self.change(account, sid, |conversation, context| async move {
-                let (conversation, context) = (&*conversation, &context);
+            let (conversation, context) = (&*conversation, &context);
             let (index, record) = find(&*self.ledger.snapshot(), account.as_str(), sid, message).await?;
             Ok((Some(decide::remove_message(context, conversation, index, &record)?), ()))
         })

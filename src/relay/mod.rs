@@ -7,17 +7,24 @@
 //! here only after the commit; a repeat of a provider's event changes nothing.
 
 mod cache;
+#[cfg(test)]
+#[path = "claims_test.rs"]
+mod claims_test;
 pub mod cleanup;
 pub mod command;
+mod commit;
 mod conversations;
 pub mod decide;
 mod error;
 mod events;
 mod intake;
 mod keyword;
+#[cfg(test)]
+mod kit;
 mod messages;
-mod participants;
+mod opting;
 mod parked;
+mod participants;
 mod proxies;
 mod services;
 mod statuses;
@@ -29,10 +36,11 @@ use trunkline_adapter::{Address, Clock};
 
 use crate::bindings::{Bindings, Lookup};
 use crate::ledger::engine::{CommitError, Snapshot};
+use crate::ledger::key::Space;
 use crate::ledger::typed;
 use crate::ledger::{Ledger, LedgerError, tables};
-use crate::model::{AccountSid, Binding, Conversation, Json, Mint, State};
-use crate::work::{Queue, Wakeups};
+use crate::model::{AccountSid, Binding, Conversation, Json, Mint};
+use crate::work::Wakeups;
 
 pub use error::RelayError;
 pub use intake::Origin;
@@ -40,6 +48,7 @@ pub use keyword::{KeywordSettings, Keywords};
 pub use proxies::{Proxies, Proxy};
 
 use cache::Cache;
+use commit::Commits;
 use decide::{Context, Decision, Holder};
 
 /// Decisions that met a conflict are made again this often; then the caller is told to come back.
@@ -47,7 +56,6 @@ const ATTEMPTS: usize = 8;
 
 /// Keeps who asked not to be written to where the lanes look, in line with the rows. Plugged in by `app`.
 pub trait OptOuts: Send + Sync {
-    fn contains(&self, account: &str, proxy: &Address, address: &Address) -> bool;
     fn add(&self, account: &str, proxy: &Address, address: &Address);
     fn remove(&self, account: &str, proxy: &Address, address: &Address);
 }
@@ -66,31 +74,40 @@ pub struct Relay {
     ledger: Ledger,
     bindings: Arc<Bindings>,
     wakeups: Wakeups,
-    opt_outs: Arc<dyn OptOuts>,
     mint: Mint,
     clock: Clock,
     proxies: Proxies,
     keywords: Keywords,
-    cache: Cache,
-    parked: parked::Sweep,
+    cache: Arc<Cache>,
+    parked: Arc<parked::Sweep>,
     unreadable: unreadable::Ring,
+    commits: Commits,
 }
 
 impl Relay {
     pub fn new(parts: Parts) -> Relay {
         let Parts { ledger, bindings, wakeups, opt_outs, mint, clock } = parts;
+        let (cache, parked) = (Arc::<Cache>::default(), Arc::<parked::Sweep>::default());
+        let commits = Commits {
+            ledger: ledger.clone(),
+            wakeups: wakeups.clone(),
+            cache: cache.clone(),
+            parked: parked.clone(),
+            opt_outs,
+            opting: Arc::default(),
+        };
         Relay {
             ledger,
             bindings,
             wakeups,
-            opt_outs,
             mint,
             clock,
             proxies: Proxies::default(),
             keywords: Keywords::default(),
-            cache: Cache::default(),
-            parked: parked::Sweep::default(),
+            cache,
+            parked,
             unreadable: unreadable::Ring::default(),
+            commits,
         }
     }
 
@@ -109,21 +126,30 @@ impl Relay {
         if let Some(known) = self.cache.get(account, sid) {
             return Ok(Some(known));
         }
+        let ticket = self.cache.ticket();
         let Some(read) = self.ledger.conversation(account.as_str(), sid).await? else { return Ok(None) };
         let read = Arc::new(read);
-        self.cache.put(account, read.clone());
+        self.cache.put(ticket, account, read.clone());
         Ok(Some(read))
     }
 
-    /// What decisions made now may use.
-    fn context<'a>(&'a self, account: &'a AccountSid) -> Context<'a> {
-        Context { account, now: self.clock.now(), mint: &self.mint, births: &self.ledger }
+    /// Whether a conversation from memory is what the ledger has.
+    async fn current(&self, account: &AccountSid, known: &Conversation) -> Result<bool, LedgerError> {
+        let key = tables::head(account.as_str(), known.sid().as_str());
+        let row = self.ledger.snapshot().get(&key).await?;
+        Ok(row.is_some_and(|row| row.changed == known.head_revision))
+    }
+
+    /// What a decision made now may use.
+    fn context<'a>(&'a self, account: &'a AccountSid, again: bool) -> Context<'a> {
+        Context { account, now: self.clock.now(), mint: &self.mint, births: &self.ledger, again }
     }
 
     /// Decides about a conversation until the decision holds, commits it, and wakes whom it concerns.
     ///
-    /// `decide` is called again with fresh facts after each conflict; it may read, and must not write. Without a
-    /// decision nothing is committed.
+    /// `decide` is called again with fresh facts after each conflict; it may read, and must not write or change another
+    /// conversation. Without a decision nothing is committed; then the head is held against the ledger instead, so that
+    /// no refusal rests on a conversation that has moved on.
     async fn change<'a, T, F, D>(
         &'a self,
         account: &'a AccountSid,
@@ -135,25 +161,25 @@ impl Relay {
         D: Future<Output = Result<(Option<Decision>, T), RelayError>>,
     {
         let _turn = self.cache.turn(sid).await;
-        for _ in 0..ATTEMPTS {
-            let Some(current) = self.load(account, sid).await? else { return Err(RelayError::ConversationNotFound) };
-            let (decision, result) = decide(current.clone(), self.context(account)).await?;
-            let Some(mut decision) = decision else { return Ok((current, result)) };
-            let batch = std::mem::take(&mut decision.batch);
-            let wake = std::mem::take(&mut decision.wake);
-            match self.ledger.commit(batch).await {
-                Ok(committed) => {
-                    let next = Arc::new(decision.settle(committed));
-                    if next.head.state == State::Deleted {
-                        self.cache.forget(account, sid);
-                    } else {
-                        self.cache.put(account, next.clone());
+        for attempt in 0..ATTEMPTS {
+            let Some(current) = self.load(account, sid).await? else {
+                return Err(RelayError::ConversationNotFound);
+            };
+            let (decision, result) = match decide(current.clone(), self.context(account, attempt > 0)).await {
+                Ok((Some(decision), result)) => (decision, result),
+                refusal => {
+                    if self.current(account, &current).await? {
+                        return refusal.map(|(_, result)| (current, result));
                     }
-                    for (proxy, recipient) in wake {
-                        self.wakeups.work(Queue::Outbound, proxy.as_str(), recipient.as_str());
-                    }
-                    return Ok((next, result));
+                    self.cache.forget(account, sid);
+                    continue;
                 }
+            };
+            let ticket = self.cache.ticket();
+            match self.commits.decided(account, decision, ticket).await {
+                Ok(next) => return Ok((next, result)),
+                // Nothing in memory was wrong: the provider repeated itself.
+                Err(CommitError::Conflict(key)) if key.space() == Some(Space::ProviderId) => {}
                 Err(CommitError::Conflict(_)) => self.cache.forget(account, sid),
                 Err(other) => return Err(other.into()),
             }

@@ -57,7 +57,8 @@ impl Relay {
                     batch.at(key.clone(), stored.changed);
                     batch.delete(key);
                 } else {
-                    oldest = Some(oldest.map_or(stored.record.since, |before| before.min(stored.record.since)));
+                    oldest =
+                        Some(oldest.map_or(stored.record.since, |before| before.min(stored.record.since)));
                 }
             }
             // A conflict means that somebody is using the row right now; the next sweep looks again.

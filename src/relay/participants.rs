@@ -63,7 +63,8 @@ impl Relay {
         let changed = self
             .change(account, current.sid().as_str(), |conversation, context| async move {
                 let (conversation, context) = (&*conversation, &context);
-                let member = conversation.member_by_name(participant).ok_or(RelayError::ParticipantNotFound)?;
+                let member =
+                    conversation.member_by_name(participant).ok_or(RelayError::ParticipantNotFound)?;
                 let sid = member.record.sid.clone();
                 let decision = decide::change_participant(context, conversation, &sid, change.clone())?;
                 Ok((Some(decision), Some(sid)))
@@ -82,7 +83,7 @@ impl Relay {
     ) -> Result<(), RelayError> {
         let current = self.conversation(account, service, name).await?;
         self.change(account, current.sid().as_str(), |conversation, context| async move {
-                let (conversation, context) = (&*conversation, &context);
+            let (conversation, context) = (&*conversation, &context);
             let member = conversation.member_by_name(participant).ok_or(RelayError::ParticipantNotFound)?;
             let sid = member.record.sid.clone();
             Ok((Some(decide::leave(context, conversation, &sid)?), ()))
@@ -122,8 +123,9 @@ impl Relay {
         for alias in aliases {
             let learnt = self
                 .change(account, conversation.as_str(), |current, context| async move {
-                let (current, context) = (&*current, &context);
-                    let Some(binding) = current.member(participant).and_then(|m| m.record.binding.as_ref()) else {
+                    let (current, context) = (&*current, &context);
+                    let Some(binding) = current.member(participant).and_then(|m| m.record.binding.as_ref())
+                    else {
                         return Ok((None, ()));
                     };
                     if &binding.address == alias
@@ -132,7 +134,8 @@ impl Relay {
                     {
                         return Ok((None, ()));
                     }
-                    let holder = self.holder(&*self.ledger.snapshot(), account, &binding.proxy, alias).await?;
+                    let holder =
+                        self.holder(&*self.ledger.snapshot(), account, &binding.proxy, alias).await?;
                     let decision = decide::learn(context, current, participant, alias, holder.as_ref());
                     Ok((decision, ()))
                 })

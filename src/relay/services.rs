@@ -2,6 +2,7 @@
 
 use trunkline_adapter::Timestamp;
 
+use super::commit::{After, Wake};
 use super::{ATTEMPTS, Relay, RelayError, cleanup};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::key::Range;
@@ -81,11 +82,9 @@ impl Relay {
         let payload = bytes::Bytes::copy_from_slice(sid.as_bytes());
         let (seq, now) = (self.ledger.birth(), self.clock.now());
         work::enqueue(&mut batch, account.as_str(), Queue::Cleanup, cleanup::LANE, sid, seq, now, payload);
-        match self.ledger.commit(batch).await {
-            Ok(_) => {
-                self.wakeups.work(Queue::Cleanup, cleanup::LANE, sid);
-                Ok(())
-            }
+        let after = After { wake: vec![Wake::cleanup(sid)], ..After::default() };
+        match self.commits.commit(account, batch, after).await {
+            Ok(()) => Ok(()),
             // Somebody else removed it in this very moment.
             Err(CommitError::Conflict(_)) => Err(RelayError::ServiceNotFound),
             Err(other) => Err(other.into()),

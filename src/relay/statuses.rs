@@ -3,22 +3,27 @@
 
 use trunkline_adapter::{Address, DeliveryStatus, Person, StatusReport, Timestamp};
 
+use super::commit::After;
 use super::intake::Origin;
 use super::{ATTEMPTS, Relay, RelayError};
 use crate::ledger::engine::{Batch, CommitError, Snapshot};
 use crate::ledger::key::Range;
 use crate::ledger::typed::Stored;
-use crate::ledger::{tables, typed};
+use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{
-    Binding, Compact, ConversationSid, Correlation, Json, MessageRecord, ParkedStatus, ParticipantSid, ProviderIdRow,
-    ReceiptRecord, ReceiptSid, Subject,
+    Binding, Compact, ConversationSid, Correlation, Json, MessageRecord, ParkedStatus, ParticipantSid,
+    ProviderIdRow, ReceiptRecord, ReceiptSid, Subject, Via,
 };
-use crate::telemetry::inbound::status as count_status;
+use crate::telemetry::inbound::{InboundOutcome, status as count_status};
 
 /// Reports kept for one id that nobody knows yet.
 const MOST_PARKED: usize = 8;
-/// How far back a watermark reaches.
-const MOST_MARKED: usize = 500;
+/// How many messages back a watermark reaches.
+const MOST_MARKED: usize = 512;
+/// Messages read at a time; mostly the newest few are all.
+const PAGE: usize = 16;
+/// Receipts moved by one commit.
+const MOST_AT_ONCE: usize = 200;
 /// Providers' clocks and ours differ by this much at most before a watermark misses its message.
 const SKEW: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -32,7 +37,11 @@ struct Part {
 }
 
 impl Relay {
-    pub(super) async fn take_status(&self, origin: Origin<'_>, report: StatusReport) -> Result<(), RelayError> {
+    pub(super) async fn take_status(
+        &self,
+        origin: Origin<'_>,
+        report: StatusReport,
+    ) -> Result<(), RelayError> {
         let account = origin.account.as_str();
         let id_key = tables::provider_id(account, origin.kind, &report.from, &report.id);
         for _ in 0..ATTEMPTS {
@@ -63,15 +72,23 @@ impl Relay {
                 tables::receipt(account, part.conversation.as_str(), part.index, part.receipt.as_str());
             let stored = typed::json::<ReceiptRecord>(&*snapshot, &receipt_key).await?;
             match &stored {
-                Some(row) => batch.at(receipt_key.clone(), row.changed),
-                None => batch.absent(receipt_key.clone()),
-            };
+                Some(row) => {
+                    batch.at(receipt_key.clone(), row.changed);
+                }
+                None => {
+                    // The first that is heard of it: a message that is being removed must not leave a receipt behind.
+                    let message = tables::message(account, part.conversation.as_str(), part.index);
+                    let Some(row) = snapshot.get(&message).await? else { return Ok(()) };
+                    batch.at(message, row.changed);
+                    batch.absent(receipt_key.clone());
+                }
+            }
             let now = self.clock.now();
             let mut record = stored.map_or_else(
                 || ReceiptRecord::new(part.receipt.clone(), part.participant.clone(), now),
                 |row| row.record,
             );
-            let moved = move_part(&mut record, part.part, &report, now);
+            let moved = move_part(&mut record, origin, part.part, &report, now);
             let timed = report.at.is_some() && record.taken_at.is_none();
             if timed {
                 record.taken_at = report.at;
@@ -109,14 +126,24 @@ impl Relay {
         origin: Origin<'_>,
         report: &StatusReport,
     ) -> Result<Option<Part>, RelayError> {
-        let Some(found) = report.correlation.as_deref().and_then(Correlation::decode) else { return Ok(None) };
+        let Some(found) = report.correlation.as_deref().and_then(Correlation::decode) else {
+            return Ok(None);
+        };
+        // Only the line it left from may tell of a send.
+        let known = self.load(origin.account, found.conversation.as_str()).await?;
+        let member = known.as_ref().and_then(|known| known.member(&found.participant));
+        let line = member.and_then(|member| member.record.binding.as_ref()).map(|binding| &binding.proxy);
+        if line != Some(&report.from) {
+            return Ok(None);
+        }
         let (account, conversation) = (origin.account.as_str(), found.conversation.as_str());
-        let Some(row) = typed::message(snapshot, account, conversation, found.index).await? else { return Ok(None) };
-        let ours = row
-            .record
-            .deliveries
-            .iter()
-            .any(|delivery| delivery.receipt == found.receipt && delivery.participant == found.participant);
+        let Some(row) = typed::message(snapshot, account, conversation, found.index).await? else {
+            return Ok(None);
+        };
+        let ours =
+            row.record.deliveries.iter().any(|delivery| {
+                delivery.receipt == found.receipt && delivery.participant == found.participant
+            });
         Ok(ours.then_some(Part {
             conversation: found.conversation,
             index: found.index,
@@ -150,11 +177,9 @@ impl Relay {
         }
         parked.reports.push(report.clone());
         batch.put(key, parked.encode());
-        match self.ledger.commit(batch).await {
-            Ok(_) => {
-                self.parked.arm();
-                Ok(Ok(()))
-            }
+        let after = After { parked: true, ..After::default() };
+        match self.commits.commit(origin.account, batch, after).await {
+            Ok(()) => Ok(Ok(())),
             Err(CommitError::Conflict(_)) => Ok(Err(Conflict)),
             Err(other) => Err(other.into()),
         }
@@ -165,78 +190,93 @@ impl Relay {
         &self,
         origin: Origin<'_>,
         binding: Option<&Binding>,
-        from: &Person,
-        to: &Address,
+        (from, to): (&Person, &Address),
         status: DeliveryStatus,
         until: Timestamp,
     ) -> Result<(), RelayError> {
-        let Some(binding) = binding else { return Ok(()) };
-        let conversation = self.load(origin.account, binding.conversation.as_str()).await?;
-        let Some(member) = conversation.as_ref().and_then(|conversation| conversation.bound(to, from)) else {
-            return Ok(());
-        };
-        let participant = member.record.sid.clone();
-        for _ in 0..ATTEMPTS {
-            let snapshot = self.ledger.snapshot();
-            let (batch, moved) =
-                self.mark(&*snapshot, origin, &binding.conversation, &participant, status, until).await?;
-            if moved == 0 {
-                return Ok(());
-            }
-            match self.ledger.commit(batch).await {
-                Ok(_) => {
-                    (0..moved).for_each(|_| count_status(origin.adapter, status));
-                    return Ok(());
+        self.in_conversation(origin, binding, (to, from), |sid| async move {
+            let conversation = self.load(origin.account, sid.as_str()).await?;
+            let member = conversation.as_ref().and_then(|conversation| conversation.bound(to, from));
+            let Some(member) = member else { return Ok(InboundOutcome::Unbound) };
+            let mark = Watermark { conversation: &sid, participant: &member.record.sid, status, until };
+            for _ in 0..ATTEMPTS {
+                match self.mark(origin, &mark).await {
+                    Err(RelayError::Ledger(LedgerError::Commit(CommitError::Conflict(_)))) => {}
+                    other => return other.map(|()| InboundOutcome::Accepted),
                 }
-                Err(CommitError::Conflict(_)) => {}
-                Err(other) => return Err(other.into()),
             }
-        }
-        Err(RelayError::Contended)
+            Err(RelayError::Contended)
+        })
+        .await?;
+        Ok(())
     }
 
-    /// Walks back from the newest message until one that has come this far already.
-    async fn mark(
-        &self,
-        snapshot: &dyn Snapshot,
-        origin: Origin<'_>,
-        conversation: &ConversationSid,
-        participant: &ParticipantSid,
-        status: DeliveryStatus,
-        until: Timestamp,
-    ) -> Result<(Batch, usize), RelayError> {
-        let (account, sid) = (origin.account.as_str(), conversation.as_str());
-        let now = self.clock.now();
-        let (mut batch, mut moved) = (Batch::default(), 0);
-        let range = Range::prefix(&tables::messages(account, sid)).reversed();
-        for (key, row) in snapshot.scan(range, MOST_MARKED).await? {
-            let Some(index) = tables::message_index(&key) else { continue };
-            let message = MessageRecord::decode(&row.payload).map_err(crate::ledger::LedgerError::from)?;
-            let delivery = message.deliveries.iter().find(|delivery| &delivery.participant == participant);
-            let Some(delivery) = delivery else { continue };
-            let key = tables::receipt(account, sid, index, delivery.receipt.as_str());
-            // Without a row it has not left yet, so nobody can have seen it.
-            let Some(stored) = typed::json::<ReceiptRecord>(snapshot, &key).await? else { continue };
-            let mut record = stored.record;
-            if record.taken_at.unwrap_or(message.created) > until.plus(SKEW) {
-                continue;
-            }
-            if record.status.is_some_and(|before| before >= status && before <= DeliveryStatus::Read) {
-                break;
-            }
-            let mut any = false;
-            for part in 0..record.parts.len() {
-                any |= record.advance(part, status, 0, now);
-            }
-            // Room for the limit of one batch; the next watermark takes the rest.
-            if any && moved < 200 {
-                batch.at(key.clone(), stored.changed);
-                batch.put(key, record.encode());
-                moved += 1;
+    /// Walks back from the newest message to one that has come this far already, and then marks what it passed, oldest
+    /// first: were it cut off half-way, the repeat would find the rest.
+    async fn mark(&self, origin: Origin<'_>, mark: &Watermark<'_>) -> Result<(), RelayError> {
+        let (account, sid) = (origin.account.as_str(), mark.conversation.as_str());
+        let snapshot = self.ledger.snapshot();
+        let prefix = tables::messages(account, sid);
+        let mut range = Range::prefix(&prefix).reversed();
+        let mut passed = Vec::new();
+        'back: for _ in 0..MOST_MARKED / PAGE {
+            let page = snapshot.scan(range, PAGE).await?;
+            let Some((last, _)) = page.last() else { break };
+            range = Range::until(&prefix, last).reversed();
+            for (key, row) in page {
+                let Some(index) = tables::message_index(&key) else { continue };
+                let message = MessageRecord::decode(&row.payload).map_err(LedgerError::from)?;
+                let delivery =
+                    message.deliveries.iter().find(|delivery| &delivery.participant == mark.participant);
+                let Some(delivery) = delivery else { continue };
+                let key = tables::receipt(account, sid, index, delivery.receipt.as_str());
+                // Without a row it has not left yet, so nobody can have seen it.
+                let Some(stored) = typed::json::<ReceiptRecord>(&*snapshot, &key).await? else { continue };
+                if stored.record.taken_at.unwrap_or(message.created) > mark.until.plus(SKEW) {
+                    continue;
+                }
+                if stored
+                    .record
+                    .status
+                    .is_some_and(|before| before >= mark.status && before <= DeliveryStatus::Read)
+                {
+                    break 'back;
+                }
+                passed.push((key, stored));
             }
         }
-        Ok((batch, moved))
+        let now = self.clock.now();
+        passed.reverse();
+        for some in passed.chunks(MOST_AT_ONCE) {
+            let mut batch = Batch::default();
+            for (key, stored) in some {
+                let mut record = stored.record.clone();
+                // A part of which nothing is known has not left.
+                let mut moved = false;
+                for (part, before) in stored.record.parts.iter().enumerate() {
+                    moved |= before.is_some() && record.advance(part, mark.status, 0, now);
+                }
+                if moved {
+                    batch.at(key.clone(), stored.changed);
+                    batch.put(key.clone(), record.encode());
+                }
+            }
+            let moved = batch.writes.len();
+            if moved > 0 {
+                self.ledger.commit(batch).await?;
+            }
+            (0..moved).for_each(|_| count_status(origin.adapter, mark.status));
+        }
+        Ok(())
     }
+}
+
+/// How far a person has got or seen what was sent to them.
+struct Watermark<'a> {
+    conversation: &'a ConversationSid,
+    participant: &'a ParticipantSid,
+    status: DeliveryStatus,
+    until: Timestamp,
 }
 
 struct Conflict;
@@ -253,7 +293,13 @@ fn outbound(part: &Part) -> ProviderIdRow {
     }
 }
 
-fn move_part(record: &mut ReceiptRecord, part: u32, report: &StatusReport, now: Timestamp) -> bool {
+fn move_part(
+    record: &mut ReceiptRecord,
+    origin: Origin<'_>,
+    part: u32,
+    report: &StatusReport,
+    now: Timestamp,
+) -> bool {
     let code = report.error.as_ref().map_or(0, |error| error.code);
     let place = usize::try_from(part).unwrap_or(usize::MAX);
     let moved = record.advance(place, report.status, code, now);
@@ -263,7 +309,12 @@ fn move_part(record: &mut ReceiptRecord, part: u32, report: &StatusReport, now: 
         }
         if record.provider_ids[place].is_empty() {
             record.provider_ids[place].clone_from(&report.id);
+            record.via = Some(Via { kind: origin.kind.to_owned(), proxy: report.from.clone() });
         }
     }
     moved
 }
+
+#[cfg(test)]
+#[path = "statuses_test.rs"]
+mod tests;

@@ -1,31 +1,44 @@
 //! Well-signed requests and events that nobody here can read: kept raw, the newest ten thousand, since providers repeat
 //! anything but a 200 for days and somebody may want to see what it was.
 
-use std::collections::VecDeque;
-
 use base64::Engine as _;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use trunkline_adapter::WebhookRequest;
 
 use super::intake::Origin;
-use super::{Relay, RelayError};
-use crate::ledger::engine::Batch;
-use crate::ledger::key::Range;
+use super::{ATTEMPTS, Relay, RelayError};
+use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::tables;
-use crate::model::AccountSid;
 use crate::telemetry::inbound::{InboundOutcome, inbound};
 
-const KEPT: usize = 10_000;
-/// Most of one raw body that is kept.
+const KEPT: u64 = 10_000;
+/// Most of one raw body or event that is kept.
 const MOST_BODY: usize = 64 * 1024;
+/// Most of one header's value that is kept.
+const MOST_VALUE: usize = 1024;
 
-/// The births of the rows that are there, oldest first; read once, at the first use.
-#[derive(Default)]
-pub struct Ring(Mutex<Option<VecDeque<u64>>>);
+/// The ring's size. Its places are overwritten one after another, and a row of the ledger counts them.
+pub struct Ring {
+    kept: u64,
+    /// One at a time: they all change the same count.
+    turn: Mutex<()>,
+}
+
+impl Default for Ring {
+    fn default() -> Ring {
+        Ring::of(KEPT)
+    }
+}
+
+impl Ring {
+    pub fn of(kept: u64) -> Ring {
+        Ring { kept, turn: Mutex::default() }
+    }
+}
 
 impl Relay {
-    /// Keeps a whole request that could not be read.
+    /// Keeps a whole request that could not be read; whoever could not read it counts it.
     pub async fn keep_unreadable(
         &self,
         origin: Origin<'_>,
@@ -38,11 +51,14 @@ impl Relay {
             .iter()
             .filter(|(name, _)| name.as_str() != "authorization")
             .take(64)
-            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .map(|(name, value)| {
+                let value = &value.as_bytes()[..value.len().min(MOST_VALUE)];
+                (name.to_string(), String::from_utf8_lossy(value).into_owned())
+            })
             .collect();
         let raw = json!({
             "method": request.method.as_str(),
-            "url": request.url,
+            "url": request.url.chars().take(MOST_VALUE).collect::<String>(),
             "headers": headers,
             "body": base64::engine::general_purpose::STANDARD.encode(body),
             "body_bytes": request.body.len(),
@@ -51,44 +67,51 @@ impl Relay {
     }
 
     /// Keeps one event that is for the operator, or of a kind we do not know.
-    pub(super) async fn keep_notice(&self, origin: Origin<'_>, kind: &str, raw: &Value) -> Result<(), RelayError> {
+    pub(super) async fn keep_notice(
+        &self,
+        origin: Origin<'_>,
+        kind: &str,
+        raw: &Value,
+    ) -> Result<(), RelayError> {
         tracing::info!(adapter = origin.adapter, kind, "The provider told something that is no message");
-        self.keep(origin, kind, raw.clone()).await
+        let text = raw.to_string();
+        let raw = if text.len() <= MOST_BODY {
+            raw.clone()
+        } else {
+            json!({ "beginning": text[..text.floor_char_boundary(MOST_BODY)], "bytes": text.len() })
+        };
+        self.keep(origin, kind, raw).await?;
+        inbound(origin.adapter, InboundOutcome::Unreadable);
+        Ok(())
     }
 
     async fn keep(&self, origin: Origin<'_>, reason: &str, raw: Value) -> Result<(), RelayError> {
-        let mut ring = self.unreadable.0.lock().await;
-        let births = match ring.take() {
-            Some(births) => births,
-            None => self.births(origin.account).await?,
-        };
-        let births = ring.insert(births);
-        let birth = self.ledger.birth();
+        let _turn = self.unreadable.turn.lock().await;
+        let account = origin.account.as_str();
+        let count_key = tables::unreadables(account);
         let row = json!({
             "adapter": origin.adapter,
             "reason": reason.chars().take(200).collect::<String>(),
             "at": self.clock.now().rfc3339(),
             "raw": raw,
         });
-        let mut batch = Batch { intake: true, ..Batch::default() };
-        batch.put(tables::unreadable(origin.account.as_str(), birth), row.to_string());
-        let oldest = if births.len() >= KEPT { births.front().copied() } else { None };
-        if let Some(oldest) = oldest {
-            batch.delete(tables::unreadable(origin.account.as_str(), oldest));
+        for _ in 0..ATTEMPTS {
+            let mut batch = Batch { intake: true, ..Batch::default() };
+            let stored = self.ledger.snapshot().get(&count_key).await?;
+            match &stored {
+                Some(stored) => batch.at(count_key.clone(), stored.changed),
+                None => batch.absent(count_key.clone()),
+            };
+            let count = stored.and_then(|stored| std::str::from_utf8(&stored.payload).ok()?.parse().ok());
+            let count: u64 = count.unwrap_or_default();
+            batch.put(count_key.clone(), (count + 1).to_string());
+            batch.put(tables::unreadable(account, count % self.unreadable.kept), row.to_string());
+            match self.ledger.commit(batch).await {
+                Ok(_) => return Ok(()),
+                Err(CommitError::Conflict(_)) => {}
+                Err(other) => return Err(other.into()),
+            }
         }
-        self.ledger.commit(batch).await?;
-        if oldest.is_some() {
-            births.pop_front();
-        }
-        births.push_back(birth);
-        inbound(origin.adapter, InboundOutcome::Unreadable);
-        Ok(())
-    }
-
-    async fn births(&self, account: &AccountSid) -> Result<VecDeque<u64>, RelayError> {
-        let range = Range::prefix(&tables::unreadables(account.as_str()));
-        let rows = self.ledger.snapshot().scan(range, usize::MAX).await?;
-        let births = rows.iter().filter_map(|(key, _)| Some(u64::from_be_bytes(key.rest()?.try_into().ok()?)));
-        Ok(births.collect())
+        Err(RelayError::Contended)
     }
 }

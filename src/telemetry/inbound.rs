@@ -38,17 +38,21 @@ impl InboundOutcome {
 /// Makes an adapter's series exist with 0.
 pub fn register(adapter: &str) {
     for outcome in InboundOutcome::ALL {
-        counter!(names::INBOUND_MESSAGES, "adapter" => adapter.to_owned(), "outcome" => outcome.name()).absolute(0);
+        counter!(names::INBOUND_MESSAGES, "adapter" => adapter.to_owned(), "outcome" => outcome.name())
+            .absolute(0);
     }
-    gauge!(names::LAST_INBOUND, "adapter" => adapter.to_owned()).set(0.0);
+    // Registered again by every reload, which must not forget when somebody was last heard of.
+    gauge!(names::LAST_INBOUND, "adapter" => adapter.to_owned()).increment(0.0);
     for status in DeliveryStatus::ALL {
-        counter!(names::DELIVERY_STATUS, "adapter" => adapter.to_owned(), "status" => status.name()).absolute(0);
+        counter!(names::DELIVERY_STATUS, "adapter" => adapter.to_owned(), "status" => status.name())
+            .absolute(0);
     }
 }
 
 /// An inbound event was dealt with.
 pub fn inbound(adapter: &str, outcome: InboundOutcome) {
-    counter!(names::INBOUND_MESSAGES, "adapter" => adapter.to_owned(), "outcome" => outcome.name()).increment(1);
+    counter!(names::INBOUND_MESSAGES, "adapter" => adapter.to_owned(), "outcome" => outcome.name())
+        .increment(1);
 }
 
 /// A provider reached us with something well signed.

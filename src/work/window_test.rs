@@ -15,7 +15,7 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let clock = Clock::at(Timestamp::from_seconds(1_800_000_000));
-        Bench { ledger: Ledger::new(Arc::new(Memory::new(1)), clock), clock, wakeups: Wakeups::default() }
+        Bench { ledger: Ledger::new(Arc::new(Memory::new(1))), clock, wakeups: Wakeups::default() }
     }
 
     fn open(&self, capacity: usize) -> Window {

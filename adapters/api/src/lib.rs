@@ -41,7 +41,7 @@ pub use inbound::{
 };
 pub use kind::{Adapter, AdapterKind, Blueprint, Kit};
 pub use outbound::{Blame, Cause, Content, Outbound, Outcome, Scope};
-pub use person::Person;
+pub use person::{Person, lookalike};
 pub use secret::{Secret, Secrets};
 pub use settings::{Problem, Section};
 pub use simulator::Simulator;

@@ -1,6 +1,6 @@
 //! Who a parameter speaks of.
 
-use trunkline_adapter::{Address, Channel, Person};
+use trunkline_adapter::{Address, Channel, Person, lookalike};
 
 use crate::form::Fields;
 
@@ -15,7 +15,7 @@ pub(crate) fn address(text: &str) -> Option<Address> {
 /// The sender of an inbound message; `None` when `From` is no address of a channel we carry.
 pub(crate) fn sender(fields: &Fields) -> Option<Person> {
     let from = address(fields.get("From")?)?;
-    let lookalikes = lookalikes(&from);
+    let lookalike = lookalike(&from);
     let mut names = other_names(fields, from.channel());
     // An id that Meta vouches for outlives a change of number, so it comes first.
     names.sort_by_key(|name| name.digits().is_some());
@@ -28,7 +28,7 @@ pub(crate) fn sender(fields: &Fields) -> Option<Person> {
             person.aliases.push(alias);
         }
     }
-    person.lookalikes = lookalikes.into_iter().filter(|other| !person.aliases.contains(other)).collect();
+    person.lookalikes = lookalike.into_iter().filter(|other| !person.aliases.contains(other)).collect();
     person.name = fields.get("ProfileName").map(|name| name.chars().take(NAME).collect());
     Some(person)
 }
@@ -44,26 +44,6 @@ pub(crate) fn other_names(fields: &Fields, channel: Channel) -> Vec<Address> {
         Address::parse(&format!("whatsapp:{id}")).ok()
     });
     number.into_iter().chain(scoped).collect()
-}
-
-/// The other spelling of WhatsApp numbers in countries where a mobile digit comes and goes.
-fn lookalikes(address: &Address) -> Vec<Address> {
-    let (Channel::Whatsapp, Some(digits)) = (address.channel(), address.digits()) else { return Vec::new() };
-    let other = match (digits.len(), digits.get(..2)) {
-        (13, Some("52")) if digits.get(2..3) == Some("1") => Some(format!("52{}", &digits[3..])),
-        (12, Some("52")) => Some(format!("521{}", &digits[2..])),
-        (13, Some("54")) if digits.get(2..3) == Some("9") => Some(format!("54{}", &digits[3..])),
-        (12, Some("54")) => Some(format!("549{}", &digits[2..])),
-        (13, Some("55")) if digits.get(4..5) == Some("9") => {
-            Some(format!("{}{}", &digits[..4], &digits[5..]))
-        }
-        // Only mobiles have the ninth digit, and they begin with 6 to 9.
-        (12, Some("55")) if matches!(digits.as_bytes()[4], b'6'..=b'9') => {
-            Some(format!("{}9{}", &digits[..4], &digits[4..]))
-        }
-        _ => None,
-    };
-    other.and_then(|digits| Address::from_digits(Channel::Whatsapp, &digits).ok()).into_iter().collect()
 }
 
 #[cfg(test)]
@@ -90,23 +70,5 @@ mod tests {
         let person = read("From=%2B15550001111&WaId=15550001111");
         assert_eq!(person, Person::new(Address::parse("+15550001111").unwrap()));
         assert_eq!(read("From=447911123456").address.as_str(), "+447911123456");
-    }
-
-    #[test]
-    fn lookalikes_go_both_ways() {
-        for (one, other) in [
-            ("5215512345678", "525512345678"),
-            ("5491123456789", "541123456789"),
-            ("5511987654321", "551187654321"),
-        ] {
-            for (from, to) in [(one, other), (other, one)] {
-                let address = Address::from_digits(Channel::Whatsapp, from).unwrap();
-                assert_eq!(lookalikes(&address), [Address::from_digits(Channel::Whatsapp, to).unwrap()]);
-            }
-        }
-        // A Brazilian landline, a US number, and the same digits as SMS have none.
-        for text in ["whatsapp:+551132345678", "whatsapp:+15550001111", "+525512345678"] {
-            assert_eq!(lookalikes(&Address::parse(text).unwrap()), []);
-        }
     }
 }

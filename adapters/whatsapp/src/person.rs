@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
-use trunkline_adapter::{Address, Channel, Person};
+use trunkline_adapter::{Address, Channel, Person, lookalike};
 use trunkline_graph::lenient;
 
 /// A phone number as the provider writes it, without `+`.
@@ -22,34 +22,13 @@ pub(crate) fn user_id(id: &str) -> Option<Address> {
 
 /// The person behind a number, an id, or both.
 pub(crate) fn person(phone: Option<Address>, id: Option<Address>, name: Option<String>) -> Option<Person> {
-    let lookalikes = phone.as_ref().map(lookalikes).unwrap_or_default();
+    let lookalikes = phone.as_ref().and_then(lookalike).into_iter().collect();
     let (address, aliases) = match (id, phone) {
         (Some(id), phone) => (id, phone.into_iter().collect()),
         (None, Some(phone)) => (phone, Vec::new()),
         (None, None) => return None,
     };
     Some(Person { address, aliases, lookalikes, name })
-}
-
-/// The same line written otherwise: Mexico's old mobile 1, Brazil's ninth digit, Argentina's mobile 9. The provider's
-/// spelling and the one people type differ there.
-fn lookalikes(phone: &Address) -> Vec<Address> {
-    let digits = phone.digits().unwrap_or_default();
-    let other = match (digits.get(..2), digits.len()) {
-        (Some("52"), 12) => Some(format!("521{}", &digits[2..])),
-        (Some("52"), 13) => digits.strip_prefix("521").map(|rest| format!("52{rest}")),
-        (Some("54"), 12) => Some(format!("549{}", &digits[2..])),
-        (Some("54"), 13) => digits.strip_prefix("549").map(|rest| format!("54{rest}")),
-        // Only mobile lines have two spellings; those begin with 6 to 9.
-        (Some("55"), 12) if matches!(digits.as_bytes()[4], b'6'..=b'9') => {
-            Some(format!("{}9{}", &digits[..4], &digits[4..]))
-        }
-        (Some("55"), 13) if digits.as_bytes()[4] == b'9' && matches!(digits.as_bytes()[5], b'6'..=b'9') => {
-            Some(format!("{}{}", &digits[..4], &digits[5..]))
-        }
-        _ => None,
-    };
-    other.as_deref().and_then(self::phone).into_iter().collect()
 }
 
 /// The `contacts[]` beside a change's messages, by either name.
@@ -100,22 +79,6 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn numbers_with_two_spellings_know_the_other() {
-        for (one, other) in [
-            ("5215512345678", "525512345678"),
-            ("5491112345678", "541112345678"),
-            ("5511987654321", "551187654321"),
-        ] {
-            let spelled = |digits: &str| lookalikes(&phone(digits).unwrap());
-            assert_eq!(spelled(one), [phone(other).unwrap()], "{one}");
-            assert_eq!(spelled(other), [phone(one).unwrap()], "{other}");
-        }
-        for single in ["15550199", "5511323456789", "551132345678", "525512345", "4915112345678"] {
-            assert!(lookalikes(&phone(single).unwrap()).is_empty(), "{single}");
-        }
-    }
 
     #[test]
     fn the_id_is_the_surest_name_and_the_number_its_alias() {

@@ -99,6 +99,7 @@ fn change(form: &Form) -> Result<MessageChange, ApiError> {
     }
     let (created, updated) = fields::dates(form)?;
     Ok(MessageChange {
+        parts: None,
         author: author(form)?,
         body: fields::change(body(form)?),
         attributes: fields::attributes(form, fields::SMALL_ATTRIBUTES)?,

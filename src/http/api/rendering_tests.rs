@@ -105,6 +105,7 @@ fn world() -> World {
         address: Address::parse("whatsapp:+15550001111").unwrap(),
         proxy: Address::parse("whatsapp:+15550002222").unwrap(),
         aliases: vec![Address::parse("whatsapp:US.1").unwrap()],
+        rest: Map::new(),
     };
     let phone = ParticipantRecord {
         sid: ParticipantSid::new(&mint),

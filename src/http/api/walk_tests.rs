@@ -19,10 +19,6 @@ use crate::work::Wakeups;
 struct Nobody;
 
 impl OptOuts for Nobody {
-    fn contains(&self, _: &str, _: &Address, _: &Address) -> bool {
-        false
-    }
-
     fn add(&self, _: &str, _: &Address, _: &Address) {}
 
     fn remove(&self, _: &str, _: &Address, _: &Address) {}
@@ -45,7 +41,7 @@ fn house() -> House {
     let mint = Mint::seeded(5);
     let account = AccountSid::new(&mint);
     let relay = Relay::new(Parts {
-        ledger: Ledger::new(engine, clock),
+        ledger: Ledger::new(engine),
         bindings: Arc::new(bindings),
         wakeups: Wakeups::default(),
         opt_outs: Arc::new(Nobody),

@@ -1,0 +1,126 @@
+//! Commits, and what must follow each of them whether or not anybody still waits: a request whose caller hung up is
+//! dropped at the commit, but the commit is not taken back.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use trunkline_adapter::Address;
+
+use super::OptOuts;
+use super::cache::{Cache, Ticket};
+use super::decide::Decision;
+use super::parked::Sweep;
+use crate::ledger::engine::{Batch, CommitError};
+use crate::ledger::{Ledger, LedgerError, tables};
+use crate::model::{AccountSid, Conversation, State};
+use crate::work::{Queue, Wakeups};
+
+/// A queue row that somebody has to be told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wake {
+    pub queue: Queue,
+    pub lane: String,
+    pub subject: String,
+}
+
+impl Wake {
+    /// Something to send.
+    pub fn outbound(proxy: &Address, address: &Address) -> Wake {
+        Wake { queue: Queue::Outbound, lane: proxy.as_str().to_owned(), subject: address.as_str().to_owned() }
+    }
+
+    /// Something to remove.
+    pub fn cleanup(name: &str) -> Wake {
+        Wake { queue: Queue::Cleanup, lane: super::cleanup::LANE.to_owned(), subject: name.to_owned() }
+    }
+}
+
+/// What follows a commit.
+#[derive(Debug, Default)]
+pub struct After {
+    pub wake: Vec<Wake>,
+    /// Pairs whose opt-out row was written or deleted.
+    pub opted: Vec<(Address, Address)>,
+    /// A status was parked.
+    pub parked: bool,
+}
+
+/// Commits and follows up.
+#[derive(Clone)]
+pub struct Commits {
+    pub ledger: Ledger,
+    pub wakeups: Wakeups,
+    pub cache: Arc<Cache>,
+    pub parked: Arc<Sweep>,
+    pub opt_outs: Arc<dyn OptOuts>,
+    /// One at a time, so that the set ends as the rows do.
+    pub opting: Arc<Mutex<()>>,
+}
+
+impl Commits {
+    /// Commits a batch and what follows it.
+    pub async fn commit(&self, account: &AccountSid, batch: Batch, after: After) -> Result<(), CommitError> {
+        let (this, account) = (self.clone(), account.clone());
+        let committing = tokio::spawn(async move {
+            this.ledger.commit(batch).await?;
+            this.follow(&account, after).await;
+            Ok(())
+        });
+        committing.await.unwrap_or_else(|error| Err(CommitError::Fatal(error.to_string())))
+    }
+
+    /// Commits a decision about a conversation and what follows it.
+    pub async fn decided(
+        &self,
+        account: &AccountSid,
+        mut decision: Decision,
+        ticket: Ticket,
+    ) -> Result<Arc<Conversation>, CommitError> {
+        let (this, account) = (self.clone(), account.clone());
+        let committing = tokio::spawn(async move {
+            let batch = std::mem::take(&mut decision.batch);
+            let after = std::mem::take(&mut decision.after);
+            let next = Arc::new(decision.settle(this.ledger.commit(batch).await?));
+            if next.head.state == State::Deleted {
+                this.cache.forget(&account, next.sid().as_str());
+            } else {
+                this.cache.put(ticket, &account, next.clone());
+            }
+            this.follow(&account, after).await;
+            Ok(next)
+        });
+        committing.await.unwrap_or_else(|error| Err(CommitError::Fatal(error.to_string())))
+    }
+
+    async fn follow(&self, account: &AccountSid, after: After) {
+        for (proxy, address) in after.opted {
+            if let Err(error) = self.follow_opt_out(account, &proxy, &address).await {
+                tracing::error!(%error, "An opt-out was stored, and the lanes do not know of it yet");
+            }
+        }
+        for Wake { queue, lane, subject } in after.wake {
+            self.wakeups.work(queue, &lane, &subject);
+        }
+        if after.parked {
+            self.parked.arm();
+        }
+    }
+
+    /// Brings the lanes' view in line with the row: two changes may be followed up in the other order than they were
+    /// committed in, so what each of them meant does not count.
+    async fn follow_opt_out(
+        &self,
+        account: &AccountSid,
+        proxy: &Address,
+        address: &Address,
+    ) -> Result<(), LedgerError> {
+        let _one = self.opting.lock().await;
+        let key = tables::opt_out(account.as_str(), proxy, address);
+        if self.ledger.snapshot().get(&key).await?.is_some() {
+            self.opt_outs.add(account.as_str(), proxy, address);
+        } else {
+            self.opt_outs.remove(account.as_str(), proxy, address);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,328 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use trunkline_adapter::{Class, Inbound, ProviderError};
+
+use super::*;
+use crate::ledger::key::Space;
+use crate::model::{Delivery, Via};
+use crate::relay::kit::{House, NOON, address, ours, phone};
+
+/// One message sent to one person, and what its lane and its provider make of it.
+struct Sent {
+    house: Arc<House>,
+    conversation: ConversationSid,
+    index: u64,
+    delivery: Delivery,
+}
+
+impl Sent {
+    async fn new() -> Sent {
+        let house = Arc::new(House::new().await);
+        let conversation = house.talk(1, &[1]).await;
+        Sent::next(house, conversation).await
+    }
+
+    async fn next(house: Arc<House>, conversation: ConversationSid) -> Sent {
+        let (index, record) = house.post(&conversation, "hello").await;
+        Sent { house, conversation, index, delivery: record.deliveries[0].clone() }
+    }
+
+    fn correlation(&self, part: u32) -> Option<String> {
+        let Delivery { participant, receipt } = self.delivery.clone();
+        let (conversation, index) = (self.conversation.clone(), self.index);
+        Some(Correlation { conversation, index, participant, receipt, part }.encode())
+    }
+
+    fn report(&self, id: &str, status: DeliveryStatus) -> StatusReport {
+        let error = (status >= DeliveryStatus::Undelivered).then(|| ProviderError {
+            code: 30003,
+            class: Class::Permanent,
+            text: String::new(),
+        });
+        let (from, learned) = (ours(1), Vec::new());
+        StatusReport { id: id.to_owned(), from, correlation: None, status, error, learned, at: None }
+    }
+
+    async fn told(&self, report: StatusReport) {
+        self.house.take(vec![Inbound::Status(report)]).await;
+    }
+
+    /// What the lane commits when the provider took a part.
+    async fn outcome(&self, id: &str, part: u32, parts: usize) {
+        let account = self.house.account.as_str();
+        loop {
+            let snapshot = self.house.relay.ledger.snapshot();
+            let mut batch = Batch::default();
+            let key = tables::receipt(
+                account,
+                self.conversation.as_str(),
+                self.index,
+                self.delivery.receipt.as_str(),
+            );
+            let stored = typed::json::<ReceiptRecord>(&*snapshot, &key).await.unwrap();
+            match &stored {
+                Some(row) => batch.at(key.clone(), row.changed),
+                None => batch.absent(key.clone()),
+            };
+            let Delivery { participant, receipt } = self.delivery.clone();
+            let mut record = stored.map_or_else(
+                || ReceiptRecord::new(receipt.clone(), participant.clone(), NOON),
+                |row| row.record,
+            );
+            if record.parts.len() < parts {
+                record.parts.resize(parts, None);
+            }
+            record.provider_ids.resize(parts.max(record.provider_ids.len()), String::new());
+            record.provider_ids[part as usize] = id.to_owned();
+            record.via = Some(Via { kind: "test".to_owned(), proxy: ours(1) });
+            record.taken_at = Some(self.house.relay.clock.now());
+            record.advance(part as usize, DeliveryStatus::Sent, 0, NOON);
+            let parked = tables::parked(account, "test", &ours(1), id);
+            match typed::json::<ParkedStatus>(&*snapshot, &parked).await.unwrap() {
+                None => {
+                    batch.absent(parked);
+                }
+                Some(row) => {
+                    batch.at(parked.clone(), row.changed);
+                    batch.delete(parked);
+                    for report in row.record.reports {
+                        record.advance(part as usize, report.status, 0, NOON);
+                    }
+                }
+            }
+            batch.put(key, record.encode());
+            let part = Part {
+                conversation: self.conversation.clone(),
+                index: self.index,
+                participant,
+                receipt,
+                part,
+            };
+            batch.put(tables::provider_id(account, "test", &ours(1), id), outbound(&part).encode());
+            match self.house.relay.ledger.commit(batch).await {
+                Ok(_) => return,
+                Err(CommitError::Conflict(_)) => tokio::task::yield_now().await,
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+
+    async fn receipt(&self) -> Option<ReceiptRecord> {
+        let account = self.house.account.as_str();
+        let key =
+            tables::receipt(account, self.conversation.as_str(), self.index, self.delivery.receipt.as_str());
+        let snapshot = self.house.relay.ledger.snapshot();
+        typed::json::<ReceiptRecord>(&*snapshot, &key).await.unwrap().map(|row| row.record)
+    }
+
+    async fn status(&self) -> Option<DeliveryStatus> {
+        self.receipt().await?.status
+    }
+
+    async fn parked(&self) -> usize {
+        self.house.rows(Some(Space::Parked)).await.len()
+    }
+}
+
+use DeliveryStatus::{Delivered, Failed, Read, Sent as Gone, Undelivered};
+
+#[tokio::test]
+async fn receipts_move_forward_only() {
+    let sent = Sent::new().await;
+    sent.outcome("SM1", 0, 1).await;
+    for (told, then) in
+        [(Delivered, Delivered), (Gone, Delivered), (Failed, Delivered), (Read, Read), (Delivered, Read)]
+    {
+        sent.told(sent.report("SM1", told)).await;
+        assert_eq!(sent.status().await, Some(then), "{told:?}");
+    }
+    let rows = sent.house.rows(None).await;
+    sent.told(sent.report("SM1", Delivered)).await;
+    assert_eq!(sent.house.rows(None).await, rows, "a repeat writes nothing");
+    let other = Sent::next(sent.house.clone(), sent.conversation.clone()).await;
+    other.outcome("SM2", 0, 1).await;
+    other.told(other.report("SM2", Undelivered)).await;
+    other.told(other.report("SM2", Delivered)).await;
+    let receipt = other.receipt().await.unwrap();
+    assert_eq!((receipt.status, receipt.error_code), (Some(Undelivered), 30003));
+}
+
+#[tokio::test]
+async fn a_status_before_the_sends_answer_waits_or_is_recognised() {
+    let sent = Sent::new().await;
+    sent.told(sent.report("SM1", Delivered)).await;
+    sent.told(sent.report("SM1", Delivered)).await;
+    assert_eq!((sent.status().await, sent.parked().await), (None, 1));
+    sent.outcome("SM1", 0, 1).await;
+    assert_eq!((sent.status().await, sent.parked().await), (Some(Delivered), 0));
+
+    let other = Sent::next(sent.house.clone(), sent.conversation.clone()).await;
+    other.told(StatusReport { correlation: other.correlation(0), ..other.report("SM2", Delivered) }).await;
+    assert_eq!((other.status().await, other.parked().await), (Some(Delivered), 0));
+    other.told(other.report("SM2", Read)).await;
+    assert_eq!(other.status().await, Some(Read), "its id is known from now on");
+    other.outcome("SM2", 0, 1).await;
+    assert_eq!(other.status().await, Some(Read));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_and_the_sends_answer_at_the_same_time_never_miss_each_other() {
+    let house = Arc::new(House::new().await);
+    let conversation = house.talk(1, &[1]).await;
+    let races = (0..40).map(|number| {
+        let (house, conversation) = (house.clone(), conversation.clone());
+        tokio::spawn(async move {
+            let sent = Arc::new(Sent::next(house, conversation).await);
+            let id = format!("SM{number}");
+            let told = tokio::spawn({
+                let (sent, report) = (sent.clone(), sent.report(&id, Delivered));
+                async move { sent.told(report).await }
+            });
+            sent.outcome(&id, 0, 1).await;
+            told.await.unwrap();
+            assert_eq!((sent.status().await, number), (Some(Delivered), number));
+        })
+    });
+    for race in join_all(races).await {
+        race.unwrap();
+    }
+    assert!(house.rows(Some(Space::Parked)).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_correlation_that_names_what_is_not_its_own_is_ignored() {
+    let sent = Sent::new().await;
+    let proxy = address("whatsapp:+12025550000");
+    let victim = sent.house.conversation().await;
+    sent.house.bind(&victim, &proxy, &address("whatsapp:+13035550009")).await.unwrap();
+    let (index, record) = sent.house.post(&victim, "for another line").await;
+    let Delivery { participant, receipt } = record.deliveries[0].clone();
+    let real = Correlation { conversation: victim.clone(), index, participant, receipt, part: 0 };
+    let mint = crate::model::Mint::seeded(99);
+    let forged = [
+        real.clone(),
+        Correlation { receipt: sent.delivery.receipt.clone(), ..real.clone() },
+        Correlation { index: 77, ..real.clone() },
+        Correlation { conversation: ConversationSid::new(&mint), ..real.clone() },
+    ];
+    for (number, forged) in forged.into_iter().enumerate() {
+        let report = sent.report(&format!("X{number}"), Read);
+        sent.told(StatusReport { correlation: Some(forged.encode()), ..report }).await;
+    }
+    for rubbish in ["", "CH", "….….….….…", &"x".repeat(100_000)] {
+        let report = sent.report("Y", Read);
+        sent.told(StatusReport { correlation: Some(rubbish.to_owned()), ..report }).await;
+    }
+    assert!(sent.house.rows(Some(Space::Receipt)).await.is_empty());
+    let report =
+        StatusReport { from: proxy, correlation: Some(real.encode()), ..sent.report("wamid.1", Delivered) };
+    sent.told(report).await;
+    assert_eq!(sent.house.rows(Some(Space::Receipt)).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_message_in_parts_is_as_far_as_its_slowest_part() {
+    let sent = Sent::new().await;
+    sent.outcome("SM1", 0, 2).await;
+    sent.told(sent.report("SM1", Delivered)).await;
+    assert_eq!(sent.status().await, Some(Gone));
+    sent.outcome("SM2", 1, 2).await;
+    sent.told(sent.report("SM2", Delivered)).await;
+    assert_eq!(sent.status().await, Some(Delivered));
+    let early = Sent::next(sent.house.clone(), sent.conversation.clone()).await;
+    early.told(StatusReport { correlation: early.correlation(0), ..early.report("SM3", Delivered) }).await;
+    early.outcome("SM3", 0, 2).await;
+    early.told(StatusReport { correlation: early.correlation(1), ..early.report("SM4", Gone) }).await;
+    assert_eq!(early.status().await, Some(Delivered), "not back, even when a part was not known of");
+    let far = StatusReport { correlation: early.correlation(u32::MAX), ..early.report("SM5", Read) };
+    early.told(far).await;
+    assert_eq!(early.receipt().await.unwrap().parts.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watermark_moves_everything_up_to_it() {
+    let house = Arc::new(House::new().await);
+    let conversation = house.talk(1, &[1, 2]).await;
+    let mut sent = Vec::new();
+    for number in 0..300 {
+        let next = Sent::next(house.clone(), conversation.clone()).await;
+        if number != 299 {
+            next.outcome(&format!("SM{number}"), 0, 1).await;
+        }
+        sent.push(next);
+        tokio::time::advance(Duration::from_secs(10)).await;
+    }
+    let until = NOON.plus(Duration::from_secs(2905));
+    let mark = |status, until| Inbound::Watermark { from: Person::new(phone(1)), to: ours(1), status, until };
+    house.take(vec![mark(Delivered, until)]).await;
+    let statuses = async || {
+        let mut statuses = Vec::new();
+        for one in &sent {
+            statuses.push(one.status().await);
+        }
+        statuses
+    };
+    let now = statuses().await;
+    assert!(now[..291].iter().all(|status| *status == Some(Delivered)), "{:?}", &now[285..]);
+    assert!(now[291..299].iter().all(|status| *status == Some(Gone)));
+    assert_eq!(now[299], None, "it has not left");
+    let rows = house.rows(None).await;
+    house.take(vec![mark(Delivered, until)]).await;
+    assert_eq!(house.rows(None).await, rows);
+    house.take(vec![mark(Read, NOON.plus(Duration::from_secs(1)))]).await;
+    let now = statuses().await;
+    assert_eq!((now[0], now[1]), (Some(Read), Some(Delivered)));
+    // Of a message in parts, one that has not left is not read.
+    let parts = Sent::next(house.clone(), conversation).await;
+    parts.outcome("P1", 0, 2).await;
+    house.take(vec![mark(Read, NOON.plus(Duration::from_secs(90_000)))]).await;
+    let receipt = parts.receipt().await.unwrap();
+    assert_eq!((receipt.status, receipt.parts), (Some(Gone), vec![Some(Read), None]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_asks_for_is_swept_after_a_day() {
+    let sent = Sent::new().await;
+    let sweep = tokio::spawn(sent.house.relay.clone().sweep_parked(sent.house.account.clone()));
+    sent.told(sent.report("SM1", Delivered)).await;
+    tokio::time::sleep(Duration::from_secs(23 * 3600)).await;
+    sent.told(sent.report("SM2", Delivered)).await;
+    assert_eq!(sent.parked().await, 2);
+    tokio::time::sleep(Duration::from_secs(3601)).await;
+    assert_eq!(sent.parked().await, 1);
+    tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+    assert_eq!(sent.parked().await, 0);
+    sweep.abort();
+}
+
+#[tokio::test]
+async fn a_late_status_does_not_bring_back_the_receipt_of_a_removed_message() {
+    let sent = Sent::new().await;
+    sent.outcome("SM1", 0, 1).await;
+    let (account, service) = (&sent.house.account, &sent.house.service);
+    let (_, record) = sent.house.messages(&sent.conversation).await.pop().unwrap();
+    let name = sent.conversation.as_str();
+    sent.house.relay.delete_message(account, service, name, record.sid.as_str()).await.unwrap();
+    let rows = sent.house.rows(None).await;
+    sent.told(sent.report("SM1", Read)).await;
+    assert_eq!(sent.house.rows(None).await, rows);
+}
+
+#[tokio::test]
+async fn a_status_teaches_other_names_and_is_parked_so_often_only() {
+    let sent = Sent::new().await;
+    let other = phone(77);
+    sent.outcome("SM1", 0, 1).await;
+    sent.told(StatusReport { learned: vec![other.clone()], ..sent.report("SM1", Delivered) }).await;
+    let member = sent.house.state(&sent.conversation).await.members[0].record.binding.clone().unwrap();
+    assert_eq!(member.aliases, [other]);
+    for second in 0..100 {
+        let report = sent.report("unknown", Gone);
+        sent.told(StatusReport { at: Some(Timestamp::from_seconds(second)), ..report }).await;
+    }
+    let rows = sent.house.rows(Some(Space::Parked)).await;
+    assert_eq!(ParkedStatus::decode(&rows[0].1.payload).unwrap().reports.len(), MOST_PARKED);
+}

@@ -1,0 +1,9 @@
+//! Black-box tests: the real executable, real sockets, real signatures, and a stand-in for the providers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bad_input;
+mod bindings;
+mod harness;
+mod relay;
+mod repeats;
