@@ -94,7 +94,7 @@ fn without_tests<'a>(file: &str, text: &'a str) -> &'a str {
     if ["tests.rs", "test.rs"].iter().any(|end| name.ends_with(end)) {
         return "";
     }
-    text.split("#[cfg(test)]\nmod ").next().unwrap_or_default()
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
 }
 
 #[test]
