@@ -11,12 +11,14 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use trunkline::model::conversation::Mark;
 use trunkline::model::{
-    AccountSid, Compact, Conversation, ConversationRecord, ConversationSid, Head, Member, MessageRecord, Mint,
-    ParticipantRecord, ParticipantSid, PersonBinding, ServiceSid, State,
+    AccountSid, Compact, Conversation, ConversationRecord, ConversationSid, Head, Member, MessageRecord,
+    Mint, ParticipantRecord, ParticipantSid, PersonBinding, ServiceSid, State,
 };
-use trunkline::relay::decide::{self, Context, Draft};
+use trunkline::relay::decide::{self, Births, Context, Draft};
 use trunkline_adapter::simulator::{PhoneMessage, SignedRequest};
-use trunkline_adapter::{Adapter, AdapterKind, Address, Clock, Kit, Section, Simulator, Timestamp, WebhookRequest};
+use trunkline_adapter::{
+    Adapter, AdapterKind, Address, Clock, Kit, Section, Simulator, Timestamp, WebhookRequest,
+};
 
 const URL: &str = "https://bridge.example.com/webhooks/a";
 
@@ -86,7 +88,9 @@ fn receive(c: &mut Criterion) {
         let request = request(simulator.message(&message, URL));
         let webhook = adapter.webhook().expect("every adapter of today is called by its provider");
         assert_eq!(webhook.receive(&request).expect("our own signature").inbound.len(), 1);
-        c.bench_function(&format!("receive/{}", kind.name()), |b| b.iter(|| webhook.receive(black_box(&request))));
+        c.bench_function(&format!("receive/{}", kind.name()), |b| {
+            b.iter(|| webhook.receive(black_box(&request)))
+        });
     }
 }
 
@@ -96,6 +100,7 @@ fn conversation(mint: &Mint) -> Conversation {
             address: Address::parse(&format!("+1555010{index:04}")).expect("an address"),
             proxy: Address::parse("+15550001111").expect("an address"),
             aliases: Vec::new(),
+            rest: serde_json::Map::new(),
         };
         let record = ParticipantRecord {
             sid: ParticipantSid::new(mint),
@@ -131,15 +136,29 @@ fn conversation(mint: &Mint) -> Conversation {
         updated: Timestamp(0),
         rest: serde_json::Map::new(),
     };
-    Conversation { head, head_revision: 3, record, record_revision: 1, members: (1..=3).map(member).collect() }
+    Conversation {
+        head,
+        head_revision: 3,
+        record,
+        record_revision: 1,
+        members: (1..=3).map(member).collect(),
+    }
+}
+
+struct Always;
+
+impl Births for Always {
+    fn birth(&self) -> u64 {
+        42
+    }
 }
 
 fn decide_and_encode(c: &mut Criterion) {
     let mint = Mint::seeded(1);
     let conversation = conversation(&mint);
     let account = AccountSid::parse("AC00000000000000000000000000000001").expect("a SID");
-    let births = || 42;
-    let context = Context { account: &account, now: Timestamp(0), mint: &mint, births: &births };
+    let context =
+        Context { account: &account, now: Timestamp(0), mint: &mint, births: &Always, again: false };
     let draft = Draft {
         author: "+15550100001".to_owned(),
         participant: Some(conversation.members[0].record.sid.clone()),

@@ -244,7 +244,17 @@ impl Daemon {
         house.ready.store(true, Ordering::Release);
         tracing::info!(%address, admin = %admin_address, "Listening");
         notify::ready("relaying");
-        Ok(Daemon { house, running, stop, servers, doors, background, _store: store, address, admin: admin_address })
+        Ok(Daemon {
+            house,
+            running,
+            stop,
+            servers,
+            doors,
+            background,
+            _store: store,
+            address,
+            admin: admin_address,
+        })
     }
 
     /// Where the world is served.

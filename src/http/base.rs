@@ -64,7 +64,8 @@ pub fn host(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn plain(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    let fits =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
     !name.is_empty() && name.len() <= 255 && name.bytes().all(fits)
 }
 

@@ -119,7 +119,7 @@ impl House {
     ) -> House {
         let clock = Clock::at(Timestamp::from_seconds(1_800_000_000));
         let memory = Arc::new(Memory::new(1));
-        let ledger = Ledger::new(Arc::clone(&memory) as Arc<dyn crate::ledger::engine::Engine>, clock);
+        let ledger = Ledger::new(Arc::clone(&memory) as Arc<dyn crate::ledger::engine::Engine>);
         let mint = Arc::new(Mint::seeded(3));
         let heard = Arc::new(Heard::default());
         let conversation = ConversationSid::new(&mint);
@@ -218,6 +218,7 @@ impl House {
                 address: Address::parse(to).unwrap(),
                 proxy: self.plan.proxy.clone(),
                 aliases: Vec::new(),
+                rest: serde_json::Map::new(),
             }),
             role_sid: None,
             attributes: "{}".into(),
@@ -288,7 +289,12 @@ impl House {
     }
 
     /// A status by correlation text, as the relay writes one that comes before the send's own answer.
-    pub(super) async fn told(&self, (index, receipt): &(u64, ReceiptSid), participant: &ParticipantSid, id: &str) {
+    pub(super) async fn told(
+        &self,
+        (index, receipt): &(u64, ReceiptSid),
+        participant: &ParticipantSid,
+        id: &str,
+    ) {
         let now = self.around.clock.now();
         let mut record = ReceiptRecord::new(receipt.clone(), participant.clone(), now);
         record.advance(0, DeliveryStatus::Delivered, 0, now);

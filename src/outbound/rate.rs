@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::clock::Clock as GovernorClock;
@@ -20,24 +21,47 @@ use trunkline_adapter::{Clock, Rate};
 /// them into one period of its clock.
 const STRETCH: f64 = 1.01;
 
-/// Our clock, as governor asks for one.
+/// A lane that waits for a permit is woken a little after its moment, and reads the message before it asks. Without
+/// this much forgiven, lateness would add up where the burst is too small to catch up from: fifty a second at once would
+/// become forty-five. What is forgiven is less than the jitter of any way to a provider...
+const GRACE: Duration = Duration::from_millis(2);
+/// ...and no more than this part of a period, so that it never comes near another permit.
+const GRACE_PART: u32 = 4;
+
+/// The moment at which governor is asked: the present, or up to the grace before it.
 #[derive(Clone, Debug)]
-struct Elapsed(Clock);
+struct Moment(Arc<AtomicU64>);
 
-impl GovernorClock for Elapsed {
-    type Instant = Duration;
+impl Moment {
+    fn at(moment: Duration) -> Moment {
+        Moment(Arc::new(AtomicU64::new(nanos(moment))))
+    }
 
-    fn now(&self) -> Duration {
-        self.0.elapsed()
+    fn set(&self, moment: Duration) {
+        self.0.store(nanos(moment), Ordering::Relaxed);
     }
 }
 
-type Limiter = RateLimiter<NotKeyed, InMemoryState, Elapsed, NoOpMiddleware<Duration>>;
+impl GovernorClock for Moment {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// More than five centuries fit.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+type Limiter = RateLimiter<NotKeyed, InMemoryState, Moment, NoOpMiddleware<Duration>>;
 
 /// One bucket. Times are those of [`Clock::elapsed`].
 pub(super) struct Bucket {
     rate: Rate,
     limiter: Limiter,
+    moment: Moment,
     clock: Clock,
     period: Duration,
     burst: u32,
@@ -54,11 +78,20 @@ impl Bucket {
         // `with_period` only refuses a period of zero, which `stretched` rules out.
         let quota =
             Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
-        let limiter = RateLimiter::direct_with_clock(quota, Elapsed(clock));
         let now = clock.elapsed();
+        let moment = Moment::at(now);
+        let limiter = RateLimiter::direct_with_clock(quota, moment.clone());
         let back = u32::try_from(ago.as_nanos() / period.as_nanos().max(1)).unwrap_or(u32::MAX);
-        let mut bucket =
-            Bucket { rate, limiter, clock, period, burst: burst.get(), full_at: now, refused_until: None };
+        let mut bucket = Bucket {
+            rate,
+            limiter,
+            moment,
+            clock,
+            period,
+            burst: burst.get(),
+            full_at: now,
+            refused_until: None,
+        };
         if let Some(gone) = NonZeroU32::new(burst.get().saturating_sub(back)) {
             // A new bucket is full and nobody else has it, so this cannot be refused.
             let _ = bucket.limiter.check_n(gone);
@@ -84,9 +117,13 @@ impl Bucket {
 
     /// Takes a permit, or says when to ask again.
     pub(super) fn take(&mut self) -> Result<(), Duration> {
+        let now = self.clock.elapsed();
+        // As if asked when the permit came, unless that is too long ago; never before it came.
+        let moment = self.earliest().clamp(now.saturating_sub(grace(self.period)), now);
+        self.moment.set(moment);
         match self.limiter.check() {
             Ok(()) => {
-                self.full_at = self.full_at.max(self.clock.elapsed()) + self.period;
+                self.full_at = self.full_at.max(moment) + self.period;
                 Ok(())
             }
             Err(until) => {
@@ -100,6 +137,10 @@ impl Bucket {
 
 fn stretched(rate: Rate) -> Duration {
     rate.period.mul_f64(STRETCH).max(Duration::from_nanos(1))
+}
+
+fn grace(period: Duration) -> Duration {
+    GRACE.min(period / GRACE_PART)
 }
 
 /// The limits per recipient of one lane.
@@ -127,7 +168,7 @@ impl Pairs {
         let now = self.clock.elapsed();
         if self.buckets.len() >= self.sweep_at {
             // A bucket that is full again is no different from one that was never made.
-            self.buckets.retain(|_, bucket| bucket.full_at > now);
+            self.buckets.retain(|_, bucket| bucket.full_at + GRACE > now);
             self.sweep_at = (self.buckets.len() * 2).max(256);
         }
         let ago = now.saturating_sub(self.since);
@@ -154,11 +195,11 @@ mod tests {
     use proptest::prelude::*;
     use trunkline_adapter::Timestamp;
 
-    /// No run of sends may exceed the burst plus what comes back in its time.
+    /// No run of sends may exceed the burst plus what comes back in its time and the grace.
     fn within(rate: Rate, sends: &[Duration]) -> bool {
         sends.iter().enumerate().all(|(first, start)| {
             sends[first..].iter().enumerate().all(|(more, end)| {
-                let span = (*end - *start).as_nanos() / rate.period.as_nanos();
+                let span = (*end - *start + grace(stretched(rate))).as_nanos() / rate.period.as_nanos();
                 (more as u128) < u128::from(rate.burst) + span
             })
         })
@@ -209,6 +250,22 @@ mod tests {
             let missing = self.full_at.saturating_sub(now).as_nanos().div_ceil(self.period.as_nanos());
             missing < u128::from(self.burst)
                 || self.full_at.saturating_sub(now) <= self.period * (self.burst - 1)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lateness_does_not_add_up_beyond_the_grace() {
+        let clock = Clock::at(Timestamp(0));
+        let rate = Rate { period: Duration::from_millis(20), burst: 1 };
+        for (late, most) in [(1_500, 20_220), (4_000, 22_300)] {
+            let mut bucket = Bucket::empty(rate, clock);
+            let start = clock.elapsed();
+            for _ in 0..500 {
+                tokio::time::advance(bucket.earliest() - clock.elapsed() + Duration::from_micros(late)).await;
+                bucket.take().unwrap();
+            }
+            let each = (clock.elapsed() - start) / 500;
+            assert!(each < Duration::from_micros(most), "{each:?}");
         }
     }
 

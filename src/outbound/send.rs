@@ -24,7 +24,11 @@ pub(super) enum Prepared {
     Send(Box<Shipment>),
     /// A status already told that the provider took this part under this id: the daemon died, or lost the answer,
     /// before it wrote that down.
-    Known { id: String, part: usize, parts: usize },
+    Known {
+        id: String,
+        part: usize,
+        parts: usize,
+    },
     End(End),
 }
 

@@ -157,7 +157,7 @@ fn scanned(rows: &[Row]) -> BTreeMap<Vec<u8>, Vec<u8>> {
     bindings
         .map(|row| {
             let key = Key::new(&row.account, &row.partition, Space::Binding, &row.rest);
-            (key.as_bytes().to_vec(), payload(&row.payload))
+            (key.as_bytes().to_vec(), row.bytes())
         })
         .collect()
 }
@@ -168,18 +168,6 @@ fn holds(rows: &BTreeMap<Vec<u8>, Vec<u8>>, book: &Book, word: &str) {
     for person in book.keys() {
         let key = tables::binding(ACCOUNT, &proxy, &Address::parse(person).unwrap());
         assert!(rows.contains_key(key.as_bytes()), "{word}: {person}");
-    }
-}
-
-/// A dump's payload as bytes.
-fn payload(value: &Value) -> Vec<u8> {
-    match (&value["base64"], &value["format"]) {
-        (Value::String(text), _) => STANDARD.decode(text).unwrap(),
-        (_, Value::Number(format)) => {
-            let byte = u8::try_from(format.as_u64().unwrap()).unwrap();
-            [&[byte], value["json"].to_string().as_bytes()].concat()
-        }
-        _ => value.to_string().into_bytes(),
     }
 }
 
@@ -318,14 +306,10 @@ fn multiplied(text: &str, count: usize, out: &mut impl Write) {
     for line in text.lines() {
         let parsed: Value = serde_json::from_str(line).unwrap();
         if parsed["space"] == "Binding" {
-            let row =
-                readings::rows(&format!("{{\"trunkline_dump\":1}}\n{line}\n{{\"trunkline_dump_rows\":1}}"));
-            let person = row[0].names()[1].clone();
-            let rest = String::from_utf8(row[0].rest.clone()).unwrap();
-            let encoded = parsed["rest"].as_str().unwrap();
+            let (proxy, encoded) = (Address::parse(SMS).unwrap(), parsed["rest"].as_str().unwrap());
             for at in 0..count {
-                let renamed = rest.replace(&person, &number(at));
-                let line = line.replace(encoded, &STANDARD.encode(renamed));
+                let key = tables::binding(ACCOUNT, &proxy, &Address::parse(&number(at)).unwrap());
+                let line = line.replace(encoded, &STANDARD.encode(key.parts().unwrap().rest));
                 writeln!(out, "{line}").unwrap();
             }
             written += count as u64;

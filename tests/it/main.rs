@@ -4,6 +4,13 @@
 
 mod bad_input;
 mod bindings;
+mod config;
 mod harness;
+mod holds;
+mod kills;
+mod metrics;
+mod notify;
+mod rates;
 mod relay;
 mod repeats;
+mod store;

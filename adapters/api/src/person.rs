@@ -39,7 +39,9 @@ pub fn lookalike(address: &Address) -> Option<Address> {
         ("54", 12) => format!("549{}", &digits[2..]),
         ("54", 13) => format!("54{}", digits.strip_prefix("549")?),
         // Only mobile lines have two spellings; those begin with 6 to 9.
-        ("55", 12) if matches!(digits.as_bytes()[4], b'6'..=b'9') => format!("{}9{}", &digits[..4], &digits[4..]),
+        ("55", 12) if matches!(digits.as_bytes()[4], b'6'..=b'9') => {
+            format!("{}9{}", &digits[..4], &digits[4..])
+        }
         ("55", 13) if digits.as_bytes()[4] == b'9' && matches!(digits.as_bytes()[5], b'6'..=b'9') => {
             format!("{}{}", &digits[..4], &digits[5..])
         }
@@ -56,15 +58,21 @@ mod tests {
     #[test]
     fn lookalikes_go_both_ways() {
         let number = |digits: &str| Address::from_digits(Channel::Whatsapp, digits).unwrap();
-        for (one, other) in
-            [("5215512345678", "525512345678"), ("5491123456789", "541123456789"), ("5511987654321", "551187654321")]
-        {
+        for (one, other) in [
+            ("5215512345678", "525512345678"),
+            ("5491123456789", "541123456789"),
+            ("5511987654321", "551187654321"),
+        ] {
             assert_eq!(lookalike(&number(one)), Some(number(other)));
             assert_eq!(lookalike(&number(other)), Some(number(one)));
         }
         for single in ["15550199", "5511323456789", "551132345678", "525512345", "4915112345678"] {
             assert_eq!(lookalike(&number(single)), None, "{single}");
         }
-        assert_eq!(lookalike(&Address::parse("+525512345678").unwrap()), None, "SMS numbers have one spelling");
+        assert_eq!(
+            lookalike(&Address::parse("+525512345678").unwrap()),
+            None,
+            "SMS numbers have one spelling"
+        );
     }
 }

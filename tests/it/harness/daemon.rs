@@ -127,6 +127,11 @@ impl Daemon {
     /// Starts the daemon by another command and waits until it listens.
     pub async fn start_as(&mut self, command: Command) {
         self.launch(command);
+        self.listening().await;
+    }
+
+    /// Waits until the present run has said where it listens.
+    pub async fn listening(&mut self) {
         let line = self.log().line("\"Listening\"").await;
         let line: Value = serde_json::from_str(&line).unwrap();
         self.address = line["address"].as_str().unwrap().parse().unwrap();
@@ -157,6 +162,11 @@ impl Daemon {
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
+    }
+
+    /// Asks the daemon to end, and waits for nothing.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
     }
 
     pub fn hangup(&self) {

@@ -16,7 +16,7 @@ pub mod world;
 use std::time::Duration;
 
 pub use client::{Answer, Client, Conversation, Relation};
-pub use config::{Adapter, Config};
+pub use config::{Adapter, Config, Proxy};
 pub use daemon::Daemon;
 pub use provider::Phone;
 pub use readings::{Metrics, Row};
@@ -35,3 +35,6 @@ pub const PAGE: &str = "messenger:1029384756";
 pub fn blocking<T>(work: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(work)
 }
+
+/// Suites that measure time or load the machine take turns.
+pub static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use trunkline::ledger::key::take_name;
 
 /// One series: its name, its labels and its value.
@@ -86,6 +88,19 @@ pub struct Row {
     pub space: String,
     pub rest: Vec<u8>,
     pub payload: Value,
+    /// The payload as it stands in the dump, byte for byte.
+    pub raw: String,
+}
+
+/// A line of a dump.
+#[derive(Deserialize)]
+struct Line<'a> {
+    account: String,
+    partition: String,
+    space: String,
+    rest: String,
+    #[serde(borrow)]
+    payload: &'a RawValue,
 }
 
 impl Row {
@@ -103,18 +118,45 @@ impl Row {
 
 /// The rows of a dump that is whole.
 pub fn rows(text: &str) -> Vec<Row> {
-    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(lines.first().is_some_and(|head| head["trunkline_dump"].is_u64()), "no header: {text}");
-    let trailer = lines.pop().unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    let field = |line: Option<&str>, key: &str| {
+        line.and_then(|line| serde_json::from_str::<Value>(line).ok()).and_then(|line| line[key].as_u64())
+    };
+    let trailer = lines.pop();
+    assert!(field(lines.first().copied(), "trunkline_dump").is_some(), "no header: {text}");
     lines.remove(0);
-    assert_eq!(trailer["trunkline_dump_rows"], lines.len() as u64, "the trailer counts");
-    let text = |line: &Value, key: &str| line[key].as_str().unwrap().to_owned();
-    let row = |line: &Value| Row {
-        account: text(line, "account"),
-        partition: text(line, "partition"),
-        space: text(line, "space"),
-        rest: STANDARD.decode(text(line, "rest")).unwrap(),
-        payload: line["payload"].clone(),
+    assert_eq!(field(trailer, "trunkline_dump_rows"), Some(lines.len() as u64), "the trailer counts");
+    let row = |line: &&str| {
+        let line: Line<'_> = serde_json::from_str(line).unwrap();
+        let raw = line.payload.get().to_owned();
+        Row {
+            account: line.account,
+            partition: line.partition,
+            space: line.space,
+            rest: STANDARD.decode(line.rest).unwrap(),
+            payload: serde_json::from_str(&raw).unwrap(),
+            raw,
+        }
     };
     lines.iter().map(row).collect()
+}
+
+impl Row {
+    /// The payload as the store holds it.
+    pub fn bytes(&self) -> Vec<u8> {
+        #[derive(Deserialize)]
+        struct Format<'a> {
+            format: u8,
+            #[serde(borrow)]
+            json: &'a RawValue,
+        }
+        if self.raw.starts_with("{\"base64\":") {
+            return STANDARD.decode(self.payload["base64"].as_str().unwrap()).unwrap();
+        }
+        if self.raw.starts_with("{\"format\":") {
+            let wrapped: Format<'_> = serde_json::from_str(&self.raw).unwrap();
+            return [&[wrapped.format], wrapped.json.get().as_bytes()].concat();
+        }
+        self.raw.clone().into_bytes()
+    }
 }

@@ -14,8 +14,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 use trunkline_adapter::simulator::{ProviderAnswer, ProviderRequest, Simulator, Submission};
 
 use super::PATIENCE;
@@ -33,6 +34,8 @@ pub enum Act {
     Unauthorised,
     /// Wait, then do the other.
     After(Duration, Box<Act>),
+    /// Wait for a permit of this, then do the other.
+    Until(Arc<Semaphore>, Box<Act>),
     /// Never answer.
     Hang,
     /// Take it and cut the connection instead of answering.
@@ -112,6 +115,15 @@ struct Desk {
 pub struct Sink {
     desk: Arc<Desk>,
     pub address: SocketAddr,
+    /// Takes connections; or keeps the port while nobody does.
+    door: Mutex<Door>,
+}
+
+enum Door {
+    Open(JoinHandle<()>),
+    Shut(TcpSocket),
+    /// Between the two.
+    Moving,
 }
 
 impl Sink {
@@ -127,8 +139,34 @@ impl Sink {
             away: AtomicBool::new(false),
             connections: AtomicU64::new(0),
         });
-        tokio::spawn(accept(listener, desk.clone()));
-        Sink { desk, address }
+        let door = Mutex::new(Door::Open(tokio::spawn(accept(listener, desk.clone()))));
+        Sink { desk, address, door }
+    }
+
+    /// Away: connections are refused, and those that are there are cut when something comes over them. What has arrived
+    /// is answered.
+    pub async fn shut(&self) {
+        self.away(true);
+        let before = std::mem::replace(&mut *self.door.lock().unwrap(), Door::Moving);
+        if let Door::Open(accepting) = before {
+            accepting.abort();
+            // The listener is closed when the task has ended.
+            let _ = accepting.await;
+        }
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(self.address).unwrap();
+        *self.door.lock().unwrap() = Door::Shut(socket);
+    }
+
+    /// Back after [`Sink::shut`], on the same port.
+    pub fn open_again(&self) {
+        let mut door = self.door.lock().unwrap();
+        if let Door::Shut(socket) = std::mem::replace(&mut *door, Door::Moving) {
+            let listener = socket.listen(1024).unwrap();
+            self.away(false);
+            *door = Door::Open(tokio::spawn(accept(listener, self.desk.clone())));
+        }
     }
 
     pub fn url(&self) -> String {
@@ -281,6 +319,11 @@ async fn answer(desk: &Desk, request: Request<Incoming>) -> Result<Response<Full
         return match act {
             Act::After(time, then) => {
                 tokio::time::sleep(time).await;
+                act = *then;
+                continue;
+            }
+            Act::Until(gate, then) => {
+                gate.acquire().await.unwrap().forget();
                 act = *then;
                 continue;
             }
