@@ -62,7 +62,7 @@ async fn one_message_whatever_happens_between_its_repeats() {
     assert_eq!(messages.len(), 4);
     // The clock door is open: the store's new rows are from a week ahead.
     let created = messages[3]["date_created"].as_str().unwrap().to_owned();
-    assert!(created > messages[0]["date_created"].as_str().unwrap()[..10].to_owned());
+    assert!(created.as_str() > &messages[0]["date_created"].as_str().unwrap()[..10]);
     let metrics = world.daemon.metrics().await;
     assert_eq!(metrics.sum("trunkline_inbound_messages_total", &[("outcome", "accepted")]), 0.0);
     assert_eq!(metrics.sum("trunkline_inbound_messages_total", &[("outcome", "duplicate")]), 15.0);
