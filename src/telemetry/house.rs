@@ -5,8 +5,10 @@ use trunkline_adapter::Timestamp;
 
 use super::names;
 
-/// Makes the reload series exist.
+/// Makes the series of the whole house exist.
 pub fn register() {
+    super::commit::register();
+    gauge!(names::BINDINGS).increment(0.0);
     for outcome in ["taken", "refused"] {
         counter!(names::CONFIG_RELOADS, "outcome" => outcome).absolute(0);
     }

@@ -16,6 +16,9 @@ use crate::harness::{Act, PAGE, PATIENCE, Proxy, SMS, Sent, WHATSAPP, World};
 /// A second SMS number of the same account.
 const OTHER_SMS: &str = "+15550004444";
 
+/// A second page of the same app.
+const OTHER_PAGE: &str = "messenger:2029384756";
+
 /// People on SMS.
 fn crowd(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("+1555774{n:04}")).collect()
@@ -198,32 +201,49 @@ async fn a_removed_proxy_address_keeps_its_messages_until_it_returns() {
 async fn the_providers_wish_is_followed_by_its_own_clock() {
     let world = World::start_with(|config| {
         config.adapter("us").proxies.push(Proxy { address: OTHER_SMS.to_owned(), lines: Vec::new() });
+        let lines = vec!["access_token = \"fb-page-token-0002\"".to_owned()];
+        config.adapter("pages").proxies.push(Proxy { address: OTHER_PAGE.to_owned(), lines });
     })
     .await;
     let people = crowd(6);
     let slowed = talk(&world, &people[..3], SMS).await;
     let sibling = talk(&world, &people[3..], OTHER_SMS).await;
     let elsewhere = talk(&world, &["whatsapp:+15557790001".to_owned()], WHATSAPP).await;
-    let first = AtomicBool::new(true);
-    world.sink.script(move |attempt| match attempt.place {
-        "us" if first.swap(false, Ordering::Relaxed) => Act::Throttle(Some(2)),
-        _ => Act::Accept,
+    let page = talk(&world, &["messenger:7779001".to_owned()], PAGE).await;
+    let other_page = talk(&world, &["messenger:7779002".to_owned()], OTHER_PAGE).await;
+    let mut first: BTreeSet<&str> = ["us", "pages"].into();
+    world.sink.script(move |attempt| match first.remove(attempt.place) {
+        true => Act::Throttle(Some(2)),
+        false => Act::Accept,
     });
     // One alone, so that nothing is on its way when "slower" is heard.
     let alone = talk(&world, &["+15557749999".to_owned()], SMS).await;
     post(&world, &alone, "the first").await;
-    lane_until(&world, SMS, "a throttled lane", |lane| lane["last"]["outcome"] == "throttled").await;
+    post(&world, &page, "this page's first").await;
+    for proxy in [SMS, PAGE] {
+        lane_until(&world, proxy, "a throttled lane", |lane| lane["last"]["outcome"] == "throttled").await;
+    }
     post(&world, &slowed, "this number").await;
     post(&world, &sibling, "this account").await;
     post(&world, &elsewhere, "another provider").await;
-    let sent = world.sink.taken(8).await;
+    post(&world, &page, "this page").await;
+    post(&world, &other_page, "another page").await;
+    let sent = world.sink.taken(11).await;
     let all = world.sink.sent();
-    let told = all.iter().find(|sent| !sent.taken()).unwrap();
-    assert_eq!(told.outcome, Outcome::Refused(429));
-    let wish = told.at + Duration::from_secs(2);
+    let wish = |place: &str, status: u16| {
+        let told = all.iter().find(|sent| !sent.taken() && sent.place == place).unwrap();
+        assert_eq!(told.outcome, Outcome::Refused(status));
+        told.at + Duration::from_secs(2)
+    };
+    // Twilio's limit is the account's: all its numbers pause. A page's is its own.
+    let (account, own) = (wish("us", 429), wish("pages", 400));
     for sent in &sent {
-        // Twilio's limit is the account's: all its numbers pause, and nobody else.
-        assert_eq!(sent.at >= wish, sent.place == "us", "{sent:?}");
+        let (wish, waits) = match (sent.place.as_str(), sent.from()) {
+            ("us", _) => (account, true),
+            (_, PAGE) => (own, true),
+            _ => (account.min(own), false),
+        };
+        assert_eq!(sent.at >= wish, waits, "{sent:?}");
         assert!(sent.at < wish + Duration::from_secs(5), "the pause ends when the provider said");
     }
     world.quiet().await;
@@ -338,18 +358,26 @@ async fn by_policy_a_send_nobody_knows_of_fails_instead() {
 async fn a_message_that_waits_too_long_fails_and_says_so() {
     let world = World::start_with(|config| config.queue.push("expire = \"3s\"".to_owned())).await;
     let slow = talk(&world, &crowd(1), SMS).await;
+    let silenced = talk(&world, &["messenger:7779001".to_owned()], PAGE).await;
     let throttled = Arc::new(AtomicBool::new(true));
     let judge = throttled.clone();
     world.sink.script(move |attempt| match attempt.place {
         "us" if judge.load(Ordering::Relaxed) => Act::Throttle(Some(1)),
+        "pages" => Act::Throttle(Some(3_600)),
         _ => Act::Accept,
     });
     let began = Instant::now();
-    let late = post(&world, &slow, "too late").await;
-    let failed = receipt_until(&world, &slow, &late, "failed").await;
-    assert_eq!(failed["error_code"], 30036, "{failed}");
-    let took = began.elapsed();
-    assert!((Duration::from_secs(3)..Duration::from_secs(6)).contains(&took), "{took:?}");
+    let late = [
+        (&slow, post(&world, &slow, "too late").await),
+        (&silenced, post(&world, &silenced, "too late").await),
+    ];
+    for (conversation, message) in late {
+        // The provider's wish may last longer than the message.
+        let failed = receipt_until(&world, conversation, &message, "failed").await;
+        assert_eq!(failed["error_code"], 30036, "{failed}");
+        let took = began.elapsed();
+        assert!((Duration::from_secs(3)..Duration::from_secs(6)).contains(&took), "{took:?}");
+    }
     throttled.store(false, Ordering::Relaxed);
     let next = post(&world, &slow, "in time").await;
     receipt_until(&world, &slow, &next, "sent").await;

@@ -3,8 +3,9 @@
 //! In any window at most `burst + rate × length` may arrive. Arrivals are measured where the provider would measure
 //! them: a request that left at its right moment and was held up on the way makes the window behind it look shorter than
 //! it was. One permit is allowed for that, or what comes in [`JITTER`] where that is more (one and a half on the fastest
-//! lane), since the machine may have fewer cores than processes that want them. A lane that forgot a restart would be
-//! above by its burst, and every rate that is really higher shows in the long windows, whatever the slack.
+//! lane), since the machine may have fewer cores than processes that want them. Every lane uses its burst in the
+//! beginning, so the fullest window is close to the limit. A lane that forgot a restart would be above by another burst,
+//! less what came back in the meantime, and a rate that is really higher shows in the long windows, whatever the slack.
 //!
 //! At least 95 % of each limit must be used, kills included. Of 40 seconds a lane may so lose two. Its requests are
 //! spread 1 % wider than the rate (0.4 s); the rest is for two restarts, each of which costs the time from the kill until
@@ -22,6 +23,8 @@ use crate::harness::{Client, PAGE, Proxy, SMS, Sent, TURN, WHATSAPP, World};
 const JITTER: Duration = Duration::from_millis(30);
 /// How long the use of the limits is measured, from the moment at which all work is there.
 const SPAN: Duration = Duration::from_secs(40);
+/// From the start of the lanes to when every bucket is full.
+const FULL: Duration = Duration::from_millis(1_200);
 /// When the daemon is killed, told to reload, and killed again.
 const KILLS: [Duration; 2] = [Duration::from_secs(11), Duration::from_secs(29)];
 const RELOAD: Duration = Duration::from_secs(20);
@@ -151,7 +154,9 @@ fn by<K: Ord>(sent: &[Sent], key: impl Fn(&Sent) -> Option<K>) -> BTreeMap<K, Ve
 async fn limits_hold_and_are_used_over_two_kills_and_a_reload() {
     let _turn = TURN.lock().await;
     let mut world = world().await;
+    let full = Instant::now() + FULL;
     let conversation = crowd(&world.client).await;
+    tokio::time::sleep_until(full.into()).await;
     post_all(&world.client, &conversation).await;
 
     let start = Instant::now();
