@@ -14,7 +14,8 @@ use trunkline::model::{
     AccountSid, Compact, Conversation, ConversationRecord, ConversationSid, Head, Member, MessageRecord,
     Mint, ParticipantRecord, ParticipantSid, PersonBinding, ServiceSid, State,
 };
-use trunkline::relay::decide::{self, Births, Context, Draft};
+use trunkline::relay::decide::{Births, Context};
+use trunkline::relay::decide_messages::{self, Draft};
 use trunkline_adapter::simulator::{PhoneMessage, SignedRequest};
 use trunkline_adapter::{
     Adapter, AdapterKind, Address, Clock, Kit, Section, Simulator, Timestamp, WebhookRequest,
@@ -174,11 +175,14 @@ fn decide_and_encode(c: &mut Criterion) {
     c.bench_function("decide/append to two others", |b| {
         b.iter_batched(
             || vec![draft.clone()],
-            |drafts| decide::append(&context, &conversation, drafts).map(|(decision, _)| decision.batch),
+            |drafts| {
+                decide_messages::append(&context, &conversation, drafts).map(|(decision, _)| decision.batch)
+            },
             BatchSize::SmallInput,
         );
     });
-    let (_, appended) = decide::append(&context, &conversation, vec![draft]).expect("an open conversation");
+    let (_, appended) =
+        decide_messages::append(&context, &conversation, vec![draft]).expect("an open conversation");
     let (_, message) = &appended[0];
     c.bench_function("encode/message", |b| b.iter(|| black_box(message).encode()));
     let encoded: Bytes = message.encode();

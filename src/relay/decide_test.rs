@@ -6,7 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ledger::key::Space;
-use crate::relay::command::Change;
+use crate::relay::command::{Change, NewMessage, NewParticipant, Who};
+use crate::relay::decide_messages::{append, draft_of};
+use crate::relay::decide_roster::join;
 use crate::relay::kit::{House, NOON, ours, phone, said};
 
 struct Counter(AtomicU64);

@@ -3,7 +3,8 @@
 use trunkline_adapter::{Address, DeliveryStatus, Echo, Inbound, Part, Person, StatusReport};
 
 use super::command::{Change, MessageChange};
-use super::decide::{self, Context, Draft};
+use super::decide::Context;
+use super::decide_messages::{self, Draft};
 use super::intake::{Decided, Origin, remember, source};
 use super::{Relay, RelayError};
 use crate::ledger::{tables, typed};
@@ -48,7 +49,8 @@ impl Relay {
                         parts: beside.then(|| parts.clone()),
                         ..MessageChange::default()
                     };
-                    let (decision, _) = decide::change_message(context, conversation, index, record, change)?;
+                    let (decision, _) =
+                        decide_messages::change_message(context, conversation, index, record, change)?;
                     Ok((Some(decision), InboundOutcome::Accepted))
                 })
                 .await
@@ -59,7 +61,7 @@ impl Relay {
                     if !wrote(conversation, record, &event) {
                         return Ok((None, InboundOutcome::Unbound));
                     }
-                    let decision = decide::remove_message(context, conversation, index, record)?;
+                    let decision = decide_messages::remove_message(context, conversation, index, record)?;
                     Ok((Some(decision), InboundOutcome::Accepted))
                 })
                 .await
@@ -84,7 +86,7 @@ impl Relay {
                         source: Some(source(origin, &to, &id)),
                         reply_to: Some(index),
                     };
-                    let (decision, _) = decide::append(context, conversation, vec![draft])?;
+                    let (decision, _) = decide_messages::append(context, conversation, vec![draft])?;
                     Ok((Some(decision), InboundOutcome::Accepted))
                 })
                 .await
@@ -190,7 +192,7 @@ impl Relay {
                             source: Some(source(origin, &echo.from, &echo.id)),
                             reply_to: None,
                         };
-                        let (decision, _) = decide::append(&context, &conversation, vec![draft])?;
+                        let (decision, _) = decide_messages::append(&context, &conversation, vec![draft])?;
                         Ok((Some(decision), InboundOutcome::Accepted))
                     })
                     .await;

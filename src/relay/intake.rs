@@ -20,7 +20,8 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use trunkline_adapter::{Address, Inbound, InboundMessage, Part, Person, Signal};
 
 use super::commit::After;
-use super::decide::{self, Context, Decision, Draft};
+use super::decide::{Context, Decision};
+use super::decide_messages::{self, Draft};
 use super::keyword::Asked;
 use super::opting::{self, Opting};
 use super::{ATTEMPTS, Relay, RelayError};
@@ -141,7 +142,7 @@ impl Relay {
             };
             let width = match self.load(origin.account, binding.conversation.as_str()).await? {
                 // Two more for a keyword: the opt-out and its answer.
-                Some(known) => decide::writes_per_draft(&known) + 2,
+                Some(known) => decide_messages::writes_per_draft(&known) + 2,
                 None => 1,
             };
             let taken = some_of(&mut waiting, (MOST_WRITES / width).max(1));
@@ -319,7 +320,7 @@ impl Relay {
         if drafts.is_empty() {
             return Ok((None, fates));
         }
-        let (mut decision, _) = decide::append(context, conversation, drafts)?;
+        let (mut decision, _) = decide_messages::append(context, conversation, drafts)?;
         opting.write(context, &mut decision.batch, &mut decision.after);
         Ok((Some(decision), fates))
     }

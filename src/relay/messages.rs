@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::command::{MessageChange, MessageView, NewMessage};
-use super::decide;
+use super::decide_messages;
 use super::{Relay, RelayError};
 use crate::ledger::engine::Snapshot;
 use crate::ledger::key::Range;
@@ -26,8 +26,8 @@ impl Relay {
         let posted = self
             .change(account, current.sid().as_str(), |conversation, context| async move {
                 let (conversation, context) = (&*conversation, &context);
-                let draft = decide::draft_of(conversation, new.clone());
-                let (decision, mut appended) = decide::append(context, conversation, vec![draft])?;
+                let draft = decide_messages::draft_of(conversation, new.clone());
+                let (decision, mut appended) = decide_messages::append(context, conversation, vec![draft])?;
                 Ok((Some(decision), appended.pop()))
             })
             .await?;
@@ -96,7 +96,7 @@ impl Relay {
             // Every change of a message bumps the head, so the head's check covers the row just read.
             let (index, record) = find(&*self.ledger.snapshot(), account.as_str(), sid, message).await?;
             let (decision, _) =
-                decide::change_message(context, conversation, index, &record, change.clone())?;
+                decide_messages::change_message(context, conversation, index, &record, change.clone())?;
             Ok((Some(decision), ()))
         })
         .await?;
@@ -115,7 +115,7 @@ impl Relay {
         self.change(account, sid, |conversation, context| async move {
             let (conversation, context) = (&*conversation, &context);
             let (index, record) = find(&*self.ledger.snapshot(), account.as_str(), sid, message).await?;
-            Ok((Some(decide::remove_message(context, conversation, index, &record)?), ()))
+            Ok((Some(decide_messages::remove_message(context, conversation, index, &record)?), ()))
         })
         .await?;
         Ok(())

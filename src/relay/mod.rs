@@ -15,6 +15,8 @@ pub mod command;
 mod commit;
 mod conversations;
 pub mod decide;
+pub mod decide_messages;
+pub mod decide_roster;
 mod error;
 mod events;
 mod intake;
@@ -49,7 +51,8 @@ pub use proxies::{Proxies, Proxy};
 
 use cache::Cache;
 use commit::Commits;
-use decide::{Context, Decision, Holder};
+use decide::{Context, Decision};
+use decide_roster::Holder;
 
 /// Decisions that met a conflict are made again this often; then the caller is told to come back.
 const ATTEMPTS: usize = 8;

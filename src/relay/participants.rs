@@ -6,7 +6,7 @@ use std::sync::Arc;
 use trunkline_adapter::Address;
 
 use super::command::{NewParticipant, ParticipantChange, Who};
-use super::decide;
+use super::decide_roster;
 use super::{Relay, RelayError};
 use crate::ledger::key::Range;
 use crate::ledger::{tables, typed};
@@ -42,7 +42,8 @@ impl Relay {
                         self.holder(&*self.ledger.snapshot(), account, proxy, address).await?
                     }
                 };
-                let (decision, sid) = decide::join(context, conversation, new.clone(), holder.as_ref())?;
+                let (decision, sid) =
+                    decide_roster::join(context, conversation, new.clone(), holder.as_ref())?;
                 Ok((Some(decision), Some(sid)))
             })
             .await?;
@@ -66,7 +67,8 @@ impl Relay {
                 let member =
                     conversation.member_by_name(participant).ok_or(RelayError::ParticipantNotFound)?;
                 let sid = member.record.sid.clone();
-                let decision = decide::change_participant(context, conversation, &sid, change.clone())?;
+                let decision =
+                    decide_roster::change_participant(context, conversation, &sid, change.clone())?;
                 Ok((Some(decision), Some(sid)))
             })
             .await?;
@@ -86,7 +88,7 @@ impl Relay {
             let (conversation, context) = (&*conversation, &context);
             let member = conversation.member_by_name(participant).ok_or(RelayError::ParticipantNotFound)?;
             let sid = member.record.sid.clone();
-            Ok((Some(decide::leave(context, conversation, &sid)?), ()))
+            Ok((Some(decide_roster::leave(context, conversation, &sid)?), ()))
         })
         .await?;
         Ok(())
@@ -136,7 +138,8 @@ impl Relay {
                     }
                     let holder =
                         self.holder(&*self.ledger.snapshot(), account, &binding.proxy, alias).await?;
-                    let decision = decide::learn(context, current, participant, alias, holder.as_ref());
+                    let decision =
+                        decide_roster::learn(context, current, participant, alias, holder.as_ref());
                     Ok((decision, ()))
                 })
                 .await;

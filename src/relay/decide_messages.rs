@@ -1,0 +1,189 @@
+//! Decisions about messages: joining a conversation and its recipients' lanes, changing, going.
+
+use trunkline_adapter::{Part, Timestamp};
+
+use super::command::{MessageChange, NewMessage};
+use super::commit::Wake;
+use super::decide::{Context, Decision, begin, finish, require_open, rouse};
+use super::error::RelayError;
+use crate::ledger::tables;
+use crate::model::conversation::Mark;
+use crate::model::message;
+use crate::model::{
+    Compact, Conversation, Delivery, Dispatch, MessageRecord, MessageSid, ParticipantSid, ProviderIdRow,
+    ReceiptSid, Source, Subject,
+};
+use crate::work::{self, Queue};
+
+/// A message about to be appended, whoever brought it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draft {
+    pub author: String,
+    /// The member who wrote it, who therefore does not get it.
+    pub participant: Option<ParticipantSid>,
+    /// Another member who has it already: the one an agent wrote to in the provider's own inbox.
+    pub has_it: Option<ParticipantSid>,
+    pub body: Option<String>,
+    pub parts: Vec<Part>,
+    pub attributes: Option<String>,
+    pub created: Option<Timestamp>,
+    pub updated: Option<Timestamp>,
+    pub source: Option<Source>,
+    pub reply_to: Option<u64>,
+}
+
+/// A message posted over REST: its author is matched against the members.
+pub fn draft_of(conversation: &Conversation, new: NewMessage) -> Draft {
+    let participant = conversation.author(&new.author).map(|member| member.record.sid.clone());
+    Draft {
+        author: new.author,
+        participant,
+        has_it: None,
+        body: new.body,
+        parts: Vec::new(),
+        attributes: new.attributes,
+        created: new.created,
+        updated: new.updated,
+        source: None,
+        reply_to: None,
+    }
+}
+
+/// How many writes appending one draft to this conversation takes, at most.
+pub fn writes_per_draft(conversation: &Conversation) -> usize {
+    3 + conversation.members.iter().filter(|member| member.record.binding.is_some()).count()
+}
+
+/// Messages join a conversation, in order: each gets its index, and one delivery for every outside member who did
+/// not write it.
+pub fn append(
+    context: &Context<'_>,
+    conversation: &Conversation,
+    drafts: Vec<Draft>,
+) -> Result<(Decision, Vec<(u64, MessageRecord)>), RelayError> {
+    require_open(conversation)?;
+    let account = context.account.as_str();
+    let own = conversation.sid().as_str();
+    let mut decision = begin(context, conversation);
+    decision.batch.intake = true;
+    let mut appended = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let index = decision.next.head.next_index;
+        decision.next.head.next_index += 1;
+        let sid = MessageSid::new(context.mint);
+        let mut deliveries = Vec::new();
+        for member in &conversation.members {
+            let Some(binding) = &member.record.binding else { continue };
+            let name = Some(&member.record.sid);
+            if name == draft.participant.as_ref() || name == draft.has_it.as_ref() {
+                continue;
+            }
+            let receipt = ReceiptSid::new(context.mint);
+            let dispatch = Dispatch::Message {
+                conversation: conversation.sid().clone(),
+                index,
+                participant: member.record.sid.clone(),
+                receipt: receipt.clone(),
+                sent: Vec::new(),
+                begun: false,
+            };
+            work::enqueue(
+                &mut decision.batch,
+                account,
+                Queue::Outbound,
+                binding.proxy.as_str(),
+                binding.address.as_str(),
+                context.births.birth(),
+                context.now,
+                dispatch.encode(),
+            );
+            decision.after.wake.push(Wake::outbound(&binding.proxy, &binding.address));
+            deliveries.push(Delivery { participant: member.record.sid.clone(), receipt });
+        }
+        if let Some(source) = &draft.source {
+            let key = tables::provider_id(account, &source.kind, &source.proxy, &source.id);
+            decision.batch.absent(key.clone());
+            let row = ProviderIdRow::Message {
+                conversation: conversation.sid().clone(),
+                index,
+                subject: Subject::Inbound,
+            };
+            decision.batch.put(key, row.encode());
+        }
+        let created = draft.created.unwrap_or(context.now);
+        let record = MessageRecord {
+            sid,
+            author: draft.author,
+            participant: draft.participant,
+            body: draft.body,
+            attributes: draft.attributes.unwrap_or_else(|| "{}".to_owned()),
+            created,
+            updated: draft.updated.unwrap_or(created),
+            deliveries,
+            parts: message::kept_parts(&draft.parts),
+            reply_to: draft.reply_to,
+            source: draft.source,
+        };
+        decision.batch.put(tables::message(account, own, index), record.encode());
+        let place = bytes::Bytes::copy_from_slice(&index.to_be_bytes());
+        decision.batch.put(tables::message_sid(account, own, record.sid.as_str()), place);
+        appended.push((index, record));
+    }
+    decision.next.head.messages = Mark::ThisWrite;
+    rouse(&mut decision);
+    Ok((finish(context, decision), appended))
+}
+
+/// The stored copy of a message changes; nothing is sent again.
+pub fn change_message(
+    context: &Context<'_>,
+    conversation: &Conversation,
+    index: u64,
+    record: &MessageRecord,
+    change: MessageChange,
+) -> Result<(Decision, MessageRecord), RelayError> {
+    require_open(conversation)?;
+    let mut record = record.clone();
+    if let Some(author) = change.author {
+        record.participant = conversation.author(&author).map(|member| member.record.sid.clone());
+        record.author = author;
+    }
+    record.body = change.body.apply(record.body);
+    record.attributes = change.attributes.unwrap_or(record.attributes);
+    record.created = change.created.unwrap_or(record.created);
+    record.updated = change.updated.unwrap_or(context.now);
+    if let Some(parts) = change.parts {
+        record.parts = message::kept_parts(&parts);
+    }
+    let mut decision = begin(context, conversation);
+    let key = tables::message(context.account.as_str(), conversation.sid().as_str(), index);
+    decision.batch.put(key, record.encode());
+    decision.next.head.messages = Mark::ThisWrite;
+    Ok((finish(context, decision), record))
+}
+
+/// A message goes; its index is never used again, and what is queued for it finds it gone.
+pub fn remove_message(
+    context: &Context<'_>,
+    conversation: &Conversation,
+    index: u64,
+    record: &MessageRecord,
+) -> Result<Decision, RelayError> {
+    require_open(conversation)?;
+    let account = context.account.as_str();
+    let own = conversation.sid().as_str();
+    let mut decision = begin(context, conversation);
+    decision.batch.delete(tables::message(account, own, index));
+    decision.batch.delete(tables::message_sid(account, own, record.sid.as_str()));
+    for delivery in &record.deliveries {
+        decision.batch.delete(tables::receipt(account, own, index, delivery.receipt.as_str()));
+    }
+    if let Some(source) = &record.source {
+        // The id stays known, so that the provider's repeat does not bring the message back.
+        let key = tables::provider_id(account, &source.kind, &source.proxy, &source.id);
+        decision.batch.put(key, ProviderIdRow::Event.encode());
+    }
+    decision.batch.put(tables::tombstone(account, own, b'M', &index.to_be_bytes()), bytes::Bytes::new());
+    decision.next.head.messages = Mark::ThisWrite;
+    Ok(finish(context, decision))
+}

@@ -1,0 +1,217 @@
+//! Decisions about who is in a conversation: joining, changing, becoming known by more addresses, leaving.
+
+use trunkline_adapter::Address;
+
+use super::command::{NewParticipant, ParticipantChange, Who};
+use super::decide::{Context, Decision, begin, finish, require_open, rouse};
+use super::error::RelayError;
+use crate::ledger::engine::Revision;
+use crate::ledger::tables;
+use crate::model::conversation::Mark;
+use crate::model::{
+    Binding, Conversation, Json, Member, ParticipantRecord, ParticipantSid, PersonBinding, PersonRow,
+};
+
+/// Most participants of a conversation.
+pub const MOST_PARTICIPANTS: usize = 1000;
+/// Most of them from outside.
+pub const MOST_BOUND: usize = 50;
+
+/// Who holds the row that a claim wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The number of the row.
+    pub revision: Revision,
+    pub binding: Binding,
+    /// Whether the conversation it names still counts.
+    pub open: bool,
+}
+
+/// Somebody joins. `holder` is the row of the pair as it was read.
+pub fn join(
+    context: &Context<'_>,
+    conversation: &Conversation,
+    new: NewParticipant,
+    holder: Option<&Holder>,
+) -> Result<(Decision, ParticipantSid), RelayError> {
+    require_open(conversation)?;
+    let account = context.account.as_str();
+    let sid = ParticipantSid::new(context.mint);
+    let bound = conversation.members.iter().filter(|member| member.record.binding.is_some()).count();
+    let (identity, binding) = match new.who {
+        Who::Identity(identity) => {
+            let taken = conversation.members.iter().any(|m| m.record.identity.as_ref() == Some(&identity));
+            if taken {
+                return Err(RelayError::IdentityTaken);
+            }
+            (Some(identity), None)
+        }
+        Who::Bound { address, proxy } => {
+            if bound >= MOST_BOUND {
+                return Err(RelayError::TooManyBound);
+            }
+            (None, Some(PersonBinding { address, proxy, aliases: Vec::new(), rest: serde_json::Map::new() }))
+        }
+    };
+    if conversation.members.len() >= MOST_PARTICIPANTS {
+        return Err(RelayError::TooManyParticipants);
+    }
+    let mut decision = begin(context, conversation);
+    decision.batch.intake = true;
+    if let Some(binding) = &binding {
+        let claim = tables::binding(account, &binding.proxy, &binding.address);
+        match holder {
+            None => decision.batch.absent(claim.clone()),
+            Some(held) if held.open => {
+                return Err(RelayError::BindingTaken(held.binding.conversation.clone()));
+            }
+            Some(stale) => decision.batch.at(claim.clone(), stale.revision),
+        };
+        let row = Binding {
+            service: conversation.head.service.clone(),
+            conversation: conversation.sid().clone(),
+            participant: sid.clone(),
+        };
+        decision.batch.put(claim, row.encode());
+    }
+    let created = new.created.unwrap_or(context.now);
+    let record = ParticipantRecord {
+        sid: sid.clone(),
+        identity,
+        binding,
+        role_sid: new.role_sid,
+        attributes: new.attributes.unwrap_or_else(|| "{}".to_owned()),
+        birth: context.births.birth(),
+        created,
+        updated: new.updated.unwrap_or(created),
+        last_read_message_index: None,
+        last_read_timestamp: None,
+        rest: serde_json::Map::new(),
+    };
+    let person = PersonRow {
+        service: conversation.head.service.clone(),
+        conversation: conversation.sid().clone(),
+        participant: sid.clone(),
+    };
+    for name in person_names(&record) {
+        decision.batch.put(tables::person(account, &name, sid.as_str()), person.encode());
+    }
+    rouse(&mut decision);
+    put_member(context, &mut decision, record);
+    Ok((finish(context, decision), sid))
+}
+
+/// The names a participant is found by in the person index.
+pub fn person_names(record: &ParticipantRecord) -> Vec<String> {
+    match (&record.binding, &record.identity) {
+        (Some(binding), _) => {
+            std::iter::once(&binding.address).chain(&binding.aliases).map(Address::to_string).collect()
+        }
+        // An identity could look like an address; the colon in front keeps the two apart.
+        (None, Some(identity)) => vec![format!(":{}", identity.chars().take(200).collect::<String>())],
+        (None, None) => Vec::new(),
+    }
+}
+
+fn put_member(context: &Context<'_>, decision: &mut Decision, record: ParticipantRecord) {
+    let conversation = decision.next.sid().as_str().to_owned();
+    let key = tables::participant(context.account.as_str(), &conversation, record.sid.as_str());
+    decision.member_at = Some((record.sid.clone(), decision.batch.writes.len()));
+    decision.batch.put(key, record.encode());
+    decision.next.head.roster = Mark::ThisWrite;
+    match decision.next.members.iter_mut().find(|member| member.record.sid == record.sid) {
+        Some(member) => member.record = record,
+        None => decision.next.members.push(Member { record, revision: 0 }),
+    }
+}
+
+/// Changes to a participant.
+pub fn change_participant(
+    context: &Context<'_>,
+    conversation: &Conversation,
+    sid: &ParticipantSid,
+    change: ParticipantChange,
+) -> Result<Decision, RelayError> {
+    // A read horizon may still move in a closed conversation; everything else is refused there.
+    let only_reading = change.role_sid.is_keep()
+        && change.attributes.is_none()
+        && change.created.is_none()
+        && change.updated.is_none();
+    if !only_reading {
+        require_open(conversation)?;
+    }
+    let member = conversation.member(sid).ok_or(RelayError::ParticipantNotFound)?;
+    let mut record = member.record.clone();
+    record.role_sid = change.role_sid.apply(record.role_sid);
+    record.attributes = change.attributes.unwrap_or(record.attributes);
+    record.last_read_message_index = change.last_read_message_index.apply(record.last_read_message_index);
+    record.last_read_timestamp = change.last_read_timestamp.apply(record.last_read_timestamp);
+    record.created = change.created.unwrap_or(record.created);
+    record.updated = change.updated.unwrap_or(context.now);
+    let mut decision = begin(context, conversation);
+    put_member(context, &mut decision, record);
+    Ok(finish(context, decision))
+}
+
+/// A participant is known by one more address. `holder` is the row of the pair (proxy, alias) as it was read;
+/// an alias that is taken elsewhere is not learnt.
+pub fn learn(
+    context: &Context<'_>,
+    conversation: &Conversation,
+    sid: &ParticipantSid,
+    alias: &Address,
+    holder: Option<&Holder>,
+) -> Option<Decision> {
+    let member = conversation.member(sid).filter(|_| conversation.head.state.open())?;
+    let mut record = member.record.clone();
+    let binding = record.binding.as_mut()?;
+    if &binding.address == alias || binding.aliases.contains(alias) || binding.aliases.len() >= 8 {
+        return None;
+    }
+    let claim = tables::binding(context.account.as_str(), &binding.proxy, alias);
+    let mut decision = begin(context, conversation);
+    match holder {
+        None => decision.batch.absent(claim.clone()),
+        Some(held) if held.open => return None,
+        Some(stale) => decision.batch.at(claim.clone(), stale.revision),
+    };
+    binding.aliases.push(alias.clone());
+    let row = Binding {
+        service: conversation.head.service.clone(),
+        conversation: conversation.sid().clone(),
+        participant: sid.clone(),
+    };
+    decision.batch.put(claim, row.encode());
+    let person =
+        PersonRow { service: row.service, conversation: row.conversation, participant: row.participant };
+    let name = tables::person(context.account.as_str(), alias.as_str(), sid.as_str());
+    decision.batch.put(name, person.encode());
+    put_member(context, &mut decision, record);
+    Some(finish(context, decision))
+}
+
+/// Somebody leaves; their messages stay, their messaging binding is free at once.
+pub fn leave(
+    context: &Context<'_>,
+    conversation: &Conversation,
+    sid: &ParticipantSid,
+) -> Result<Decision, RelayError> {
+    require_open(conversation)?;
+    let account = context.account.as_str();
+    let member = conversation.member(sid).ok_or(RelayError::ParticipantNotFound)?;
+    let mut decision = begin(context, conversation);
+    let own = conversation.sid().as_str();
+    decision.batch.delete(tables::participant(account, own, sid.as_str()));
+    decision.batch.put(tables::tombstone(account, own, b'P', sid.as_str().as_bytes()), bytes::Bytes::new());
+    if let Some(binding) = &member.record.binding {
+        for address in std::iter::once(&binding.address).chain(&binding.aliases) {
+            decision.batch.delete(tables::binding(account, &binding.proxy, address));
+        }
+    }
+    for name in person_names(&member.record) {
+        decision.batch.delete(tables::person(account, &name, sid.as_str()));
+    }
+    decision.next.members.retain(|member| &member.record.sid != sid);
+    decision.next.head.roster = Mark::ThisWrite;
+    Ok(finish(context, decision))
+}
