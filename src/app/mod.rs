@@ -5,8 +5,10 @@
 
 mod build;
 mod daemon;
+mod house;
 mod listeners;
 mod notify;
+mod plugs;
 pub mod registry;
 mod roster;
 mod running;

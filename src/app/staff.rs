@@ -10,7 +10,7 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 
-use super::daemon::House;
+use super::house::House;
 use crate::http::Operator;
 use crate::ledger::dump;
 use crate::telemetry;

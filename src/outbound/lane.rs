@@ -31,6 +31,8 @@ const IN_FLIGHT: usize = 32;
 const WINDOW: usize = 512;
 /// What a removed proxy address says.
 pub(super) const NOT_CONFIGURED: &str = "proxy address is not configured";
+/// Between two looks for expired messages while a lane pauses and some may be.
+const EXPIRY_PAUSE: Duration = Duration::from_secs(1);
 /// After the ledger could not be read.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
@@ -212,6 +214,7 @@ impl Lane {
                 Passage::Probe => return Ok(None),
                 // A held lane without anything to probe with needs no timer.
                 Passage::Shut(_) if self.window.is_empty() => return Ok(None),
+                Passage::Shut(Some(until)) if !self.gate.held() => return self.pass_time(&plan, until).await,
                 Passage::Shut(until) => return Ok(until),
             }
             if !self.window.may_have_work() {
@@ -226,6 +229,46 @@ impl Lane {
                 return Ok(Some(at));
             }
         }
+    }
+
+    /// The lane pauses by the provider's wish: what has waited too long ends all the same. Says when to look again.
+    async fn pass_time(
+        &mut self,
+        plan: &Arc<LanePlan>,
+        until: Timestamp,
+    ) -> Result<Option<Timestamp>, LedgerError> {
+        let now = self.now();
+        let Some(oldest) = self.window.oldest() else { return Ok(Some(until)) };
+        let expires = oldest.max(self.resumed).plus(self.mail.policies.expire);
+        if expires > now {
+            return Ok(Some(until.min(expires)));
+        }
+        // Each recipient once: whose message has time left goes back to the end of the line.
+        let mut fresh = HashSet::new();
+        while self.flights.len() < IN_FLIGHT
+            && let Some(taken) = self.window.next().await?
+        {
+            let seen = !fresh.insert(Arc::clone(&taken.subject));
+            if !seen && now.since(taken.job.since.max(self.resumed)) >= self.mail.policies.expire {
+                fresh.remove(&taken.subject);
+                self.expired(plan, taken);
+                continue;
+            }
+            self.window.put_back(&taken.subject, taken.job, None);
+            if seen {
+                break;
+            }
+        }
+        // What is told here of the oldest may be in hand or outside the window, so there is no better moment.
+        Ok(Some(until.min(now.plus(EXPIRY_PAUSE))))
+    }
+
+    /// Ends a row that waited too long.
+    fn expired(&mut self, plan: &Arc<LanePlan>, taken: Taken) {
+        let dispatch = dispatch_of(&taken).unwrap_or(Dispatch::Notice { text: String::new() });
+        span(&self.site.proxy, &dispatch)
+            .in_scope(|| tracing::warn!("Message expired before it could be sent"));
+        self.finish(Arc::clone(plan), taken, dispatch, End::Fail(EXPIRED_CODE));
     }
 
     fn earliest_permit(&self, now: Timestamp) -> Option<Timestamp> {
@@ -250,9 +293,7 @@ impl Lane {
         };
         let waited = now.since(taken.job.since.max(self.resumed));
         if waited >= policies.expire && !self.gate.held() {
-            span(&self.site.proxy, &dispatch)
-                .in_scope(|| tracing::warn!("Message expired before it could be sent"));
-            self.finish(plan, taken, dispatch, End::Fail(EXPIRED_CODE));
+            self.expired(&plan, taken);
             return Ok(None);
         }
         // Asked before anything is read, and without taking it: a permit that is taken must be used at once.

@@ -162,6 +162,43 @@ async fn a_message_that_waited_too_long_fails_and_the_next_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pause_longer_than_a_message_lives_does_not_keep_it() {
+    let mut house = House::new(|_, _| unreachable!()).await;
+    house.policies.expire = SECOND * 60;
+    let provider = house.script(|_, number| {
+        let wish = Some(SECOND * 600);
+        let slower = Outcome::Throttled { after: wish, scope: Scope::Lane, cause: Cause::new("slow down") };
+        (MILLI, if number == 0 { slower } else { accepted(number) })
+    });
+    house.start().await;
+    house.post(&number(0), "throttled").await;
+    house.pass(SECOND).await;
+    let mut old = Vec::new();
+    for n in 0..100 {
+        old.push(house.post(&number(n % 50), "old").await);
+    }
+    house.pass(SECOND * 40).await;
+    let new = house.post(&number(7), "new").await;
+    house.pass(SECOND * 25).await;
+    for posted in &old {
+        let receipt = house.receipt(posted).await.unwrap();
+        assert_eq!((receipt.status, receipt.error_code), (Some(DeliveryStatus::Failed), 30036));
+    }
+    assert!(house.receipt(&new).await.is_none(), "it has time left");
+    house.pass(SECOND * 40).await;
+    assert_eq!(house.receipt(&new).await.unwrap().status, Some(DeliveryStatus::Failed));
+    assert_eq!((provider.count(), house.rows().await), (1, 0));
+    // The pause itself went on.
+    let late = house.post(&number(0), "late").await;
+    house.pass(SECOND * 30).await;
+    assert_eq!(provider.count(), 1);
+    house.policies.expire = SECOND * 3_600;
+    house.lanes().apply(vec![house.plan.clone()], house.policies).await.unwrap();
+    house.pass(SECOND * 600).await;
+    assert_eq!(house.receipt(&late).await.unwrap().status, Some(DeliveryStatus::Sent));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unknown_outcome_is_resent_or_failed_as_the_policy_says() {
     for (unknown, sends) in [(Unknown::Resend, 2), (Unknown::Fail, 1)] {
         let mut house = House::new(|_, _| unreachable!()).await;

@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, urlencode
 
 from pywa.utils import webhook_updates_validator
@@ -104,8 +105,10 @@ class Signed(Case):
     def test_a_repeat_changes_nothing(self):
         conversation, people = self.room()
         params = self.sms(people["sms"], "once")
-        for _ in range(5):
-            self.assertEqual(post_form(self.daemon.webhook("us"), params)[0], 200)
+        with ThreadPoolExecutor(5) as threads:
+            answers = list(threads.map(lambda _: post_form(self.daemon.webhook("us"), params)[0], range(5)))
+        self.assertEqual(answers, [200] * 5)
+        self.assertEqual(post_form(self.daemon.webhook("us"), params)[0], 200)
         self.assertEqual(self.bodies(conversation), [(people["sms"], "once")])
         # A marker after it: were there a second send, it would have been before the marker's.
         self.assertEqual(post_form(self.daemon.webhook("us"), self.sms(people["sms"], "marker"))[0], 200)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 
 from twilio.base.exceptions import TwilioException, TwilioRestException
@@ -178,6 +179,26 @@ class Library(Case):
         )
         holder.delete()
         second.participants.create(**pair)
+
+    def test_a_pair_wanted_by_many_at_once_goes_to_one(self):
+        rooms = [self.conversation() for _ in range(8)]
+        pair = {"messaging_binding_address": "+15550100022", "messaging_binding_proxy_address": SMS}
+
+        def claim(room):
+            # A client of its own each: connections are not shared between threads.
+            try:
+                self.client().conversations.v1.conversations(room.sid).participants.create(**pair)
+            except TwilioRestException as refusal:
+                return refusal
+            return room.sid
+
+        with ThreadPoolExecutor(len(rooms)) as threads:
+            outcomes = list(threads.map(claim, rooms))
+        (winner,) = [each for each in outcomes if isinstance(each, str)]
+        for refusal in outcomes:
+            if refusal != winner:
+                self.assertEqual((refusal.status, refusal.code), (409, 50416))
+                self.assertIn(f"Conversation {winner}", refusal.msg)
 
     def test_errors_that_users_branch_on(self):
         client = self.client()

@@ -1,0 +1,215 @@
+//! What lives as long as the daemon, and how a configuration is put in force: at the start and at every reload alike.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::sync::watch;
+use trunkline_adapter::{Address, Clock};
+
+use super::roster::Roster;
+use super::{build, notify, registry};
+use crate::bindings::Bindings;
+use crate::config::{self, Config, SystemSecrets, Watch};
+use crate::http::{self, Accounts, Base};
+use crate::ledger::store::Incarnation;
+use crate::ledger::{Ledger, LedgerError};
+use crate::model::AccountSid;
+use crate::outbound::Lanes;
+use crate::relay::Relay;
+use crate::telemetry::exporter::Exporter;
+use crate::telemetry::{self, log};
+
+/// The parts that a reload and the operator's doors need.
+pub(super) struct House {
+    pub relay: Arc<Relay>,
+    pub roster: Arc<Roster>,
+    pub lanes: Lanes,
+    pub accounts: Arc<Accounts>,
+    pub base: Arc<Base>,
+    pub bindings: Arc<Bindings>,
+    pub ledger: Ledger,
+    pub incarnation: Incarnation,
+    pub exporter: Exporter,
+    pub clock: Clock,
+    pub http: reqwest::Client,
+    pub level: Option<log::Level>,
+    /// The configuration in force, and where it came from.
+    pub config: tokio::sync::Mutex<Config>,
+    pub path: Option<PathBuf>,
+    /// Where the daemon really listens, for when no public URL is configured.
+    pub listening: SocketAddr,
+    pub ready: AtomicBool,
+    pub draining: AtomicBool,
+    /// The files whose change means a reload.
+    pub files: watch::Sender<Vec<PathBuf>>,
+}
+
+impl House {
+    /// Puts a configuration in force. What it does not change is not touched.
+    pub(super) async fn apply(&self, config: &Config) -> Result<(), LedgerError> {
+        let base = base_url(config, self.listening);
+        let networks = config.server.trusted_proxies.clone();
+        let trusted = move |peer| networks.iter().any(|network| network.contains(peer));
+        self.base.set(config.server.public_url.as_deref(), Some(Box::new(trusted)));
+        let accounts = config.accounts.iter().filter_map(|account| {
+            let keys = account.api_keys.iter().map(|key| (key.sid.clone(), key.secret.clone())).collect();
+            Some(http::Account {
+                sid: AccountSid::parse(&account.sid)?,
+                auth_token: account.auth_token.clone(),
+                keys,
+            })
+        });
+        self.accounts.set(accounts.collect());
+        let adapters = build::adapters(config, &self.roster.adapters(), &self.http, self.clock, &base);
+        for name in adapters.keys() {
+            telemetry::inbound::register(name);
+        }
+        self.relay.keywords().replace(build::keywords(config));
+        self.relay.proxies().replace(build::proxies(config, &adapters));
+        self.lanes.apply(build::lanes(config, &adapters), build::policies(config)).await?;
+        if let Some(account) = first_account(config) {
+            self.roster.replace(account, adapters);
+        }
+        if let Some(level) = &self.level {
+            level.set(config.log.level.name());
+        }
+        Ok(())
+    }
+
+    /// Reads the file again; all or nothing.
+    pub(super) async fn reload(&self) -> Result<Vec<String>, Vec<String>> {
+        let Some(path) = &self.path else {
+            return Err(vec!["this daemon has no configuration file".to_owned()]);
+        };
+        // One at a time: the second waits and then sees what the first did.
+        let mut current = self.config.lock().await;
+        notify::reloading();
+        let loaded = config::load(path, &registry::kinds(), Arc::new(SystemSecrets::serving()));
+        let outcome = match loaded {
+            Ok(loaded) => {
+                self.follow(&loaded.config.secret_files);
+                let change = config::diff(&current, &loaded.config);
+                let mut lines = Vec::new();
+                if !change.restart.is_empty() {
+                    let keys = change.restart.join(", ");
+                    tracing::warn!(%keys, "These keys take effect with the next restart");
+                    lines.push(format!("needs a restart: {keys}"));
+                }
+                for proxy in &change.proxies_removed {
+                    let line = self.removed(proxy).await;
+                    tracing::warn!("{line}");
+                    lines.push(line);
+                }
+                if change.is_empty() {
+                    lines.push("nothing changed".to_owned());
+                }
+                match self.apply(&loaded.config).await {
+                    Ok(()) => {
+                        lines.push("the configuration is in force".to_owned());
+                        *current = loaded.config;
+                        Ok(lines)
+                    }
+                    Err(error) => Err(vec![format!("the configuration cannot be put in force: {error}")]),
+                }
+            }
+            Err(refused) => {
+                self.follow(&refused.secret_files);
+                Err(refused.lines.iter().map(ToString::to_string).collect::<Vec<_>>())
+            }
+        };
+        match &outcome {
+            Ok(_) => tracing::info!("The configuration was read again"),
+            Err(lines) => {
+                tracing::error!(
+                    problems = lines.len(),
+                    first = lines.first().map_or("", String::as_str),
+                    "The configuration is refused; the old one stays in force"
+                );
+            }
+        }
+        telemetry::house::configured(outcome.is_ok(), true, self.clock.now());
+        notify::ready("relaying");
+        outcome
+    }
+
+    /// Says what hangs on a proxy address that the configuration no longer has.
+    async fn removed(&self, proxy: &Address) -> String {
+        let bound = match self.relay.conversations_on(&self.roster.account(), proxy).await {
+            Ok(count) => count.to_string(),
+            Err(error) => format!("an unknown number of ({error})"),
+        };
+        format!(
+            "proxy address {proxy} was removed: {bound} conversations use it, and its messages are held until it \
+             returns or they expire"
+        )
+    }
+
+    fn follow(&self, secrets: &[PathBuf]) {
+        self.files.send_replace(watched(self.path.as_ref(), secrets));
+    }
+
+    /// Whether the file was edited between its reading and its watching: nothing would ever tell of it.
+    async fn stale(&self) -> bool {
+        let Some(path) = &self.path else { return false };
+        let current = self.config.lock().await;
+        let loaded = config::load(path, &registry::kinds(), Arc::new(SystemSecrets::serving()));
+        current.server.watch && loaded.map_or(true, |loaded| !config::diff(&current, &loaded.config).is_empty())
+    }
+
+    /// Reloads when the file or a secret's file changes; ends when there is nothing to watch.
+    pub(super) async fn watch(self: Arc<House>) {
+        let mut files = self.files.subscribe();
+        let first = files.borrow_and_update().clone();
+        if first.is_empty() {
+            return;
+        }
+        let mut watch = match Watch::start(first) {
+            Ok(watch) => watch,
+            Err(error) => {
+                tracing::warn!(%error, "The configuration file cannot be watched; use `trunkline reload`");
+                return;
+            }
+        };
+        if self.stale().await {
+            // Refusals are logged and counted where they happen.
+            let _ = self.reload().await;
+        }
+        loop {
+            tokio::select! {
+                changed = watch.changed() => {
+                    if changed.is_none() {
+                        tracing::warn!("Watching the configuration file ended; use `trunkline reload`");
+                        return;
+                    }
+                    if self.config.lock().await.server.watch {
+                        // Refusals are logged and counted where they happen.
+                        let _ = self.reload().await;
+                    }
+                }
+                told = files.changed() => {
+                    if told.is_err() {
+                        return;
+                    }
+                    watch.follow(files.borrow_and_update().clone());
+                }
+            }
+        }
+    }
+}
+
+/// The account that adapters work for.
+pub(super) fn first_account(config: &Config) -> Option<AccountSid> {
+    config.accounts.first().and_then(|account| AccountSid::parse(&account.sid))
+}
+
+/// Where the world reaches us: as configured, else where we listen.
+pub(super) fn base_url(config: &Config, listening: SocketAddr) -> String {
+    config.server.public_url.clone().unwrap_or_else(|| format!("http://{listening}"))
+}
+
+/// The files whose change means a reload; none without a configuration file.
+pub(super) fn watched(path: Option<&PathBuf>, secrets: &[PathBuf]) -> Vec<PathBuf> {
+    path.map_or_else(Vec::new, |path| std::iter::once(path).chain(secrets).cloned().collect())
+}

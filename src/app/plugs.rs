@@ -1,0 +1,42 @@
+//! Where one room asks another in line: the traits they declared, filled with each other.
+
+use std::sync::Arc;
+
+use trunkline_adapter::Address;
+
+use crate::model::{AccountSid, ConversationSid, ParticipantSid};
+use crate::outbound::{Learned, OptOuts};
+use crate::relay::Relay;
+
+/// The lanes' opt-out set, as the relay knows it.
+pub(super) struct Set(pub OptOuts);
+
+impl crate::relay::OptOuts for Set {
+    fn add(&self, _: &str, proxy: &Address, address: &Address) {
+        self.0.add(proxy, address);
+    }
+
+    fn remove(&self, _: &str, proxy: &Address, address: &Address) {
+        self.0.remove(proxy, address);
+    }
+}
+
+/// Aliases that a provider's answer gave away go to the relay, behind the send's back.
+pub(super) struct Aliases {
+    pub relay: Arc<Relay>,
+    pub account: AccountSid,
+}
+
+impl Learned for Aliases {
+    fn learned(
+        &self,
+        _: &str,
+        conversation: &ConversationSid,
+        participant: &ParticipantSid,
+        addresses: Vec<Address>,
+    ) {
+        let (relay, account) = (self.relay.clone(), self.account.clone());
+        let (conversation, participant) = (conversation.clone(), participant.clone());
+        tokio::spawn(async move { relay.learn(&account, &conversation, &participant, &addresses).await });
+    }
+}
