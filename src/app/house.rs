@@ -150,6 +150,14 @@ impl House {
         self.files.send_replace(watched(self.path.as_ref(), secrets));
     }
 
+    /// Whether the file was edited between its reading and its watching: nothing would ever tell of it.
+    async fn stale(&self) -> bool {
+        let Some(path) = &self.path else { return false };
+        let current = self.config.lock().await;
+        let loaded = config::load(path, &registry::kinds(), Arc::new(SystemSecrets::serving()));
+        current.server.watch && loaded.map_or(true, |loaded| !config::diff(&current, &loaded.config).is_empty())
+    }
+
     /// Reloads when the file or a secret's file changes; ends when there is nothing to watch.
     pub(super) async fn watch(self: Arc<House>) {
         let mut files = self.files.subscribe();
@@ -164,6 +172,10 @@ impl House {
                 return;
             }
         };
+        if self.stale().await {
+            // Refusals are logged and counted where they happen.
+            let _ = self.reload().await;
+        }
         loop {
             tokio::select! {
                 changed = watch.changed() => {

@@ -278,6 +278,40 @@ fn rest_cases(talk: &str) -> Vec<Case> {
     ]
 }
 
+/// What every path refuses, whatever it is about.
+fn paths(talk: &str, person: &str, message: &str, receipt: &str) -> Vec<Case> {
+    let conversation = format!("/v1/Conversations/{talk}");
+    let mut cases = Vec::new();
+    for (path, postable) in [
+        ("/v1/Configuration".to_owned(), false),
+        ("/v1/Services".to_owned(), true),
+        ("/v1/Conversations".to_owned(), true),
+        (conversation.clone(), true),
+        (format!("{conversation}/Participants"), true),
+        (format!("{conversation}/Participants/{person}"), true),
+        (format!("{conversation}/Messages"), true),
+        (format!("{conversation}/Messages/{message}"), true),
+        (format!("{conversation}/Messages/{message}/Receipts"), false),
+        (format!("{conversation}/Messages/{message}/Receipts/{receipt}"), false),
+    ] {
+        let named = |what: &str| format!("{path}: {what}");
+        let or_method = |status| if postable { status } else { 405 };
+        let post = |what: &str, status| case(&named(what), Method::POST, &path, or_method(status));
+        cases.extend([
+            case(&named("no credentials"), Method::GET, &path, 401).code(20003),
+            case(&named("no credentials, much to say"), Method::POST, &path, or_method(401))
+                .with((vec![("content-type", FORM.to_owned())], "x".repeat(BIG).into())),
+            case(&named("a strange method"), Method::PATCH, &path, 405).rest(FORM, "").code(20004),
+            post("too large", 413).rest(FORM, "x".repeat(BIG)),
+            post("not UTF-8", 400).rest(FORM, &b"Body=\xff\xfe&FriendlyName=\xff"[..]),
+            post("escaped bytes that are not UTF-8", 400).rest(FORM, "Body=%ff%fe&FriendlyName=%ff"),
+            post("no form", 415).rest("application/json", "{\"Body\":\"x\"}"),
+            post("a thousand parameters too many", 400).rest(FORM, "a=b&".repeat(100_000)),
+        ]);
+    }
+    cases
+}
+
 fn admin_cases() -> Vec<Case> {
     let mut cases = vec![
         case("admin: nothing", Method::GET, "/", 404),
@@ -359,7 +393,7 @@ async fn all(world: &World, address: SocketAddr, cases: Vec<Case>, good: &str) {
         assert_eq!(now - kept, case.kept, "raw requests kept of {name}");
         kept = now;
     }
-    assert!(world.sink.sent().is_empty(), "nobody was written to");
+    assert!(!world.sink.sent().iter().any(crate::harness::Sent::taken), "nobody was written to");
     world.daemon.assert_calm();
 }
 
@@ -383,6 +417,23 @@ async fn rest_calls_are_refused_with_their_codes() {
     let world = World::start().await;
     let talk = world.three(ANN, BOB, CAT).await;
     all(&world, world.daemon.address, rest_cases(&talk.sid), "/v1/Conversations").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_path_of_the_api_stands_the_same_abuse() {
+    let world = World::start().await;
+    let talk = world.three(ANN, BOB, CAT).await;
+    world.sink.always(crate::harness::Act::Unauthorised);
+    let said = world.client.say(&talk.sid, "desk", "there").await.expect(201);
+    let message = said["sid"].as_str().unwrap();
+    let receipts = world.client.receipts(&talk.sid, message).await;
+    let receipt = receipts[0]["sid"].as_str().unwrap();
+    // Held lanes write nothing of their own.
+    let held =
+        || async { world.daemon.lanes().await.iter().all(|lane| lane["state"] == "held").then_some(()) };
+    world.daemon.eventually("held lanes", held).await;
+    let cases = paths(&talk.sid, &talk.participants[0], message, receipt);
+    all(&world, world.daemon.address, cases, "/v1/Conversations").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

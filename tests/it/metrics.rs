@@ -245,18 +245,20 @@ async fn what_happens_is_counted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_overloaded_daemon_says_so_and_counts() {
     let world = World::start_with(|config| config.limits.push("concurrent_requests = 1".to_owned())).await;
-    let mut client = tokio::net::TcpStream::connect(world.daemon.address).await.unwrap();
-    // A caller who is not done yet has the only place.
-    let head = "POST /webhooks/us HTTP/1.1\r\nhost: b\r\ncontent-length: 10\r\n\r\n";
-    tokio::io::AsyncWriteExt::write_all(&mut client, head.as_bytes()).await.unwrap();
+    let slow = std::sync::Mutex::new(Vec::new());
+    // A caller who is not done yet has the only place, unless it comes while another one is there: then the next does.
     let busy = || async {
+        let mut caller = tokio::net::TcpStream::connect(world.daemon.address).await.unwrap();
+        let head = "POST /webhooks/us HTTP/1.1\r\nhost: b\r\ncontent-length: 10\r\n\r\n";
+        tokio::io::AsyncWriteExt::write_all(&mut caller, head.as_bytes()).await.unwrap();
+        slow.lock().unwrap().push(caller);
         let answer = world.client.get("/v1/Conversations").await;
         (answer.status == 503).then_some(answer)
     };
     let answer = world.daemon.eventually("an overload", busy).await;
     assert!(answer.headers.contains_key("retry-after"));
     assert!(answer.code() > 0);
-    drop(client);
+    slow.lock().unwrap().clear();
     let idle = || async { (world.client.get("/v1/Conversations").await.status == 200).then_some(()) };
     world.daemon.eventually("room again", idle).await;
     let metrics = world.daemon.metrics().await;

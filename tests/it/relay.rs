@@ -224,6 +224,26 @@ async fn what_has_no_text_gets_words_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kind_of_message_that_nobody_knows_yet_is_kept_and_announced() {
+    let world = World::start().await;
+    let talk = world.three(ANN, BOB, CAT).await;
+    let body = serde_json::json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [{
+    "field": "messages", "value": {
+        "messaging_product": "whatsapp",
+        "metadata": {"display_phone_number": "15550002222", "phone_number_id": "106540352242922"},
+        "contacts": [{"wa_id": "15557770002", "profile": {"name": "Bob"}}],
+        "messages": [{"from": "15557770002", "id": "wamid.1", "timestamp": "1795305600", "type": "hologram",
+            "hologram": {"height": 3}}],
+    }}]}]});
+    let answer = world.raw_webhook("wa", provider::meta("wa-app-secret-0001", body.to_string())).await;
+    assert_eq!(answer.status, 200);
+    let sent = world.sink.taken(2).await;
+    let words = "[unsupported message]";
+    assert_eq!(hops(&sent), [(SMS, ANN, words), (PAGE, CAT, words)]);
+    assert_eq!(world.client.messages(&talk.sid).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_token_holds_and_the_right_one_releases() {
     let mut world = World::start_with(|config| {
         config.adapter("wa").settings.insert("access_token".to_owned(), quoted("wa-access-0001"));

@@ -172,6 +172,37 @@ async fn stores_that_are_not_served_say_why_in_one_sentence() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_left_of_a_damaged_store_is_saved_and_served_again() {
+    let mut world = World::start().await;
+    let talk = world.three(ANN, BOB, CAT).await;
+    world.write(&world.sms(ANN), "saved").await.expect(200);
+    world.sink.taken(2).await;
+    world.quiet().await;
+    let store = world.daemon.store.display().to_string();
+    let running = world.daemon.cli(&["dump", "--damaged", "--store", &store]);
+    assert_eq!(running.status.code(), Some(1), "not while somebody writes to it");
+    world.daemon.sigterm().await;
+    let whole = world.daemon.dump_text();
+    std::fs::remove_file(world.daemon.store.join("ledger.high")).unwrap();
+    let refused = world.daemon.cli(&["dump", "--store", &store]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("dump --damaged"), "{refused:?}");
+    let salvaged = world.daemon.cli(&["dump", "--damaged", "--store", &store]);
+    assert!(salvaged.status.success(), "{salvaged:?}");
+    let salvaged = String::from_utf8(salvaged.stdout).unwrap();
+    assert_eq!(readings::rows(&salvaged), readings::rows(&whole));
+
+    let fresh = world.folder.path().join("fresh");
+    assert!(restore(&fresh, &salvaged).status.success());
+    world.edit(|config| config.store_path.clone_from(&fresh));
+    world.up().await;
+    assert_eq!(world.client.messages(&talk.sid).await[0]["body"], "saved");
+    world.write(&world.whatsapp(BOB), "and goes on").await.expect(200);
+    let sent = world.sink.taken(4).await;
+    assert!(sent[2..].iter().all(|sent| sent.text() == "and goes on"), "nothing is sent again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn below_the_floor_nothing_new_comes_in_and_everything_else_goes_on() {
     let mut world = World::start().await;
     let talk = world.three(ANN, BOB, CAT).await;
