@@ -1,16 +1,17 @@
 //! Rates and pair limits of several lanes, by the sink's own clock, over two kill -9 and a reload.
 //!
 //! In any window at most `burst + rate × length` may arrive. Arrivals are measured where the provider would measure
-//! them: a request that left at its right moment and was held up on the way makes the window behind it look shorter than
-//! it was. One permit is allowed for that, or what comes in [`JITTER`] where that is more (one and a half on the fastest
-//! lane), since the machine may have fewer cores than processes that want them. Every lane uses its burst in the
-//! beginning, so the fullest window is close to the limit. A lane that forgot a restart would be above by another burst,
-//! less what came back in the meantime, and a rate that is really higher shows in the long windows, whatever the slack.
+//! them, on a machine with fewer cores than processes that want them: now and then a request is held up on its way, and
+//! the windows that begin with it look shorter than they were. So one permit of slack is given, and of a hundred arrivals
+//! one may begin a window that is above even that, by what comes in [`HELD_UP`]. A rate that is really higher would be
+//! above in nearly all windows; and every lane uses its burst in the beginning and is then kept at its limit, so that
+//! one which forgot a restart would be above by another burst, less what came back while it was away: fifty on the first
+//! lane, and eight for each pair.
 //!
 //! At least 95 % of each limit must be used, kills included. Of 40 seconds a lane may so lose two. Its requests are
 //! spread 1 % wider than the rate (0.4 s); the rest is for two restarts, each of which costs the time from the kill until
 //! the lanes run again, and what had come back of the next permit by then, since buckets start empty. A lane that starts
-//! again after 0.5 s with 10 permits a second loses 0.6 s twice.
+//! again after 0.5 s with 10 permits a second loses up to 0.6 s twice.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -19,12 +20,14 @@ use tokio::task::JoinSet;
 
 use crate::harness::{Client, PAGE, Proxy, SMS, Sent, TURN, WHATSAPP, World};
 
-/// How long a request may be held up between the daemon's decision and the sink's clock: see the module.
-const JITTER: Duration = Duration::from_millis(30);
+/// Permits by which a window may seem to be above its limit, which share may seem more, and how much: see the module.
+const SLACK: f64 = 1.0;
+const SHARE: f64 = 0.01;
+const HELD_UP: Duration = Duration::from_millis(100);
 /// How long the use of the limits is measured, from the moment at which all work is there.
 const SPAN: Duration = Duration::from_secs(40);
 /// From the start of the lanes to when every bucket is full.
-const FULL: Duration = Duration::from_millis(1_200);
+const FULL: Duration = Duration::from_millis(3_200);
 /// When the daemon is killed, told to reload, and killed again.
 const KILLS: [Duration; 2] = [Duration::from_secs(11), Duration::from_secs(29)];
 const RELOAD: Duration = Duration::from_secs(20);
@@ -43,26 +46,44 @@ struct Limit {
 }
 
 const LANES: [(&str, Limit); 4] = [
-    (SMS, Limit { per_second: 20.0, burst: 10.0 }),
+    (SMS, Limit { per_second: 20.0, burst: 60.0 }),
     (WHATSAPP, Limit { per_second: 30.0, burst: 5.0 }),
     (PAGE, Limit { per_second: 50.0, burst: 1.0 }),
     (PAIRED, Limit { per_second: 30.0, burst: 5.0 }),
 ];
 /// 300 a minute, to each person.
-const PAIR: Limit = Limit { per_second: 5.0, burst: 5.0 };
+const PAIR: Limit = Limit { per_second: 5.0, burst: 10.0 };
 
-/// By how many arrivals the fullest window is above the limit; below zero when none is.
-fn excess(times: &[Instant], limit: Limit) -> f64 {
+/// For each arrival, by how many arrivals the fullest of the windows that begin with it is above the limit; below zero
+/// when none is.
+fn excesses(times: &[Instant], limit: Limit) -> Vec<f64> {
     // A window from arrival i to arrival j holds j - i + 1 of them. With v(i) = i - rate × t(i) it is above the limit by
-    // v(j) - v(i) + 1 - burst, so for each j only the smallest v up to it matters.
-    let Some(start) = times.first() else { return f64::NEG_INFINITY };
-    let (mut smallest, mut worst) = (f64::INFINITY, f64::NEG_INFINITY);
-    for (place, time) in times.iter().enumerate() {
-        let value = place as f64 - limit.per_second * (*time - *start).as_secs_f64();
-        smallest = smallest.min(value);
-        worst = worst.max(value - smallest + 1.0 - limit.burst);
-    }
-    worst
+    // v(j) - v(i) + 1 - burst, so for each i only the largest v behind it matters.
+    let Some(start) = times.first() else { return Vec::new() };
+    let value = |place: usize| place as f64 - limit.per_second * (times[place] - *start).as_secs_f64();
+    let mut largest = f64::NEG_INFINITY;
+    let mut excesses: Vec<f64> = (0..times.len())
+        .rev()
+        .map(|place| {
+            largest = largest.max(value(place));
+            largest - value(place) + 1.0 - limit.burst
+        })
+        .collect();
+    excesses.reverse();
+    excesses
+}
+
+/// The fullest window's excess, and the share of arrivals with which a window begins that is above the slack.
+fn above(times: &[Instant], limit: Limit) -> (f64, f64) {
+    let excesses = excesses(times, limit);
+    let worst = excesses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let above = excesses.iter().filter(|excess| **excess > SLACK).count();
+    (worst, above as f64 / excesses.len().max(1) as f64)
+}
+
+/// Whether that is more than requests that were held up explain.
+fn exceeded((worst, share): (f64, f64), limit: Limit) -> bool {
+    share > SHARE || worst > SLACK + limit.per_second * HELD_UP.as_secs_f64()
 }
 
 /// The share of the limit that was used from `start` on.
@@ -72,20 +93,41 @@ fn used(times: &[Instant], limit: Limit, start: Instant) -> f64 {
 }
 
 #[test]
-fn the_check_sees_a_lane_that_forgot_a_restart() {
+fn the_check_tells_a_request_too_many_from_one_held_up() {
     let start = Instant::now();
-    let limit = Limit { per_second: 20.0, burst: 10.0 };
-    let steady =
-        |from: u64, count: u64| (0..count).map(move |n| start + Duration::from_millis(from + 50 * n));
-    let honest: Vec<Instant> = std::iter::repeat_n(start, 10).chain(steady(50, 100)).collect();
-    assert!(excess(&honest, limit).abs() < 1e-6);
-    let again = start + Duration::from_millis(5_100);
-    let forgetful: Vec<Instant> = honest.iter().copied().chain(std::iter::repeat_n(again, 10)).collect();
-    assert!(excess(&forgetful, limit) > 7.0);
-    assert!(excess(&[], limit) < 0.0);
+    let at = |millis: u64| start + Duration::from_millis(millis);
+    let steady = |range: std::ops::Range<u64>| range.map(move |n| at(50 * n));
+    let verdict = |times: &[Instant], burst: f64| {
+        let limit = Limit { per_second: 20.0, burst };
+        exceeded(above(times, limit), limit)
+    };
+
+    let honest: Vec<Instant> = steady(0..600).collect();
+    assert!(above(&honest, Limit { per_second: 20.0, burst: 1.0 }).0.abs() < 1e-6);
+    assert!(!verdict(&honest, 1.0));
+    // Two that were held up arrive with the third: seen, and forgiven.
+    let mut held_up = honest.clone();
+    held_up[100..102].fill(honest[102]);
+    assert!(above(&held_up, Limit { per_second: 20.0, burst: 1.0 }).0 > 1.9);
+    assert!(!verdict(&held_up, 1.0));
+    // A little too fast, all the time.
+    let fast: Vec<Instant> = (0..600).map(|n| at(49 * n)).collect();
+    assert!(verdict(&fast, 1.0));
+
+    let burst: Vec<Instant> = std::iter::repeat_n(start, 59).chain(steady(0..600)).collect();
+    assert!(!verdict(&burst, 60.0));
+    // Once more a whole burst, after half a second away.
+    let forgetful: Vec<Instant> = std::iter::repeat_n(start, 59)
+        .chain(steady(0..300))
+        .chain(std::iter::repeat_n(at(15_500), 60))
+        .chain(steady(311..600))
+        .collect();
+    assert!(verdict(&forgetful, 60.0));
+
+    assert!(!verdict(&[], 1.0));
     // Half the rate is half used.
-    let slow: Vec<Instant> = (0..400).map(|n| start + Duration::from_millis(100 * n)).collect();
-    assert!((used(&slow, limit, start) - 0.5).abs() < 0.01);
+    let slow: Vec<Instant> = (0..400).map(|n| at(100 * n)).collect();
+    assert!((used(&slow, Limit { per_second: 20.0, burst: 1.0 }, start) - 0.5).abs() < 0.01);
 }
 
 async fn world() -> World {
@@ -102,7 +144,7 @@ async fn world() -> World {
             address: PAIRED.to_owned(),
             lines: vec![
                 "phone_number_id = \"106540352242933\"".to_owned(),
-                "pair_rate = { per_minute = 300, burst = 5 }".to_owned(),
+                "pair_rate = { per_minute = 300, burst = 10 }".to_owned(),
                 rate(LANES[3].1),
             ],
         });
@@ -193,14 +235,18 @@ async fn limits_hold_and_are_used_over_two_kills_and_a_reload() {
     let limits = limits.chain(pairs.iter().map(|(to, times)| (to.as_str(), PAIR, times, true)));
     let mut failures = Vec::new();
     for (what, limit, times, exhausted) in limits {
-        let (excess, used) = (excess(times, limit), used(times, limit, start));
-        println!("{what}: {} arrivals, fullest window {excess:+.2}, used {:.1} %", times.len(), used * 100.0);
-        if excess > (limit.per_second * JITTER.as_secs_f64()).max(1.0) {
-            failures.push(format!("{what} is {excess:.2} above its limit"));
+        let (found, used) = (above(times, limit), used(times, limit, start));
+        let ((worst, share), percent, arrivals) = (found, used * 100.0, times.len());
+        println!(
+            "{what}: {arrivals} arrivals, fullest window {worst:+.2}, {:.2} % above the slack, used {percent:.1} %",
+            share * 100.0
+        );
+        if exceeded(found, limit) {
+            failures.push(format!("{what} is above its limit, by {worst:.2} in the worst window"));
         }
         // The pair limits keep this lane below its own.
         if exhausted && used < USE {
-            failures.push(format!("{what} uses {:.1} % of its limit", used * 100.0));
+            failures.push(format!("{what} uses {percent:.1} % of its limit"));
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");
