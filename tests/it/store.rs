@@ -190,7 +190,14 @@ async fn what_is_left_of_a_damaged_store_is_saved_and_served_again() {
     let salvaged = world.daemon.cli(&["dump", "--damaged", "--store", &store]);
     assert!(salvaged.status.success(), "{salvaged:?}");
     let salvaged = String::from_utf8(salvaged.stdout).unwrap();
-    assert_eq!(readings::rows(&salvaged), readings::rows(&whole));
+    // Read keyspace by keyspace, so in another order.
+    let sorted = |dump: &str| {
+        let mut rows: Vec<String> = dump.lines().skip(1).map(str::to_owned).collect();
+        rows.pop();
+        rows.sort_unstable();
+        rows
+    };
+    assert_eq!(sorted(&salvaged), sorted(&whole));
 
     let fresh = world.folder.path().join("fresh");
     assert!(restore(&fresh, &salvaged).status.success());

@@ -117,6 +117,8 @@ pub struct Sink {
     pub address: SocketAddr,
     /// Takes connections; or keeps the port while nobody does.
     door: Mutex<Door>,
+    /// Taken out only in `drop`.
+    runtime: Option<tokio::runtime::Runtime>,
 }
 
 enum Door {
@@ -129,7 +131,11 @@ enum Door {
 impl Sink {
     /// Listens; answers once [`Sink::open`] told it who it is.
     pub async fn start() -> Sink {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // On a thread of its own: what a test is busy with must not blur the times of arrival.
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let bound = async { TcpListener::bind("127.0.0.1:0").await.unwrap() };
+        let listener = runtime.spawn(bound).await.unwrap();
         let address = listener.local_addr().unwrap();
         let desk = Arc::new(Desk {
             simulators: Mutex::default(),
@@ -139,8 +145,8 @@ impl Sink {
             away: AtomicBool::new(false),
             connections: AtomicU64::new(0),
         });
-        let door = Mutex::new(Door::Open(tokio::spawn(accept(listener, desk.clone()))));
-        Sink { desk, address, door }
+        let door = Mutex::new(Door::Open(runtime.spawn(accept(listener, desk.clone()))));
+        Sink { desk, address, door, runtime: Some(runtime) }
     }
 
     /// Away: connections are refused, and those that are there are cut when something comes over them. What has arrived
@@ -163,9 +169,11 @@ impl Sink {
     pub fn open_again(&self) {
         let mut door = self.door.lock().unwrap();
         if let Door::Shut(socket) = std::mem::replace(&mut *door, Door::Moving) {
+            let runtime = self.runtime.as_ref().unwrap();
+            let _inside = runtime.enter();
             let listener = socket.listen(1024).unwrap();
             self.away(false);
-            *door = Door::Open(tokio::spawn(accept(listener, self.desk.clone())));
+            *door = Door::Open(runtime.spawn(accept(listener, self.desk.clone())));
         }
     }
 
@@ -243,6 +251,15 @@ impl Sink {
         let taken = |sent: &[Sent]| sent.iter().filter(|sent| sent.taken()).count() >= count;
         let all = self.wait(&format!("{count} messages"), taken).await;
         all.into_iter().filter(Sent::taken).collect()
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        // Waiting for a runtime is not allowed inside of another.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
