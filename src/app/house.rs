@@ -155,7 +155,8 @@ impl House {
         let Some(path) = &self.path else { return false };
         let current = self.config.lock().await;
         let loaded = config::load(path, &registry::kinds(), Arc::new(SystemSecrets::serving()));
-        current.server.watch && loaded.map_or(true, |loaded| !config::diff(&current, &loaded.config).is_empty())
+        current.server.watch
+            && loaded.map_or(true, |loaded| !config::diff(&current, &loaded.config).is_empty())
     }
 
     /// Reloads when the file or a secret's file changes; ends when there is nothing to watch.
