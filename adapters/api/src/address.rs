@@ -137,6 +137,11 @@ impl Address {
         self.value().strip_prefix('+')
     }
 
+    /// Whether somebody there can be written to: an alphanumeric sender only sends.
+    pub fn takes_messages(&self) -> bool {
+        self.channel != Channel::Sms || !self.text.bytes().any(|byte| byte.is_ascii_alphabetic())
+    }
+
     /// The canonical text, prefix included.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -96,7 +96,8 @@ fn who(form: &Form) -> Result<Who, ApiError> {
         // An address alone would be a member of a group text.
         (None, Some(_), None | Some("")) => refuse(error::PROXY_EMPTY),
         (None, Some(address), Some(proxy)) => {
-            let address = Address::parse(address).map_err(|_| error::ADDRESS)?;
+            let address =
+                Address::parse(address).ok().filter(Address::takes_messages).ok_or(error::ADDRESS)?;
             let proxy = Address::parse(proxy).map_err(|_| error::PROXY)?;
             if address.channel() != proxy.channel() {
                 return refuse(error::CHANNELS_DIFFER);
@@ -236,6 +237,7 @@ mod tests {
             (&[(ADDRESS, "+15550001111")], 50412),
             (&[(ADDRESS, "+15550001111"), (PROXY, "")], 50412),
             (&[(ADDRESS, "nobody@example"), (PROXY, "+15550001111")], 50407),
+            (&[(ADDRESS, "hologram"), (PROXY, "+15550001111")], 50407),
             (&[(ADDRESS, &long), (PROXY, "+15550001111")], 50407),
             (&[(ADDRESS, "+15550001111"), (PROXY, "rcs:x")], 50408),
             (&[(ADDRESS, "+15550001111"), (PROXY, "+1 555 000 1111")], 50409),
