@@ -35,8 +35,8 @@ verdict "the service is exposed no more than 2.0 (it is ${level:-unknown})" "$go
 
 # The stop must outlast the drain, or messages in flight are cut off.
 stop="$(sed -n 's/^TimeoutStopSec=\([0-9]*\)s$/\1/p' "$units/trunkline.service")"
-[ "${stop:-0}" -gt 30 ] && good=yes || good=no
-verdict "a stop outlasts the drain of 30 s" "$good" "TimeoutStopSec is ${stop:-not in seconds}"
+[ "${stop:-0}" -gt 50 ] && good=yes || good=no
+verdict "a stop outlasts the drain of 50 s" "$good" "TimeoutStopSec is ${stop:-not in seconds}"
 
 said="$(systemd-sysusers --root="$root/tree" "$units/sysusers.d/trunkline.conf" 2>&1)" && good=yes || good=no
 grep -q '^trunkline:.*:/var/lib/trunkline:' "$root/tree/etc/passwd" || good=no

@@ -6,7 +6,7 @@ use std::time::Duration;
 use trunkline_adapter::{Address, Clock, Kit};
 
 use super::roster::Live;
-use crate::config::Config;
+use crate::config::{Config, Usual};
 use crate::outbound::{LanePlan, Policies, Unknown};
 use crate::relay::{KeywordSettings, Proxy};
 
@@ -108,4 +108,15 @@ pub fn policies(config: &Config) -> Policies {
         crate::config::UnknownOutcome::Fail => Unknown::Fail,
     };
     Policies { expire: config.queue.expire, unknown }
+}
+
+/// The rates of proxy addresses where the file names none. Builds the adapters for it and touches no network.
+///
+/// # Errors
+/// See [`client`].
+pub fn usual_rates(config: &Config) -> Result<Usual, reqwest::Error> {
+    let base = config.server.base_url();
+    let live = adapters(config, &HashMap::new(), &client()?, Clock::system(), &base);
+    let plans = lanes(config, &live);
+    Ok(plans.into_iter().map(|plan| (plan.proxy, (plan.rate, plan.pair_rate))).collect())
 }

@@ -34,8 +34,8 @@ use crate::work::Wakeups;
 
 /// Memory for blocks read from disk.
 const CACHE: u64 = 128 << 20;
-/// What is in flight at the end may take this long.
-const DRAIN: Duration = Duration::from_secs(25);
+/// What is in flight at the end may take this long: longer than a provider may take to answer.
+const DRAIN: Duration = Duration::from_secs(32);
 
 /// The environment variable that says by how many seconds the clock is ahead of the system's.
 const CLOCK_AHEAD: &str = "TRUNKLINE_TEST_CLOCK_AHEAD";
@@ -170,10 +170,12 @@ impl Daemon {
             bindings,
             ledger,
             incarnation: store.incarnation(),
+            store: folder.clone(),
             exporter,
             clock,
             http,
             level,
+            started: config.clone(),
             config: tokio::sync::Mutex::new(config.clone()),
             path,
             listening: address,

@@ -31,10 +31,14 @@ pub(super) struct House {
     pub bindings: Arc<Bindings>,
     pub ledger: Ledger,
     pub incarnation: Incarnation,
+    /// The store's folder.
+    pub store: PathBuf,
     pub exporter: Exporter,
     pub clock: Clock,
     pub http: reqwest::Client,
     pub level: Option<log::Level>,
+    /// The configuration the daemon was started with: what needs a restart is told until there was one.
+    pub started: Config,
     /// The configuration in force, and where it came from.
     pub config: tokio::sync::Mutex<Config>,
     pub path: Option<PathBuf>,
@@ -50,6 +54,9 @@ impl House {
     /// Puts a configuration in force. What it does not change is not touched.
     pub(super) async fn apply(&self, config: &Config) -> Result<(), LedgerError> {
         let base = base_url(config, self.listening);
+        let adapters = build::adapters(config, &self.roster.adapters(), &self.http, self.clock, &base);
+        // The only step that can fail comes first, and a lane is there before anything can be queued for it.
+        self.lanes.apply(build::lanes(config, &adapters), build::policies(config)).await?;
         let networks = config.server.trusted_proxies.clone();
         let trusted = move |peer| networks.iter().any(|network| network.contains(peer));
         self.base.set(config.server.public_url.as_deref(), Some(Box::new(trusted)));
@@ -62,16 +69,14 @@ impl House {
             })
         });
         self.accounts.set(accounts.collect());
-        let adapters = build::adapters(config, &self.roster.adapters(), &self.http, self.clock, &base);
         for name in adapters.keys() {
             telemetry::inbound::register(name);
         }
         self.relay.keywords().replace(build::keywords(config));
-        self.relay.proxies().replace(build::proxies(config, &adapters));
-        self.lanes.apply(build::lanes(config, &adapters), build::policies(config)).await?;
-        if let Some(account) = first_account(config) {
-            self.roster.replace(account, adapters);
-        }
+        // Adapters work for the account the store was opened for; another first account takes effect with a restart.
+        let account = self.roster.account();
+        self.relay.proxies().replace(account.clone(), build::proxies(config, &adapters));
+        self.roster.replace(account, adapters);
         if let Some(level) = &self.level {
             level.set(config.log.level.name());
         }
@@ -92,8 +97,9 @@ impl House {
                 self.follow(&loaded.config.secret_files);
                 let change = config::diff(&current, &loaded.config);
                 let mut lines = Vec::new();
-                if !change.restart.is_empty() {
-                    let keys = change.restart.join(", ");
+                let pending = config::diff(&self.started, &loaded.config).restart;
+                if !pending.is_empty() {
+                    let keys = pending.join(", ");
                     tracing::warn!(%keys, "These keys take effect with the next restart");
                     lines.push(format!("needs a restart: {keys}"));
                 }
@@ -141,8 +147,7 @@ impl House {
             Err(error) => format!("an unknown number of ({error})"),
         };
         format!(
-            "proxy address {proxy} was removed: {bound} conversations use it, and its messages are held until it \
-             returns or they expire"
+            "proxy address {proxy} was removed: {bound} conversations use it, and its messages are held until it returns"
         )
     }
 

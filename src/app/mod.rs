@@ -14,4 +14,5 @@ mod roster;
 mod running;
 mod staff;
 
+pub use build::usual_rates;
 pub use daemon::{Daemon, Sockets, Start, StartError};

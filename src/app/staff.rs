@@ -1,6 +1,7 @@
 //! What operators ask, answered.
 
 use std::io;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 
@@ -29,7 +30,9 @@ impl Staff {
 impl Operator for Staff {
     fn metrics(&self) -> String {
         let health = self.house.ledger.health();
-        telemetry::house::sizes(health.store_bytes, health.disk_free_bytes, self.house.bindings.count());
+        let bindings = folder_bytes(&self.house.store.join("bindings"));
+        let count = self.house.bindings.count();
+        telemetry::house::sizes(health.store_bytes, bindings, health.disk_free_bytes, count);
         self.house.lanes.publish_gauges();
         self.house.exporter.render()
     }
@@ -103,4 +106,15 @@ impl io::Write for Pipe {
         }
         self.sender.send(Ok(Bytes::from(full))).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
+}
+
+/// Bytes of the files in a folder and below; what cannot be read counts nothing.
+fn folder_bytes(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let bytes = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(found) if found.is_dir() => folder_bytes(&entry.path()),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(bytes).sum()
 }

@@ -27,12 +27,17 @@ pub fn check(path: &Path, kinds: &[&'static dyn AdapterKind]) -> Checked {
     match config::load(path, kinds, Arc::new(SystemSecrets::checking())) {
         Ok(loaded) => {
             let errors = listed(&loaded.notes, "note: ");
-            Checked { code: 0, output: config::summary(&loaded.config), errors }
+            Checked { code: 0, output: config::summary(&loaded.config, &usual(&loaded.config)), errors }
         }
         Err(refused) => {
             Checked { code: CONFIGURATION, output: String::new(), errors: listed(&refused.lines, "") }
         }
     }
+}
+
+/// The rates that adapters suggest; without them the screen says so.
+fn usual(config: &config::Config) -> config::Usual {
+    crate::app::usual_rates(config).unwrap_or_default()
 }
 
 fn listed(lines: &[Line], before: &str) -> String {

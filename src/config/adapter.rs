@@ -39,7 +39,7 @@ impl std::fmt::Debug for AdapterConfig {
 pub struct ProxyConfig {
     /// The address.
     pub address: Address,
-    /// Its label in metrics: given, or the adapter's name and a number.
+    /// Its label in metrics; empty if none was given.
     pub name: String,
     /// Its rate, or its adapter's; `None`: what the adapter says its provider allows.
     pub rate: Option<Rate>,
@@ -67,7 +67,6 @@ pub(super) fn adapters(
         adapters.extend(adapter(&mut section, kinds, catalogue, &mut taken));
         root.absorb(section);
     }
-    label(&mut adapters, &mut taken.labels);
     adapters
 }
 
@@ -298,21 +297,5 @@ pub(super) fn placeholder(channel: Channel, number: usize) -> Option<Address> {
         Channel::Sms | Channel::Whatsapp => Address::from_digits(channel, &digits).ok(),
         // A page's id has no plus sign.
         Channel::Messenger => Address::from_id(channel, &digits).ok(),
-    }
-}
-
-/// Names the proxy addresses that were given no name.
-fn label(adapters: &mut [AdapterConfig], taken: &mut HashSet<String>) {
-    for adapter in adapters {
-        let mut number = 0;
-        for proxy in adapter.proxies.iter_mut().filter(|proxy| proxy.name.is_empty()) {
-            while proxy.name.is_empty() {
-                number += 1;
-                let name = format!("{}-{number}", adapter.name);
-                if taken.insert(name.clone()) {
-                    proxy.name = name;
-                }
-            }
-        }
     }
 }

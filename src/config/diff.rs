@@ -70,7 +70,9 @@ pub fn diff(old: &Config, new: &Config) -> Change {
     ] {
         change.live.extend(differs.then_some(key));
     }
+    let first = |config: &Config| config.accounts.first().map(|account| account.sid.clone());
     for (differs, key) in [
+        (first(old) != first(new), "account.sid of the first account"),
         (before.listen != after.listen, "server.listen"),
         (before.admin_listen != after.admin_listen, "server.admin_listen"),
         (before.admin_socket != after.admin_socket, "server.admin_socket"),

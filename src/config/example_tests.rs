@@ -242,12 +242,12 @@ fn a_misspelt_header_is_told_and_what_stands_below_is_still_read() {
 
 #[test]
 fn the_summary_names_what_to_paste_at_each_provider() {
-    let text = summary(&load(EXAMPLE).unwrap().config);
+    let text = summary(&load(EXAMPLE).unwrap().config, &super::Usual::default());
     for words in [
         "https://bridge.example.com/webhooks/us#rc=5&rp=all\n",
         "https://bridge.example.com/webhooks/wa\n",
         "+15550001111  support-line  1 a second, 1 at once",
-        "whatsapp:+15550002222  wa-1  the provider's usual rate, to one recipient 10 a minute, 45 at once",
+        "whatsapp:+15550002222  the provider's usual rate, to one recipient 10 a minute, 45 at once",
         "adapter pages (messenger)",
     ] {
         assert!(text.contains(words), "{words} is not in\n{text}");

@@ -38,5 +38,5 @@ pub use secret::SystemSecrets;
 pub use sections::{
     Durability, Limits, Log, LogFormat, LogLevel, OptOut, Queue, Server, Store, UnknownOutcome,
 };
-pub use summary::summary;
+pub use summary::{Usual, summary};
 pub use watch::Watch;

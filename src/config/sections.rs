@@ -133,7 +133,7 @@ pub struct Limits {
     pub webhook_body: usize,
     /// Bytes of a form.
     pub form_body: usize,
-    /// How long a client may take to send its request.
+    /// How long a client may take to send its request, and how long the answer may take.
     pub request_timeout: Duration,
     /// Requests worked on at once; more are told to come back.
     pub concurrent_requests: usize,

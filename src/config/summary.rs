@@ -1,13 +1,17 @@
 //! What a good configuration amounts to, on one screen.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
-use trunkline_adapter::Rate;
+use trunkline_adapter::{Address, Rate};
 
 use super::load::Config;
 
-/// The screen that `check` shows: what is carried, and what to paste at each provider.
-pub fn summary(config: &Config) -> String {
+/// Rates in force where the file names none: an address' own, and the one per recipient.
+pub type Usual = HashMap<Address, (Rate, Option<Rate>)>;
+
+/// The screen that `check` shows: what is carried, how fast, and what to paste at each provider.
+pub fn summary(config: &Config, usual: &Usual) -> String {
     let mut text = String::new();
     let base = config.server.base_url();
     let accounts: Vec<_> = config.accounts.iter().map(|account| account.sid.as_str()).collect();
@@ -26,9 +30,15 @@ pub fn summary(config: &Config) -> String {
         let width = adapter.proxies.iter().map(|proxy| proxy.address.as_str().len()).max().unwrap_or(0);
         for proxy in &adapter.proxies {
             let address = proxy.address.as_str();
-            let _ = write!(text, "  proxy    {address:width$}  {}  {}", proxy.name, words(proxy.rate));
-            if let Some(pair) = proxy.pair_rate {
-                let _ = write!(text, ", to one recipient {}", words(Some(pair)));
+            let known = usual.get(&proxy.address);
+            let rate = proxy.rate.or(known.map(|known| known.0));
+            let _ = write!(text, "  proxy    {address:width$}  ");
+            if !proxy.name.is_empty() {
+                let _ = write!(text, "{}  ", proxy.name);
+            }
+            text.push_str(&rate.map_or_else(|| "the provider's usual rate".to_owned(), words));
+            if let Some(pair) = proxy.pair_rate.or(known.and_then(|known| known.1)) {
+                let _ = write!(text, ", to one recipient {}", words(pair));
             }
             text.push('\n');
         }
@@ -36,8 +46,7 @@ pub fn summary(config: &Config) -> String {
     text
 }
 
-fn words(rate: Option<Rate>) -> String {
-    let Some(rate) = rate else { return "the provider's usual rate".to_owned() };
+fn words(rate: Rate) -> String {
     let seconds = rate.period.as_secs_f64();
     let (count, unit) = if seconds > 1.0 { (60.0 / seconds, "minute") } else { (1.0 / seconds, "second") };
     // Periods are whole nanoseconds, so that 1/3 comes back as 3.000000003.

@@ -86,7 +86,10 @@ impl Provider {
                     "A well-signed webhook request could not be read; it is kept"
                 );
                 match self.inlet.keep_unreadable(name, &reason, &request).await {
-                    Ok(()) => status(StatusCode::OK),
+                    Ok(()) => {
+                        inbound(name, InboundOutcome::Unreadable);
+                        status(StatusCode::OK)
+                    }
                     Err(error) => refused(error),
                 }
             }
@@ -116,6 +119,9 @@ impl Provider {
         };
         hints.insert(name.to_owned(), (now, 0));
         drop(hints);
+        // Some providers write texts and numbers into the query, and a challenge carries a token.
+        let bare = |url: &str| url.split('?').next().unwrap_or_default().to_owned();
+        let (url, matches) = (bare(url), matches.map(bare));
         match matches {
             Some(other) => tracing::warn!(
                 adapter = name,

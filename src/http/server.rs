@@ -108,10 +108,13 @@ pub async fn serve<H: Handler>(
         // Answers whose callers have left are still being worked on.
         let _ = gate.acquire_many(u32::try_from(limits.concurrent).unwrap_or(u32::MAX)).await;
     };
-    if timeout(limits.request_timeout, quiet).await.is_err() {
+    if timeout(limits.request_timeout.min(LAST_REQUESTS), quiet).await.is_err() {
         tracing::warn!("Some requests had not ended when the daemon stopped");
     }
 }
+
+/// The end of a daemon does not wait longer for its callers, however long they may take in life.
+const LAST_REQUESTS: Duration = Duration::from_secs(15);
 
 async fn accept<H: Handler>(listener: Listener, house: House<H>, graceful: Arc<GracefulShutdown>) {
     loop {

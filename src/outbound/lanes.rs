@@ -221,6 +221,10 @@ impl Lanes {
         let mut gauges: BTreeMap<(&str, &str), (u64, Duration)> = BTreeMap::new();
         for handle in lanes.values() {
             let standing = lock(&handle.mailbox.standing);
+            // A removed address with nothing left to send is nobody's concern.
+            if standing.depth == 0 && standing.reason.as_deref() == Some(NOT_CONFIGURED) {
+                continue;
+            }
             states.entry(&handle.adapter).or_default().push(standing.state);
             let gauge = gauges.entry((&handle.adapter, &handle.name)).or_default();
             gauge.0 += standing.depth;

@@ -10,8 +10,8 @@ use crate::ledger::engine::{Batch, CommitError, MAX_WRITES};
 use crate::ledger::key::{Key, Range, Space};
 use crate::ledger::{tables, typed};
 use crate::model::{
-    AccountSid, Binding, Compact, ConversationSid, Json, MessageRecord, ParticipantRecord, ReceiptRecord,
-    ServiceSid, Via,
+    AccountSid, Binding, Compact, ConversationSid, Json, MessageRecord, ParticipantRecord, ProviderIdRow,
+    ReceiptRecord, ServiceSid, Via,
 };
 use crate::work::{Queue, Taken, Window};
 
@@ -130,7 +130,9 @@ impl Relay {
                                 .map_err(crate::ledger::LedgerError::from)?;
                             if let Some(source) = &record.source {
                                 let (kind, proxy) = (source.kind.as_str(), &source.proxy);
-                                batch.delete(tables::provider_id(account.as_str(), kind, proxy, &source.id));
+                                // Kept as an event: a provider's repeat, however much later, is still one.
+                                let key = tables::provider_id(account.as_str(), kind, proxy, &source.id);
+                                batch.put(key, ProviderIdRow::Event.encode());
                             }
                         }
                         Space::Receipt => {

@@ -288,7 +288,7 @@ impl Relay {
                 fates.push(Fate::Unbound(message.clone()));
                 continue;
             };
-            if let Some(asked) = self.asked(&message.to, &message.parts) {
+            if let Some(asked) = self.asked(origin.account, &message.to, &message.parts) {
                 let pair = (&message.to, &bound.address);
                 opting.hear(&*snapshot, account, pair, asked, &message.id).await?;
             }
@@ -345,8 +345,8 @@ impl Relay {
     }
 
     /// The word that a text is, where words are ours to handle.
-    fn asked(&self, proxy: &Address, parts: &[Part]) -> Option<Asked> {
-        if !self.proxies.get(proxy)?.keywords {
+    fn asked(&self, account: &AccountSid, proxy: &Address, parts: &[Part]) -> Option<Asked> {
+        if !self.proxies.get(account, proxy)?.keywords {
             return None;
         }
         let [Part::Text { text }] = parts else { return None };
@@ -356,7 +356,7 @@ impl Relay {
     /// A message that belongs to no conversation. A keyword in it counts all the same.
     async fn unbound(&self, origin: Origin<'_>, message: InboundMessage) -> Result<(), RelayError> {
         let account = origin.account;
-        let Some(asked) = self.asked(&message.to, &message.parts) else {
+        let Some(asked) = self.asked(origin.account, &message.to, &message.parts) else {
             inbound(origin.adapter, InboundOutcome::Unbound);
             tracing::info!(adapter = origin.adapter, "A message belongs to no conversation");
             return Ok(());

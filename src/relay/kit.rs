@@ -92,7 +92,8 @@ impl House {
         for other in ["whatsapp:+12025550000", "messenger:1000"] {
             proxies.insert(address(other), Proxy { keywords: false });
         }
-        relay.proxies().replace(proxies);
+        let account = AccountSid::parse("AC00000000000000000000000000000001").unwrap();
+        relay.proxies().replace(account.clone(), proxies);
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         relay.keywords().replace(KeywordSettings {
             enabled: true,
@@ -100,7 +101,6 @@ impl House {
             start: words(&["START", "YES"]),
             help: words(&["HELP"]),
         });
-        let account = AccountSid::parse("AC00000000000000000000000000000001").unwrap();
         let service = relay.default_service(&account).await.unwrap().sid;
         House { memory, relay, account, service, set, wakeups, _folder: folder }
     }

@@ -25,10 +25,10 @@ impl Relay {
     ) -> Result<(Arc<Conversation>, ParticipantSid), RelayError> {
         let current = self.conversation(account, service, name).await?;
         if let Who::Bound { address, proxy } = &new.who {
-            if self.proxies.get(proxy).is_none() {
+            if self.proxies.get(account, proxy).is_none() {
                 return Err(RelayError::ProxyNotOurs);
             }
-            if self.proxies.get(address).is_some() {
+            if self.proxies.get(account, address).is_some() {
                 return Err(RelayError::AddressIsOurs);
             }
         }

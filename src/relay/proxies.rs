@@ -5,6 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use trunkline_adapter::Address;
 
+use crate::model::AccountSid;
+
 /// What the relay knows of one proxy address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
@@ -12,16 +14,25 @@ pub struct Proxy {
     pub keywords: bool,
 }
 
-/// The proxy addresses of the running configuration.
+/// The proxy addresses of the running configuration. They carry one account's messages; to every other account none
+/// of them is there, so that nothing is acknowledged that no lane would ever send.
 #[derive(Default)]
-pub struct Proxies(RwLock<Arc<HashMap<Address, Proxy>>>);
+pub struct Proxies(RwLock<Arc<Known>>);
+
+#[derive(Default)]
+struct Known {
+    account: Option<AccountSid>,
+    proxies: HashMap<Address, Proxy>,
+}
 
 impl Proxies {
-    pub fn replace(&self, proxies: HashMap<Address, Proxy>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(proxies);
+    pub fn replace(&self, account: AccountSid, proxies: HashMap<Address, Proxy>) {
+        let known = Known { account: Some(account), proxies };
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
     }
 
-    pub fn get(&self, address: &Address) -> Option<Proxy> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(address).cloned()
+    pub fn get(&self, account: &AccountSid, address: &Address) -> Option<Proxy> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.proxies.get(address).filter(|_| known.account.as_ref() == Some(account)).cloned()
     }
 }

@@ -62,11 +62,7 @@ impl Exporter {
 
 fn describe() {
     describe_counter!(names::INBOUND_MESSAGES, "Inbound events by what became of them");
-    describe_gauge!(
-        names::LAST_INBOUND,
-        Unit::Seconds,
-        "When a provider last reached us with something well signed"
-    );
+    describe_gauge!(names::LAST_INBOUND, Unit::Seconds, "When a provider last told us something");
     describe_counter!(names::HTTP_REQUESTS, "Requests answered");
     describe_histogram!(names::HTTP_DURATION, Unit::Seconds, "Time to answer a request");
     describe_counter!(names::OUTBOUND_MESSAGES, "Requests to providers by how they ended");

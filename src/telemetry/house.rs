@@ -12,7 +12,10 @@ pub fn register() {
     for outcome in ["taken", "refused"] {
         counter!(names::CONFIG_RELOADS, "outcome" => outcome).absolute(0);
     }
-    gauge!(names::STORE_BYTES, "part" => "ledger").set(0.0);
+    for part in ["ledger", "bindings"] {
+        gauge!(names::STORE_BYTES, "part" => part).set(0.0);
+    }
+    gauge!(names::DISK_FREE, "part" => "store").set(0.0);
 }
 
 /// A configuration was taken or refused; the first one counts as no reload.
@@ -27,9 +30,10 @@ pub fn configured(taken: bool, reload: bool, at: Timestamp) {
 }
 
 /// Sizes, read when somebody scrapes.
-pub fn sizes(store_bytes: u64, disk_free: u64, bindings: Option<u64>) {
-    gauge!(names::STORE_BYTES, "part" => "ledger").set(store_bytes as f64);
-    gauge!(names::DISK_FREE).set(disk_free as f64);
+pub fn sizes(ledger_bytes: u64, bindings_bytes: u64, disk_free: u64, bindings: Option<u64>) {
+    gauge!(names::STORE_BYTES, "part" => "ledger").set(ledger_bytes as f64);
+    gauge!(names::STORE_BYTES, "part" => "bindings").set(bindings_bytes as f64);
+    gauge!(names::DISK_FREE, "part" => "store").set(disk_free as f64);
     if let Some(bindings) = bindings {
         gauge!(names::BINDINGS).set(bindings as f64);
     }

@@ -262,9 +262,9 @@ async fn check_shows_what_to_paste_where_on_one_screen() {
          adapter us (twilio)\n  webhook  http://bridge.test/webhooks/us#rc=5&rp=all\n  \
            proxy    {SMS}  support-line  1 a second, 1 at once\n\n\
          adapter wa (whatsapp)\n  webhook  http://bridge.test/webhooks/wa\n  \
-           proxy    {WHATSAPP}  wa-1  30 a minute, 5 at once, to one recipient 10 a minute, 45 at once\n\n\
+           proxy    {WHATSAPP}  30 a minute, 5 at once, to one recipient 10 a minute, 45 at once\n\n\
          adapter pages (messenger)\n  webhook  http://bridge.test/webhooks/pages\n  \
-           proxy    {PAGE}  pages-1  the provider's usual rate\n"
+           proxy    {PAGE}  300 a second, 300 at once\n"
     );
     assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
     // A secret written into the file is noted, and no error.

@@ -10,7 +10,7 @@ use crate::signature::{self, Presented};
 use crate::{message, status};
 
 /// How many other spellings of our URL are tried for the hint.
-const HINTS: usize = 8;
+const HINTS: usize = 24;
 
 /// What the signature is made over, besides the URL.
 enum Signed {

@@ -50,7 +50,7 @@ fn house() -> House {
     });
     let proxies = ["+15550001111", "whatsapp:+15550002222"];
     let proxies = proxies.map(|text| (Address::parse(text).unwrap(), Proxy { keywords: true }));
-    relay.proxies().replace(HashMap::from(proxies));
+    relay.proxies().replace(account.clone(), HashMap::from(proxies));
     House { relay, account, engine: memory, _folder: folder }
 }
 
