@@ -7,14 +7,13 @@ use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-use super::{Failure, runtime};
+use super::{Failure, runtime, say};
 use crate::http::operator;
 
 pub fn reload(socket: &Path) -> Result<(), Failure> {
     let (status, text) = ask(socket, Method::POST, "/reload")?;
     if status == StatusCode::OK {
-        print!("{text}");
-        return Ok(());
+        return say(&text);
     }
     // The file was refused: the lines are what `check` would print.
     let code = if status == StatusCode::CONFLICT { 78 } else { 1 };
@@ -27,12 +26,10 @@ pub fn lanes(socket: &Path, json: bool) -> Result<(), Failure> {
         return Err(Failure::text(text));
     }
     if json {
-        println!("{text}");
-        return Ok(());
+        return say(&format!("{text}\n"));
     }
     let lanes: Value = serde_json::from_str(&text).map_err(|error| Failure::new(&error))?;
-    print!("{}", table(&lanes));
-    Ok(())
+    say(&table(&lanes))
 }
 
 /// Copies the running daemon's dump to standard output as it comes.

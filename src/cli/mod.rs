@@ -13,6 +13,7 @@ mod serve;
 mod store;
 
 use std::error::Error;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -65,8 +66,9 @@ enum Command {
         store: Option<PathBuf>,
         #[arg(long, value_name = "FILE", default_value = CONFIG)]
         config: PathBuf,
-        #[arg(long, value_name = "PATH", default_value = SOCKET)]
-        socket: PathBuf,
+        /// Where a running daemon is asked; the socket the configuration names if absent.
+        #[arg(long, value_name = "PATH")]
+        socket: Option<PathBuf>,
         /// Read what can be read of a store that does not open; the daemon must not be running.
         #[arg(long)]
         damaged: bool,
@@ -100,6 +102,12 @@ impl Failure {
     fn config(text: impl Into<String>) -> Failure {
         Failure { code: 78, text: text.into() }
     }
+
+    /// Says it and gives its exit code.
+    fn end(&self) -> ExitCode {
+        tell(&format!("{}\n", self.text.trim_end()));
+        ExitCode::from(self.code)
+    }
 }
 
 /// Runs the command that the arguments name.
@@ -119,25 +127,38 @@ pub fn run() -> ExitCode {
         Command::Serve { config } => serve::serve(&config),
         Command::Check { config } => {
             let checked = check::check(&config, &crate::app::registry::kinds());
-            print!("{}", checked.output);
-            eprint!("{}", checked.errors);
-            return ExitCode::from(checked.code);
+            tell(&checked.errors);
+            return match say(&checked.output) {
+                Ok(()) => ExitCode::from(checked.code),
+                Err(failure) => failure.end(),
+            };
         }
         Command::Demo(args) => demo::demo(args),
         Command::Reload { socket } => ask::reload(&socket),
         Command::Lanes { socket, json } => ask::lanes(&socket, json),
         Command::Dump { store, config, socket, damaged } => {
-            store::dump(store.as_deref(), &config, &socket, damaged)
+            store::dump(store.as_deref(), &config, socket.as_deref(), damaged)
         }
         Command::Restore { store, config } => store::restore(store.as_deref(), &config),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("{}", failure.text.trim_end());
-            ExitCode::from(failure.code)
-        }
+        Err(failure) => failure.end(),
     }
+}
+
+/// Writes to standard output. Whoever closed it early has seen enough; a full disk is a failure like any other.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(&error)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes to standard error; there is nowhere left to say that this failed.
+fn tell(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// An error and its causes in one line.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use trunkline_adapter::Clock;
 
-use super::{Failure, ask, runtime};
+use super::{Failure, ask, runtime, tell};
 use crate::config::{self, SystemSecrets};
 use crate::ledger::store::{Durability, OpenError, Store, StoreSettings};
 use crate::ledger::{damaged, dump as ledger_dump, restore as ledger_restore};
@@ -14,13 +14,25 @@ use crate::ledger::{damaged, dump as ledger_dump, restore as ledger_restore};
 /// Enough for one pass over all rows.
 const CACHE: u64 = 32 << 20;
 
-pub fn dump(store: Option<&Path>, config: &Path, socket: &Path, broken: bool) -> Result<(), Failure> {
-    let folder = folder(store, config)?;
+pub fn dump(store: Option<&Path>, config: &Path, socket: Option<&Path>, broken: bool) -> Result<(), Failure> {
+    let (folder, running) = match store {
+        // Which daemon has a store that is named by its folder alone, only the caller knows.
+        Some(store) => (store.to_owned(), socket.map(Path::to_owned)),
+        None => {
+            let config = configured(config)?;
+            let socket = socket.map_or(config.server.admin_socket, Path::to_owned);
+            (config.store.path, Some(socket))
+        }
+    };
+    if !folder.join("ledger").is_dir() {
+        // Opening would make a new store there, and a mistyped path a backup with nothing in it.
+        return Err(Failure::text(format!("there is no store in {}", folder.display())));
+    }
     let mut out = BufWriter::new(io::stdout());
     if broken {
         let salvaged = damaged::dump_damaged(&folder, &mut out).map_err(|error| Failure::new(&error))?;
         out.flush().map_err(|error| Failure::new(&error))?;
-        eprintln!("{salvaged}");
+        tell(&format!("{salvaged}\n"));
         return Ok(());
     }
     let settings = StoreSettings {
@@ -39,7 +51,13 @@ pub fn dump(store: Option<&Path>, config: &Path, socket: &Path, broken: bool) ->
         }),
         Err(OpenError::InUse { .. }) => {
             drop(out);
-            ask::dump(socket)
+            match running {
+                Some(socket) => ask::dump(&socket),
+                None => Err(Failure::text(format!(
+                    "a daemon has the store in {} open; name its --socket, or its --config instead of --store",
+                    folder.display()
+                ))),
+            }
         }
         Err(error) => Err(Failure::new(&error)),
     }
@@ -49,7 +67,7 @@ pub fn restore(store: Option<&Path>, config: &Path) -> Result<(), Failure> {
     let folder = folder(store, config)?;
     let restored =
         ledger_restore::restore(&folder, io::stdin().lock(), now()).map_err(|error| Failure::new(&error))?;
-    eprintln!("{restored}");
+    tell(&format!("{restored}\n"));
     Ok(())
 }
 
@@ -57,16 +75,14 @@ fn now() -> u64 {
     u64::try_from(Clock::system().now().0).unwrap_or(0)
 }
 
-fn folder(store: Option<&Path>, path: &Path) -> Result<PathBuf, Failure> {
-    if let Some(store) = store {
-        return Ok(store.to_owned());
-    }
+fn folder(store: Option<&Path>, config: &Path) -> Result<PathBuf, Failure> {
+    store.map_or_else(|| Ok(configured(config)?.store.path), |store| Ok(store.to_owned()))
+}
+
+fn configured(path: &Path) -> Result<config::Config, Failure> {
     let loaded = config::load(path, &crate::app::registry::kinds(), Arc::new(SystemSecrets::checking()));
-    match loaded {
-        Ok(loaded) => Ok(loaded.config.store.path),
-        Err(refused) => {
-            let lines: Vec<String> = refused.lines.iter().map(ToString::to_string).collect();
-            Err(Failure::config(lines.join("\n")))
-        }
-    }
+    loaded.map(|loaded| loaded.config).map_err(|refused| {
+        let lines: Vec<String> = refused.lines.iter().map(ToString::to_string).collect();
+        Failure::config(lines.join("\n"))
+    })
 }

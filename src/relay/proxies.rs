@@ -36,3 +36,22 @@ impl Proxies {
         known.proxies.get(address).filter(|_| known.account.as_ref() == Some(account)).cloned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::model::Mint;
+
+    #[test]
+    fn a_proxy_address_is_there_for_its_own_account_only() {
+        let mint = Mint::seeded(3);
+        let (own, other) = (AccountSid::new(&mint), AccountSid::new(&mint));
+        let address = Address::parse("+15550001111").unwrap();
+        let proxies = Proxies::default();
+        assert_eq!(proxies.get(&own, &address), None, "before any configuration");
+        proxies.replace(own.clone(), HashMap::from([(address.clone(), Proxy { keywords: true })]));
+        assert_eq!(proxies.get(&own, &address), Some(Proxy { keywords: true }));
+        assert_eq!(proxies.get(&other, &address), None);
+    }
+}

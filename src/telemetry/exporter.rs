@@ -38,7 +38,7 @@ impl Exporter {
         gauge!(
             names::BUILD_INFO,
             "version" => env!("CARGO_PKG_VERSION"),
-            "revision" => option_env!("TRUNKLINE_REVISION").unwrap_or("unknown"),
+            "revision" => env!("TRUNKLINE_REVISION"),
             "store_format" => format.to_string(),
         )
         .set(1.0);
