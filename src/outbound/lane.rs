@@ -52,6 +52,8 @@ pub(super) struct Lane {
     resumed: Timestamp,
     last: Option<LastOutcome>,
     broken: bool,
+    /// Counting goes on then, after the queue could not be read.
+    count_at: Timestamp,
 }
 
 /// After an unclean stop, the first row of each recipient may have been on its way.
@@ -96,6 +98,7 @@ impl Lane {
             resumed: clock.now(),
             last: None,
             broken: false,
+            count_at: Timestamp(0),
             site: Arc::new(site),
             mail: Mail { plan: None, ..mail.clone() },
         };
@@ -120,10 +123,11 @@ impl Lane {
                 return;
             }
             self.report(wake_at);
-            if self.window.counting() && !self.mail.stop {
+            let counting = self.window.counting() && !self.mail.stop;
+            if counting && self.count_at <= self.now() {
                 if let Err(error) = self.window.count_page().await {
                     tracing::error!(lane = %self.site.proxy, %error, "A lane cannot count its queue");
-                    tokio::time::sleep(AFTER_ERROR).await;
+                    self.count_at = self.now().plus(AFTER_ERROR);
                 }
                 while let Some(Some(landed)) = self.flights.next().now_or_never() {
                     self.land(landed);
@@ -131,6 +135,7 @@ impl Lane {
                 tokio::task::yield_now().await;
                 continue;
             }
+            let wake_at = wake_at.into_iter().chain(counting.then_some(self.count_at)).min();
             let now = self.now();
             tokio::select! {
                 Some(landed) = self.flights.next(), if !self.flights.is_empty() => {
