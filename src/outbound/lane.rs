@@ -56,6 +56,14 @@ pub(super) struct Lane {
     count_at: Timestamp,
 }
 
+/// How a lane ended when told to.
+pub(super) struct Ended {
+    /// The end of every send is in the ledger.
+    pub written: bool,
+    /// Nothing is left of what may have been on its way when the lane was started.
+    pub sure: bool,
+}
+
 /// After an unclean stop, the first row of each recipient may have been on its way.
 struct Suspects {
     unclean: bool,
@@ -103,11 +111,15 @@ impl Lane {
             mail: Mail { plan: None, ..mail.clone() },
         };
         lane.planned(mail.plan);
+        // A pause is told once, so the first look at the mail must not lose it.
+        if let Some(until) = mail.paused_until {
+            lane.gate.pause(until);
+        }
         lane
     }
 
-    /// Works until told to stop and everything under way has ended.
-    pub(super) async fn run(mut self) {
+    /// Works until told to stop and everything under way has ended. Says how sure its end is.
+    pub(super) async fn run(mut self) -> Ended {
         loop {
             self.read_mail();
             self.window.told(self.site.work.take());
@@ -120,7 +132,7 @@ impl Lane {
             };
             if self.mail.stop && self.flights.is_empty() {
                 self.report(None);
-                return;
+                return Ended { written: !self.broken, sure: !self.suspects.unclean };
             }
             self.report(wake_at);
             let counting = self.window.counting() && !self.mail.stop;
