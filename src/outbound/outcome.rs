@@ -361,3 +361,40 @@ async fn accept(
     batch.put(receipt_key, Json::encode(&record));
     Ok(Settled { kept, complete })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::super::house_test::House;
+    use super::*;
+    use crate::work::{Queue, row_key};
+
+    #[tokio::test]
+    async fn a_first_receipt_is_not_written_when_its_message_goes_in_this_moment() {
+        let mut house = House::new(|_, _| unreachable!()).await;
+        let (index, receipt) = house.post("+15550100", "x").await;
+        let (site, proxy) = (house.around.clone(), house.plan.proxy.clone());
+        let key = row_key(&site.account, Queue::Outbound, proxy.as_str(), "+15550100", index);
+        let row = site.ledger.snapshot().get(&key).await.unwrap().unwrap();
+        let job = Job::decode(&row.payload).unwrap();
+        let dispatch = Dispatch::decode(&job.payload).unwrap();
+        let taken = Taken { subject: "+15550100".into(), key, job, old: false };
+        let subjects = Subjects {
+            taken: &taken,
+            dispatch: &dispatch,
+            proxy: &proxy,
+            kind: "scripted",
+            adapter: "us",
+            part: None,
+            receipt: true,
+        };
+        let mut batch = Batch::default();
+        let (_, record) = receipt_of(&site, &subjects, &mut batch).await.unwrap().unwrap();
+        assert_eq!(record.sid, receipt);
+        let mut removal = Batch::default();
+        removal.delete(tables::message(&site.account, house.conversation.as_str(), index));
+        site.ledger.commit(removal).await.unwrap();
+        assert!(matches!(site.ledger.commit(batch).await, Err(CommitError::Conflict(_))));
+        assert!(receipt_of(&site, &subjects, &mut Batch::default()).await.unwrap().is_none());
+    }
+}
