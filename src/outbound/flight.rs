@@ -58,6 +58,7 @@ impl Flight {
             kind: plan.kind,
             adapter: &plan.adapter_name,
             part: Some((shipment.part, shipment.parts)),
+            receipt: true,
         };
         let surroundings = &site.surroundings;
         let outbound = &shipment.outbound;
@@ -130,6 +131,7 @@ pub(super) fn finish(
             kind: plan.kind,
             adapter: &plan.adapter_name,
             part,
+            receipt: true,
         };
         let result = settle(&site.surroundings, &subjects, &step).await;
         Landed { taken, outcome: None, result }

@@ -52,6 +52,16 @@ pub(super) struct Lane {
     resumed: Timestamp,
     last: Option<LastOutcome>,
     broken: bool,
+    /// Counting goes on then, after the queue could not be read.
+    count_at: Timestamp,
+}
+
+/// How a lane ended when told to.
+pub(super) struct Ended {
+    /// The end of every send is in the ledger.
+    pub written: bool,
+    /// Nothing is left of what may have been on its way when the lane was started.
+    pub sure: bool,
 }
 
 /// After an unclean stop, the first row of each recipient may have been on its way.
@@ -96,15 +106,20 @@ impl Lane {
             resumed: clock.now(),
             last: None,
             broken: false,
+            count_at: Timestamp(0),
             site: Arc::new(site),
             mail: Mail { plan: None, ..mail.clone() },
         };
         lane.planned(mail.plan);
+        // A pause is told once, so the first look at the mail must not lose it.
+        if let Some(until) = mail.paused_until {
+            lane.gate.pause(until);
+        }
         lane
     }
 
-    /// Works until told to stop and everything under way has ended.
-    pub(super) async fn run(mut self) {
+    /// Works until told to stop and everything under way has ended. Says how sure its end is.
+    pub(super) async fn run(mut self) -> Ended {
         loop {
             self.read_mail();
             self.window.told(self.site.work.take());
@@ -117,13 +132,14 @@ impl Lane {
             };
             if self.mail.stop && self.flights.is_empty() {
                 self.report(None);
-                return;
+                return Ended { written: !self.broken, sure: !self.suspects.unclean };
             }
             self.report(wake_at);
-            if self.window.counting() && !self.mail.stop {
+            let counting = self.window.counting() && !self.mail.stop;
+            if counting && self.count_at <= self.now() {
                 if let Err(error) = self.window.count_page().await {
                     tracing::error!(lane = %self.site.proxy, %error, "A lane cannot count its queue");
-                    tokio::time::sleep(AFTER_ERROR).await;
+                    self.count_at = self.now().plus(AFTER_ERROR);
                 }
                 while let Some(Some(landed)) = self.flights.next().now_or_never() {
                     self.land(landed);
@@ -131,6 +147,7 @@ impl Lane {
                 tokio::task::yield_now().await;
                 continue;
             }
+            let wake_at = wake_at.into_iter().chain(counting.then_some(self.count_at)).min();
             let now = self.now();
             tokio::select! {
                 Some(landed) = self.flights.next(), if !self.flights.is_empty() => {

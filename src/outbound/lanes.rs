@@ -55,7 +55,8 @@ struct Handle {
     /// The adapter's and the proxy address' names, also of one that is no more.
     adapter: String,
     name: String,
-    task: JoinHandle<()>,
+    /// Says whether the lane's end was clean.
+    task: JoinHandle<bool>,
 }
 
 impl Lanes {
@@ -247,8 +248,8 @@ impl Lanes {
         *published = now_there;
     }
 
-    /// Takes nothing new and waits for what is under way. Says whether all of it ended in time; what did not is cut
-    /// off, and the next start is not clean.
+    /// Takes nothing new and waits for what is under way. Says whether all of it ended in time and was written down;
+    /// what did not is cut off, and the next start is not clean.
     pub async fn drain(&self, deadline: Duration) -> bool {
         let handles = std::mem::take(&mut *lock(&self.lanes));
         for handle in handles.values() {
@@ -257,9 +258,12 @@ impl Lanes {
         let end = tokio::time::Instant::now() + deadline;
         let mut clean = true;
         for mut handle in handles.into_values() {
-            if tokio::time::timeout_at(end, &mut handle.task).await.is_err() {
-                handle.task.abort();
-                clean = false;
+            match tokio::time::timeout_at(end, &mut handle.task).await {
+                Ok(ended) => clean &= ended.unwrap_or(false),
+                Err(_) => {
+                    handle.task.abort();
+                    clean = false;
+                }
             }
         }
         clean
@@ -283,15 +287,17 @@ async fn stored_lanes(surroundings: &Surroundings) -> Result<Vec<LaneRow>, Ledge
     Ok(known)
 }
 
-/// Runs a lane, and again when it panics.
-async fn supervise(site: Site, mut clean: bool, adapter: String) {
+/// Runs a lane, and again when it panics. Says whether its end was clean.
+async fn supervise(site: Site, mut clean: bool, adapter: String) -> bool {
+    let mut panicked = false;
     let mut wait = RESTART.0;
     loop {
         let started = tokio::time::Instant::now();
         let lane = Lane::new(site.clone(), clean);
-        if AssertUnwindSafe(lane.run()).catch_unwind().await.is_ok() {
-            return;
+        if let Ok(ended) = AssertUnwindSafe(lane.run()).catch_unwind().await {
+            return ended.written && (ended.sure || !panicked);
         }
+        panicked = true;
         metrics::restarted(&adapter);
         tracing::error!(lane = %site.proxy, "A lane panicked and is started again");
         if started.elapsed() > RESTART.1 {

@@ -7,7 +7,7 @@ use trunkline_adapter::{Address, Blame, DeliveryStatus, Outcome, Scope, Timestam
 use super::hold::LONGEST_WISH;
 use super::plan::{Policies, Surroundings, Unknown};
 use super::send::End;
-use crate::ledger::engine::{Batch, CommitError};
+use crate::ledger::engine::{Batch, CommitError, ReadError};
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{Compact, Dispatch, Json, Mint, ParkedStatus, ProviderIdRow, ReceiptRecord, Subject, Via};
 use crate::telemetry::outbound as metrics;
@@ -133,6 +133,7 @@ pub(super) struct Settled {
 }
 
 /// The row and the request that a step is about.
+#[derive(Clone, Copy)]
 pub(super) struct Subjects<'a> {
     pub taken: &'a Taken,
     pub dispatch: &'a Dispatch,
@@ -141,20 +142,38 @@ pub(super) struct Subjects<'a> {
     pub adapter: &'a str,
     /// Which part of how many; nothing when no request was made.
     pub part: Option<(usize, usize)>,
+    /// The receipt is written too.
+    pub receipt: bool,
 }
 
-/// Writes a step down. Comes back only when it is in the ledger, or when the ledger cannot be written any more.
+/// Trying again leads to the same: a row that is read cannot be understood, or what is written is too large.
+fn permanent(error: &LedgerError) -> bool {
+    matches!(
+        error,
+        LedgerError::Decode(_)
+            | LedgerError::Read(ReadError::Damaged(_))
+            | LedgerError::Commit(CommitError::TooLarge)
+    )
+}
+
+/// Writes a step down. Comes back only when it is in the ledger, or when the ledger cannot be written any more. Where
+/// what is stored about the receipt cannot be understood, the row goes on or ends without it.
 pub(super) async fn settle(
     site: &Surroundings,
     subjects: &Subjects<'_>,
     step: &Step,
 ) -> Result<Settled, LedgerError> {
+    let mut subjects = *subjects;
     let mut tries = 0;
     loop {
-        match try_settle(site, subjects, step).await {
+        match try_settle(site, &subjects, step).await {
             Ok(settled) => return Ok(settled),
             Err(LedgerError::Commit(CommitError::Conflict(_))) => {}
             Err(error @ LedgerError::Commit(CommitError::Fatal(_))) => return Err(error),
+            Err(error) if subjects.receipt && permanent(&error) => {
+                tracing::error!(lane = %subjects.proxy, %error, "A send goes without its receipt");
+                subjects.receipt = false;
+            }
             Err(error) => {
                 tracing::error!(lane = %subjects.proxy, %error, "The end of a send cannot be written down yet");
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -207,21 +226,22 @@ async fn try_settle(
     Ok(settled)
 }
 
-/// A receipt as it is now, with the check that it still is; nothing when the message is gone and nobody could ask for
-/// its receipt.
+/// A receipt as it is now, with the check that it still is; nothing when none is to be written, or when the message is
+/// gone and nobody could ask for its receipt.
 async fn receipt_of(
     site: &Surroundings,
-    dispatch: &Dispatch,
+    subjects: &Subjects<'_>,
     batch: &mut Batch,
 ) -> Result<Option<(crate::ledger::key::Key, ReceiptRecord)>, LedgerError> {
-    let Dispatch::Message { conversation, index, participant, receipt, .. } = dispatch else {
+    let Dispatch::Message { conversation, index, participant, receipt, .. } = subjects.dispatch else {
         return Ok(None);
     };
-    let (account, sid) = (site.account.as_str(), conversation.as_str());
-    let snapshot = site.ledger.snapshot();
-    if typed::message(&*snapshot, account, sid, *index).await?.is_none() {
+    if !subjects.receipt {
         return Ok(None);
     }
+    let (account, sid) = (site.account.as_str(), conversation.as_str());
+    let snapshot = site.ledger.snapshot();
+    let Some(message) = typed::message(&*snapshot, account, sid, *index).await? else { return Ok(None) };
     let key = tables::receipt(account, sid, *index, receipt.as_str());
     let record = match typed::json::<ReceiptRecord>(&*snapshot, &key).await? {
         Some(stored) => {
@@ -229,6 +249,8 @@ async fn receipt_of(
             stored.record
         }
         None => {
+            // A message removed in this moment took its receipts along: none may come after it.
+            batch.at(tables::message(account, sid, *index), message.changed);
             batch.absent(key.clone());
             ReceiptRecord::new(receipt.clone(), participant.clone(), site.clock.now())
         }
@@ -243,7 +265,7 @@ async fn fail(
     batch: &mut Batch,
     statuses: &mut Vec<DeliveryStatus>,
 ) -> Result<(), LedgerError> {
-    let Some((key, mut record)) = receipt_of(site, subjects.dispatch, batch).await? else { return Ok(()) };
+    let Some((key, mut record)) = receipt_of(site, subjects, batch).await? else { return Ok(()) };
     // The part that failed is named, so that a late status of an earlier part does not hide it.
     let sent = match subjects.dispatch {
         Dispatch::Message { sent, .. } => sent.len(),
@@ -292,7 +314,7 @@ async fn accept(
         batch.put(key, job.encode());
         Some(job)
     };
-    let Some((receipt_key, mut record)) = receipt_of(site, subjects.dispatch, batch).await? else {
+    let Some((receipt_key, mut record)) = receipt_of(site, subjects, batch).await? else {
         return Ok(Settled { kept, complete });
     };
     if record.parts.len() < parts {
@@ -338,4 +360,41 @@ async fn accept(
     batch.put(tables::provider_id(account, subjects.kind, subjects.proxy, id), row.encode());
     batch.put(receipt_key, Json::encode(&record));
     Ok(Settled { kept, complete })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::super::house_test::House;
+    use super::*;
+    use crate::work::{Queue, row_key};
+
+    #[tokio::test]
+    async fn a_first_receipt_is_not_written_when_its_message_goes_in_this_moment() {
+        let mut house = House::new(|_, _| unreachable!()).await;
+        let (index, receipt) = house.post("+15550100", "x").await;
+        let (site, proxy) = (house.around.clone(), house.plan.proxy.clone());
+        let key = row_key(&site.account, Queue::Outbound, proxy.as_str(), "+15550100", index);
+        let row = site.ledger.snapshot().get(&key).await.unwrap().unwrap();
+        let job = Job::decode(&row.payload).unwrap();
+        let dispatch = Dispatch::decode(&job.payload).unwrap();
+        let taken = Taken { subject: "+15550100".into(), key, job, old: false };
+        let subjects = Subjects {
+            taken: &taken,
+            dispatch: &dispatch,
+            proxy: &proxy,
+            kind: "scripted",
+            adapter: "us",
+            part: None,
+            receipt: true,
+        };
+        let mut batch = Batch::default();
+        let (_, record) = receipt_of(&site, &subjects, &mut batch).await.unwrap().unwrap();
+        assert_eq!(record.sid, receipt);
+        let mut removal = Batch::default();
+        removal.delete(tables::message(&site.account, house.conversation.as_str(), index));
+        site.ledger.commit(removal).await.unwrap();
+        assert!(matches!(site.ledger.commit(batch).await, Err(CommitError::Conflict(_))));
+        assert!(receipt_of(&site, &subjects, &mut Batch::default()).await.unwrap().is_none());
+    }
 }

@@ -141,7 +141,11 @@ async fn taken_already(
 ) -> Result<Option<String>, LedgerError> {
     let Dispatch::Message { conversation, index, receipt, .. } = dispatch else { return Ok(None) };
     let key = tables::receipt(&site.account, conversation.as_str(), *index, receipt.as_str());
-    let stored = typed::json::<ReceiptRecord>(&*site.ledger.snapshot(), &key).await?;
+    let stored = match typed::json::<ReceiptRecord>(&*site.ledger.snapshot(), &key).await {
+        // A receipt that cannot be understood tells nothing, and will not later; the send's end logs it.
+        Err(LedgerError::Decode(_)) => None,
+        other => other?,
+    };
     Ok(stored.and_then(|stored| {
         stored.record.parts.get(part).copied().flatten()?;
         stored.record.provider_ids.get(part).filter(|id| !id.is_empty()).cloned()

@@ -362,3 +362,45 @@ async fn a_lane_that_panics_is_started_again_and_counted() {
     assert_eq!(counted(&counters, crate::telemetry::names::LANE_RESTARTS), 1);
     assert_eq!(house.rows().await, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_panics_while_it_is_stopped_did_not_end_cleanly() {
+    struct Clumsy;
+    impl Learned for Clumsy {
+        fn learned(&self, _: &str, _: &ConversationSid, _: &ParticipantSid, _: Vec<Address>) {
+            panic!("a fault of ours");
+        }
+    }
+    let mut house = House::new(|_, _| unreachable!()).await;
+    house.around.learned = Arc::new(Clumsy);
+    house.script(|outbound, number| {
+        let learned = vec![outbound.to.clone()];
+        (SECOND, Outcome::Accepted { id: format!("SM{number}"), learned, at: None })
+    });
+    house.start().await;
+    house.post(&number(0), "x").await;
+    house.pass(MILLI * 500).await;
+    assert!(!house.lanes.take().unwrap().drain(SECOND * 60).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_cannot_be_read_end_and_stop_nobody() {
+    let mut house = House::new(|_, _| unreachable!()).await;
+    let provider = house.script(|_, number| (SECOND, accepted(number)));
+    let mut batch = Batch::default();
+    batch.put(row_key(ACCOUNT, Queue::Outbound, PROXY, &number(0), 0), "not readable");
+    house.around.ledger.commit(batch).await.unwrap();
+    house.start().await;
+    let long = "x".repeat(60);
+    let (index, receipt) = house.post(&number(1), &long).await;
+    house.pass(MILLI * 500).await;
+    let key = tables::receipt(ACCOUNT, house.conversation.as_str(), index, receipt.as_str());
+    let mut batch = Batch::default();
+    batch.put(key, "not readable");
+    house.around.ledger.commit(batch).await.unwrap();
+    house.post(&number(1), "y").await;
+    house.pass(SECOND * 5).await;
+    // Both parts of the first, once each, though nobody can say so in its receipt.
+    assert_eq!(provider.texts_to(&number(1)).len(), 3);
+    assert_eq!((house.rows().await, house.status().depth), (0, 0));
+}

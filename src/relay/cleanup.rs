@@ -29,7 +29,8 @@ impl Relay {
     pub async fn clean_up(self: Arc<Relay>, account: AccountSid) {
         let woken = self.wakeups.register(Queue::Cleanup, LANE);
         let ledger = self.ledger.clone();
-        let mut window = Window::open(ledger, self.clock, account.as_str(), Queue::Cleanup, LANE, WINDOW);
+        let window = Window::open(ledger, self.clock, account.as_str(), Queue::Cleanup, LANE, WINDOW);
+        let mut window = window.uncounted();
         loop {
             window.told(woken.take());
             match window.next().await {
@@ -56,7 +57,8 @@ impl Relay {
     }
 
     async fn clean(&self, account: &AccountSid, window: &mut Window, taken: Taken) {
-        let name = String::from_utf8_lossy(&taken.job.payload).into_owned();
+        // The subject is the name too, and is there even when the rest of the row cannot be read.
+        let name = taken.subject.to_string();
         let cleaned = if ServiceSid::parse(&name).is_some() {
             self.clean_service(account, &name, &taken.key).await
         } else {

@@ -11,7 +11,7 @@ use super::cache::{Cache, Ticket};
 use super::decide::Decision;
 use super::parked::Sweep;
 use crate::ledger::engine::{Batch, CommitError};
-use crate::ledger::{Ledger, LedgerError, tables};
+use crate::ledger::{Ledger, tables};
 use crate::model::{AccountSid, Conversation, State};
 use crate::work::{Queue, Wakeups};
 
@@ -94,9 +94,7 @@ impl Commits {
 
     async fn follow(&self, account: &AccountSid, after: After) {
         for (proxy, address) in after.opted {
-            if let Err(error) = self.follow_opt_out(account, &proxy, &address).await {
-                tracing::error!(%error, "An opt-out was stored, and the lanes do not know of it yet");
-            }
+            self.follow_opt_out(account, &proxy, &address).await;
         }
         for Wake { queue, lane, subject } in after.wake {
             self.wakeups.work(queue, &lane, &subject);
@@ -107,20 +105,18 @@ impl Commits {
     }
 
     /// Brings the lanes' view in line with the row: two changes may be followed up in the other order than they were
-    /// committed in, so what each of them meant does not count.
-    async fn follow_opt_out(
-        &self,
-        account: &AccountSid,
-        proxy: &Address,
-        address: &Address,
-    ) -> Result<(), LedgerError> {
+    /// committed in, so what each of them meant does not count. Where the row cannot be read, nothing leaves: a text
+    /// too few until the next start is better than one after a STOP.
+    async fn follow_opt_out(&self, account: &AccountSid, proxy: &Address, address: &Address) {
         let _one = self.opting.lock().await;
         let key = tables::opt_out(account.as_str(), proxy, address);
-        if self.ledger.snapshot().get(&key).await?.is_some() {
-            self.opt_outs.add(account.as_str(), proxy, address);
-        } else {
-            self.opt_outs.remove(account.as_str(), proxy, address);
+        let row = self.ledger.snapshot().get(&key).await;
+        if let Err(error) = &row {
+            tracing::error!(%error, "An opt-out's row cannot be read; nothing is sent to its address");
         }
-        Ok(())
+        match row {
+            Ok(None) => self.opt_outs.remove(account.as_str(), proxy, address),
+            Ok(Some(_)) | Err(_) => self.opt_outs.add(account.as_str(), proxy, address),
+        }
     }
 }

@@ -9,11 +9,13 @@ use trunkline_adapter::Timestamp;
 use super::Relay;
 use crate::ledger::engine::Batch;
 use crate::ledger::key::Range;
-use crate::ledger::{LedgerError, tables, typed};
-use crate::model::{AccountSid, ParkedStatus};
+use crate::ledger::{LedgerError, tables};
+use crate::model::{AccountSid, Json, ParkedStatus};
 
 /// How long a status waits for the send it is about.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
+/// After a failure the next sweep comes no later.
+const AGAIN: Duration = Duration::from_secs(60);
 /// Rows read and deleted at a time.
 const PAGE: usize = 200;
 
@@ -36,37 +38,49 @@ impl Relay {
                 Ok(None) => self.parked.0.notified().await,
                 Err(error) => {
                     tracing::error!(%error, "Parked statuses cannot be swept");
-                    self.parked.0.notified().await;
+                    tokio::select! {
+                        () = self.parked.0.notified() => {}
+                        () = tokio::time::sleep(AGAIN) => {}
+                    }
                 }
             }
         }
     }
 
-    /// Deletes what is over; says when the oldest of the rest is due.
+    /// Deletes what is over, and what cannot be read; says when the oldest of the rest is due.
     async fn sweep_once(&self, account: &AccountSid) -> Result<Option<Timestamp>, LedgerError> {
         let prefix = tables::all_parked(account.as_str());
         let mut range = Range::prefix(&prefix);
-        let mut oldest: Option<Timestamp> = None;
+        let mut next: Option<Timestamp> = None;
         loop {
-            let page = typed::json_page::<ParkedStatus>(&*self.ledger.snapshot(), range, PAGE).await?;
-            let Some((last, _)) = page.last() else { return Ok(oldest.map(|since| since.plus(KEPT))) };
+            let page = self.ledger.snapshot().scan(range, PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(next) };
             range = Range::after(&prefix, last);
             let mut batch = Batch::default();
-            for (key, stored) in page {
-                if self.clock.now().since(stored.record.since) >= KEPT {
-                    batch.at(key.clone(), stored.changed);
-                    batch.delete(key);
-                } else {
-                    oldest =
-                        Some(oldest.map_or(stored.record.since, |before| before.min(stored.record.since)));
+            let now = self.clock.now();
+            for (key, row) in page {
+                match ParkedStatus::decode(&row.payload) {
+                    Ok(parked) if now.since(parked.since) < KEPT => {
+                        next = earlier(next, parked.since.plus(KEPT));
+                        continue;
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::error!(%error, "A parked status cannot be read and is dropped"),
                 }
+                batch.at(key.clone(), row.changed);
+                batch.delete(key);
             }
-            // A conflict means that somebody is using the row right now; the next sweep looks again.
+            // A conflict means that somebody is using a row right now; the next sweep looks again.
             if !batch.writes.is_empty()
                 && let Err(error) = self.ledger.commit(batch).await
             {
-                tracing::debug!(%error, "A parked status was kept");
+                tracing::debug!(%error, "Parked statuses were kept");
+                next = earlier(next, now.plus(AGAIN));
             }
         }
     }
+}
+
+fn earlier(next: Option<Timestamp>, due: Timestamp) -> Option<Timestamp> {
+    next.into_iter().chain([due]).min()
 }

@@ -286,6 +286,9 @@ async fn a_watermark_moves_everything_up_to_it() {
 #[tokio::test(start_paused = true)]
 async fn what_nobody_asks_for_is_swept_after_a_day() {
     let sent = Sent::new().await;
+    let mut batch = Batch::default();
+    batch.put(tables::parked(sent.house.account.as_str(), "test", &ours(1), "SM0"), "not readable");
+    sent.house.relay.ledger.commit(batch).await.unwrap();
     let sweep = tokio::spawn(sent.house.relay.clone().sweep_parked(sent.house.account.clone()));
     sent.told(sent.report("SM1", Delivered)).await;
     tokio::time::sleep(Duration::from_secs(23 * 3600)).await;

@@ -13,7 +13,7 @@ use trunkline_adapter::{Clock, Timestamp};
 
 use super::row::{lane_prefix, subject_of, subject_prefix};
 use super::{Job, Queue, Woken};
-use crate::ledger::engine::{Revision, Snapshot};
+use crate::ledger::engine::{Revision, Row, Snapshot};
 use crate::ledger::key::{Key, Range};
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::Compact;
@@ -165,6 +165,11 @@ impl Window {
         }
     }
 
+    /// For whoever does not ask how much there is: nothing is counted, and no snapshot is kept for it.
+    pub fn uncounted(self) -> Window {
+        Window { count: None, ..self }
+    }
+
     /// Takes in what was told of new rows.
     pub fn told(&mut self, woken: Woken) {
         self.depth += i64::try_from(woken.rows).unwrap_or(i64::MAX);
@@ -265,7 +270,7 @@ impl Window {
         };
         let rows = self.ledger.snapshot().scan(range, 1).await?;
         let Some((key, row)) = rows.into_iter().next() else { return Ok(None) };
-        Ok(Some(Head { job: Job::decode(&row.payload)?, created: row.created, key }))
+        Ok(Some(Head { job: job_of(&row, self.clock.now()), created: row.created, key }))
     }
 
     /// The row in hand is done and its deletion committed.
@@ -375,7 +380,7 @@ impl Window {
         let rows = count.snapshot.scan(range, COUNT_PAGE).await?;
         self.depth += rows.len() as i64;
         for (_, row) in &rows {
-            let since = Job::decode(&row.payload)?.since;
+            let Ok(Job { since, .. }) = Job::decode(&row.payload) else { continue };
             self.oldest_outside = Some(self.oldest_outside.map_or(since, |oldest| oldest.min(since)));
         }
         self.count = match (self.count.take(), rows.last()) {
@@ -431,7 +436,7 @@ impl Window {
                         self.pass = Some(prefix.bytes());
                         return Ok(());
                     }
-                    let job = Job::decode(&row.payload)?;
+                    let job = job_of(&row, now);
                     let due = job.not_before.min(now.plus(FARTHEST));
                     let head = Head { key, created: row.created, job };
                     self.meet(&subject, head, due, now);
@@ -525,6 +530,13 @@ impl Window {
         }
         self.settle();
     }
+}
+
+/// A row's job. One that cannot be read comes without a payload, so that whoever works on it ends it: it must not
+/// stand in the way of all the others.
+fn job_of(row: &Row, now: Timestamp) -> Job {
+    let unreadable = Job { since: now, attempts: 0, not_before: Timestamp(0), payload: Vec::new() };
+    Job::decode(&row.payload).unwrap_or(unreadable)
 }
 
 #[cfg(test)]

@@ -221,3 +221,28 @@ async fn a_due_row_behind_thousands_that_wait_is_found_in_one_call() {
     assert_eq!(window.next().await.unwrap(), None);
     assert_eq!(window.next_due(), Some(due));
 }
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_handed_out_empty_and_stops_nobody() {
+    let bench = Bench::new();
+    bench.add([(subject(0), 0), (subject(0), 2), (subject(2), 0)]).await;
+    let mut batch = Batch::default();
+    for (who, seq) in [(0, 1), (1, 0)] {
+        batch.put(row_key("AC1", Queue::Outbound, LANE, &subject(who), seq), "\u{7f}nonsense");
+    }
+    bench.ledger.commit(batch).await.unwrap();
+    let mut window = bench.open(8);
+    while window.counting() {
+        window.count_page().await.unwrap();
+    }
+    assert_eq!(window.depth(), 5);
+    let mut handed = Vec::new();
+    while let Some(taken) = window.next().await.unwrap() {
+        handed.push((taken.subject.to_string(), taken.job.payload.is_empty()));
+        bench.finish(&mut window, &taken).await;
+    }
+    handed.sort();
+    let expected = [(0, false), (0, false), (0, true), (1, true), (2, false)];
+    assert_eq!(handed, expected.map(|(who, empty)| (subject(who), empty)));
+    assert_eq!((window.depth(), window.is_empty()), (0, true));
+}
