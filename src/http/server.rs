@@ -192,7 +192,7 @@ impl<H: Handler> House<H> {
             Err(_) => {
                 telemetry::http::overloaded(label);
                 let response = ApiError::unavailable("too many requests at once").into_response();
-                tidy(response, &mut upload, begun + OVERLOAD_DRAIN).await
+                tidy(response, &mut upload).await
             }
         };
         let took = begun.elapsed();
@@ -212,12 +212,17 @@ impl<H: Handler> House<H> {
     ) -> Response<Body> {
         let most = match verdict {
             Ok(most) => most,
-            Err(response) => return tidy(response, upload, deadline).await,
+            Err(response) => {
+                // Reading a refused body away is no work that others should wait behind.
+                drop(permit);
+                return tidy(response, upload).await;
+            }
         };
         let body = match timeout_at(deadline, upload.read(most)).await {
             Ok(Ok(body)) => body,
             Ok(Err(BodyError::TooLarge)) => {
-                return tidy(ApiError::from(error::BODY_TOO_LARGE).into_response(), upload, deadline).await;
+                drop(permit);
+                return tidy(ApiError::from(error::BODY_TOO_LARGE).into_response(), upload).await;
             }
             Ok(Err(BodyError::Broken)) => return closing(ApiError::from(error::BODY_BROKEN).into_response()),
             Err(_) => return closing(ApiError::from(error::TOO_SLOW).into_response()),
@@ -240,12 +245,12 @@ impl<H: Handler> House<H> {
     }
 }
 
-/// How long an overloaded house reads a refused body for the sake of a clean answer.
-const OVERLOAD_DRAIN: Duration = Duration::from_secs(1);
+/// How long a refused body is read for the sake of a clean answer.
+const REFUSAL_DRAIN: Duration = Duration::from_secs(1);
 
 /// Reads away what is left of a refused body, so that the caller sees the answer and may go on with the connection.
-async fn tidy(response: Response<Body>, upload: &mut Upload, deadline: Instant) -> Response<Body> {
-    match timeout_at(deadline, upload.drain()).await {
+async fn tidy(response: Response<Body>, upload: &mut Upload) -> Response<Body> {
+    match timeout(REFUSAL_DRAIN, upload.drain()).await {
         Ok(true) => response,
         _ => closing(response),
     }
