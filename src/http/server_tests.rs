@@ -171,6 +171,27 @@ async fn a_full_house_says_so_and_recovers() {
 }
 
 #[tokio::test]
+async fn more_connections_wait_until_another_ends() {
+    let running = local(Limits { concurrent: 1, ..Limits::default() }).await;
+    let mut inside = Vec::new();
+    for _ in 0..CONNECTIONS_PER_REQUEST {
+        let mut client = Client::new(&running).await;
+        client.post("/", b"abc").await;
+        assert_eq!(client.answer().await.0, 200);
+        inside.push(client);
+    }
+    let mut outside = Client::new(&running).await;
+    outside.post("/", b"abcd").await;
+    for client in &mut inside {
+        client.post("/", b"abc").await;
+        assert_eq!(client.answer().await.0, 200);
+    }
+    assert!(outside.answer().now_or_never().is_none());
+    inside.pop();
+    assert_eq!(outside.answer().await, (200, true, "4".to_owned()));
+}
+
+#[tokio::test]
 async fn a_refused_body_takes_no_place() {
     let running = local(Limits { concurrent: 1, ..Limits::default() }).await;
     let (mut refused, mut other) = (Client::new(&running).await, Client::new(&running).await);
