@@ -17,7 +17,7 @@ use super::plugs::{Aliases, Set};
 use super::roster::Roster;
 use super::running::Running;
 use super::staff::Staff;
-use super::{build, listeners, notify};
+use super::{build, listeners, log_key, notify};
 use crate::bindings::Bindings;
 use crate::config::{self, Config};
 use crate::http::admin::Admin;
@@ -29,7 +29,7 @@ use crate::model::Mint;
 use crate::outbound::{Lanes, OptOuts, Surroundings};
 use crate::relay::{Parts, Relay};
 use crate::telemetry::exporter::Exporter;
-use crate::telemetry::{self, log};
+use crate::telemetry::{self, log, mask};
 use crate::work::Wakeups;
 
 /// Memory for blocks read from disk.
@@ -123,6 +123,13 @@ impl Daemon {
         std::fs::create_dir_all(&folder).map_err(StartError::Folder)?;
         let bindings = Bindings::new(&folder.join("bindings"));
         let store = open(&config, clock, &bindings)?;
+        match log_key::load(&folder) {
+            Ok(key) => mask::set_key(&key),
+            Err(error) => tracing::warn!(
+                %error,
+                "The key that masks addresses cannot be kept; lines of this run cannot be joined with others"
+            ),
+        }
         let (running, clean) = Running::mark(&folder).map_err(StartError::Folder)?;
         if !clean {
             tracing::warn!(

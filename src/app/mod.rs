@@ -7,6 +7,7 @@ mod build;
 mod daemon;
 mod house;
 mod listeners;
+mod log_key;
 mod notify;
 mod plugs;
 pub mod registry;

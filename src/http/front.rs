@@ -66,7 +66,12 @@ impl Front {
 }
 
 /// What a request with this head is for, and who asks; refusals need no body.
-fn admit(head: &mut Parts, accounts: &Accounts, limits: &Limits) -> Admission {
+fn admit(
+    head: &mut Parts,
+    accounts: &Accounts,
+    known: impl FnOnce(&str) -> bool,
+    limits: &Limits,
+) -> Admission {
     let path = head.uri.path();
     let Some(route) = Route::find(path) else {
         let refusal = ApiError::not_found(route::shown(path)).into_response();
@@ -83,6 +88,10 @@ fn admit(head: &mut Parts, accounts: &Accounts, limits: &Limits) -> Admission {
         return refuse(ApiError::method(route.methods).into_response());
     }
     let most = if route.resource == Resource::Webhook {
+        // Nobody's webhook is nobody's megabytes.
+        if !known(route.name(0)) {
+            return refuse(ApiError::not_found(route::shown(path)).into_response());
+        }
         limits.webhook_body
     } else {
         match accounts.authenticate(&head.headers) {
@@ -97,7 +106,7 @@ fn admit(head: &mut Parts, accounts: &Accounts, limits: &Limits) -> Admission {
 
 impl Handler for Front {
     fn admit(&self, head: &mut Parts) -> Admission {
-        admit(head, &self.accounts, &self.limits)
+        admit(head, &self.accounts, |name| self.provider.knows(name), &self.limits)
     }
 
     fn answer(self: Arc<Self>, mut request: Request<Bytes>) -> BoxFuture<'static, Response<Body>> {
@@ -162,7 +171,8 @@ mod tests {
             request = request.header("authorization", format!("Basic {}", STANDARD.encode(pair)));
         }
         let (mut head, ()) = request.body(()).unwrap().into_parts();
-        let admission = admit(&mut head, &Accounts::new(vec![account]), &Limits::default());
+        let known = |name: &str| name == "us";
+        let admission = admit(&mut head, &Accounts::new(vec![account]), known, &Limits::default());
         assert!(route::labels().any(|label| label == admission.label));
         admission.verdict.map_err(|response| response.status().as_u16())
     }
@@ -180,6 +190,7 @@ mod tests {
             ("OPTIONS", "/webhooks/us", None, Err(405)),
             ("DELETE", "/webhooks/us", None, Err(405)),
             ("POST", "/webhooks/us", None, Ok(4 * 1024 * 1024)),
+            ("POST", "/webhooks/nobody", None, Err(404)),
             ("GET", "/v2/Conversations", good, Err(404)),
             ("GET", "/", None, Err(404)),
         ] {

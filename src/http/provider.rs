@@ -62,6 +62,11 @@ impl Provider {
         Provider { inlet, hints: Mutex::default() }
     }
 
+    /// Whether a provider may write to this name at all.
+    pub fn knows(&self, name: &str) -> bool {
+        self.inlet.adapter(name).is_some_and(|entry| entry.adapter.webhook().is_some())
+    }
+
     /// Answers one request of a provider.
     pub async fn answer(&self, name: &str, base: &Base, request: Request<Bytes>) -> Response<Body> {
         let (head, body) = request.into_parts();

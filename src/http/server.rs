@@ -92,7 +92,13 @@ pub async fn serve<H: Handler>(
     stop: impl Future<Output = ()>,
 ) {
     let graceful = Arc::new(GracefulShutdown::new());
-    let house = House { handler, gate: Arc::new(Semaphore::new(limits.concurrent)), limits };
+    let doors = limits.concurrent.saturating_mul(CONNECTIONS_PER_REQUEST).min(Semaphore::MAX_PERMITS);
+    let house = House {
+        handler,
+        gate: Arc::new(Semaphore::new(limits.concurrent)),
+        doors: Arc::new(Semaphore::new(doors)),
+        limits,
+    };
     let mut accepting = JoinSet::new();
     for listener in listeners {
         accepting.spawn(accept(listener, house.clone(), Arc::clone(&graceful)));
@@ -113,19 +119,23 @@ pub async fn serve<H: Handler>(
     }
 }
 
+/// Connections that may be open for each request that may be answered at once: most are idle between two requests.
+const CONNECTIONS_PER_REQUEST: usize = 4;
+
 /// The end of a daemon does not wait longer for its callers, however long they may take in life.
 const LAST_REQUESTS: Duration = Duration::from_secs(15);
 
 async fn accept<H: Handler>(listener: Listener, house: House<H>, graceful: Arc<GracefulShutdown>) {
-    loop {
+    // Closed it never is. Who finds no room waits where the kernel keeps those who knock.
+    while let Ok(place) = Arc::clone(&house.doors).acquire_owned().await {
         let accepted = match &listener {
             Listener::Tcp(tcp) => tcp.accept().await.map(|(stream, peer)| {
                 // Answers are small; waiting to fill a segment would only delay them.
                 let _ = stream.set_nodelay(true);
-                house.clone().connect(stream, Some(Peer(peer.ip())), &graceful);
+                house.clone().connect(stream, Some(Peer(peer.ip())), place, &graceful);
             }),
             Listener::Unix(unix) => unix.accept().await.map(|(stream, _)| {
-                house.clone().connect(stream, None, &graceful);
+                house.clone().connect(stream, None, place, &graceful);
             }),
         };
         if let Err(error) = accepted
@@ -145,13 +155,21 @@ fn gone_already(error: &io::Error) -> bool {
 
 struct House<H> {
     handler: Arc<H>,
+    /// Requests being answered.
     gate: Arc<Semaphore>,
+    /// Connections open.
+    doors: Arc<Semaphore>,
     limits: Limits,
 }
 
 impl<H> Clone for House<H> {
     fn clone(&self) -> House<H> {
-        House { handler: Arc::clone(&self.handler), gate: Arc::clone(&self.gate), limits: self.limits }
+        House {
+            handler: Arc::clone(&self.handler),
+            gate: Arc::clone(&self.gate),
+            doors: Arc::clone(&self.doors),
+            limits: self.limits,
+        }
     }
 }
 
@@ -160,6 +178,7 @@ impl<H: Handler> House<H> {
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: Option<Peer>,
+        place: OwnedSemaphorePermit,
         graceful: &GracefulShutdown,
     ) {
         let mut builder = http1::Builder::new();
@@ -173,6 +192,7 @@ impl<H: Handler> House<H> {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "A connection ended badly");
             }
+            drop(place);
         });
     }
 
@@ -192,7 +212,7 @@ impl<H: Handler> House<H> {
             Err(_) => {
                 telemetry::http::overloaded(label);
                 let response = ApiError::unavailable("too many requests at once").into_response();
-                tidy(response, &mut upload, begun + OVERLOAD_DRAIN).await
+                tidy(response, &mut upload).await
             }
         };
         let took = begun.elapsed();
@@ -212,12 +232,17 @@ impl<H: Handler> House<H> {
     ) -> Response<Body> {
         let most = match verdict {
             Ok(most) => most,
-            Err(response) => return tidy(response, upload, deadline).await,
+            Err(response) => {
+                // Reading a refused body away is no work that others should wait behind.
+                drop(permit);
+                return tidy(response, upload).await;
+            }
         };
         let body = match timeout_at(deadline, upload.read(most)).await {
             Ok(Ok(body)) => body,
             Ok(Err(BodyError::TooLarge)) => {
-                return tidy(ApiError::from(error::BODY_TOO_LARGE).into_response(), upload, deadline).await;
+                drop(permit);
+                return tidy(ApiError::from(error::BODY_TOO_LARGE).into_response(), upload).await;
             }
             Ok(Err(BodyError::Broken)) => return closing(ApiError::from(error::BODY_BROKEN).into_response()),
             Err(_) => return closing(ApiError::from(error::TOO_SLOW).into_response()),
@@ -240,12 +265,12 @@ impl<H: Handler> House<H> {
     }
 }
 
-/// How long an overloaded house reads a refused body for the sake of a clean answer.
-const OVERLOAD_DRAIN: Duration = Duration::from_secs(1);
+/// How long a refused body is read for the sake of a clean answer.
+const REFUSAL_DRAIN: Duration = Duration::from_secs(1);
 
 /// Reads away what is left of a refused body, so that the caller sees the answer and may go on with the connection.
-async fn tidy(response: Response<Body>, upload: &mut Upload, deadline: Instant) -> Response<Body> {
-    match timeout_at(deadline, upload.drain()).await {
+async fn tidy(response: Response<Body>, upload: &mut Upload) -> Response<Body> {
+    match timeout(REFUSAL_DRAIN, upload.drain()).await {
         Ok(true) => response,
         _ => closing(response),
     }

@@ -18,7 +18,10 @@ struct Echo {
 impl Handler for Echo {
     fn admit(&self, head: &mut Parts) -> Admission {
         let verdict = match head.uri.path() {
-            "/refused" => Err(ApiError::not_found("/refused").into_response()),
+            "/refused" => {
+                self.entered.notify_one();
+                Err(ApiError::not_found("/refused").into_response())
+            }
             _ => Ok(1024 * 1024),
         };
         Admission { label: "/echo", verdict }
@@ -165,6 +168,40 @@ async fn a_full_house_says_so_and_recovers() {
     assert_eq!(first.answer().await.0, 200);
     second.post("/", b"abc").await;
     assert_eq!(second.answer().await.0, 200);
+}
+
+#[tokio::test]
+async fn more_connections_wait_until_another_ends() {
+    let running = local(Limits { concurrent: 1, ..Limits::default() }).await;
+    let mut inside = Vec::new();
+    for _ in 0..CONNECTIONS_PER_REQUEST {
+        let mut client = Client::new(&running).await;
+        client.post("/", b"abc").await;
+        assert_eq!(client.answer().await.0, 200);
+        inside.push(client);
+    }
+    let mut outside = Client::new(&running).await;
+    outside.post("/", b"abcd").await;
+    for client in &mut inside {
+        client.post("/", b"abc").await;
+        assert_eq!(client.answer().await.0, 200);
+    }
+    assert!(outside.answer().now_or_never().is_none());
+    inside.pop();
+    assert_eq!(outside.answer().await, (200, true, "4".to_owned()));
+}
+
+#[tokio::test]
+async fn a_refused_body_takes_no_place() {
+    let running = local(Limits { concurrent: 1, ..Limits::default() }).await;
+    let (mut refused, mut other) = (Client::new(&running).await, Client::new(&running).await);
+    refused.send(b"POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc").await;
+    running.handler.entered.notified().await;
+    other.post("/", b"abc").await;
+    assert_eq!(other.answer().await.0, 200);
+    // The rest does not come, and is not waited for as long as a request may take.
+    let (status, goes_on, _) = refused.answer().await;
+    assert_eq!((status, goes_on), (404, false));
 }
 
 #[tokio::test]

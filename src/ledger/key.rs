@@ -170,18 +170,19 @@ impl Key {
     }
 }
 
+/// Errors and logs show keys this way: the rest often names a person, so only its length is told.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.parts() {
             Some(parts) => write!(
                 f,
-                "{}/{}/{:?}/{}",
+                "{}/{}/{:?}/{} bytes",
                 parts.account,
                 parts.partition,
                 parts.space,
-                parts.rest.escape_ascii()
+                parts.rest.len()
             ),
-            None => write!(f, "?{}", self.0.escape_ascii()),
+            None => write!(f, "?/{} bytes", self.0.len()),
         }
     }
 }
@@ -327,6 +328,14 @@ mod tests {
             assert_eq!(key.space(), Some(Space::Head));
             assert_eq!(key.rest(), Some(&b"x\0y"[..]));
         }
+    }
+
+    #[test]
+    fn what_is_shown_names_nobody() {
+        let key = Key::new("AC1", "CH1", Space::Person, b"+15550123");
+        assert_eq!(format!("{key:?}"), "AC1/CH1/Person/9 bytes");
+        let broken = Key::from_bytes(Bytes::from_static(b"+15550123"));
+        assert_eq!(format!("{broken:?}"), "?/9 bytes");
     }
 
     #[test]

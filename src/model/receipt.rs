@@ -83,17 +83,6 @@ impl ReceiptRecord {
         self.updated = now;
         true
     }
-
-    /// Ends it as failed, whatever its parts say, unless it has already ended well.
-    pub fn fail(&mut self, status: DeliveryStatus, code: u32, now: Timestamp) -> bool {
-        if self.status.is_some_and(|before| !status.follows(Some(before))) {
-            return false;
-        }
-        self.status = Some(status);
-        self.error_code = code;
-        self.updated = now;
-        true
-    }
 }
 
 /// A text of 32 KiB in pieces of the smallest channel stays far below.

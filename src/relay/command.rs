@@ -2,7 +2,7 @@
 
 use trunkline_adapter::{Address, Part, Timestamp};
 
-use crate::model::{DeliverySummary, MessageRecord, ReceiptRecord, State};
+use crate::model::{DeliverySummary, MessageRecord, State};
 
 /// A value that a request may leave alone, clear or set.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -123,11 +123,4 @@ pub struct MessageView {
     pub record: MessageRecord,
     /// `None` where nobody outside was to get it.
     pub delivery: Option<DeliverySummary>,
-}
-
-/// A receipt as callers see it, whether or not anything is known of it yet.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ReceiptView {
-    pub message: MessageView,
-    pub record: ReceiptRecord,
 }

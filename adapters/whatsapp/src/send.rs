@@ -46,7 +46,8 @@ fn accepted(answer: &Value, outbound: &Outbound) -> Outcome {
         return broken_answer("the answer names no message");
     };
     let learned = lenient::list(answer, "contacts").first().map(names).unwrap_or_default();
-    let learned = learned.into_iter().filter(|address| *address != outbound.to).collect();
+    let known = |address: &Address| *address == outbound.to || outbound.aliases.contains(address);
+    let learned = learned.into_iter().filter(|address| !known(address)).collect();
     Outcome::Accepted { id, learned, at: None }
 }
 
@@ -99,6 +100,14 @@ mod tests {
             json!({"messaging_product": "whatsapp", "recipient_type": "individual", "to": "15550199", "type": "text",
                 "text": {"body": "On its way 🚚", "preview_url": false}, "biz_opaque_callback_data": "our-msg-42"})
         );
+    }
+
+    #[test]
+    fn what_was_known_is_not_learnt_again() {
+        let mut outbound = outbound(PROXY, "whatsapp:+15550199");
+        outbound.aliases.push(Address::parse("whatsapp:US.900100").unwrap());
+        let outcome = accepted(&serde_json::from_str(TAKEN).unwrap(), &outbound);
+        assert_eq!(outcome, Outcome::Accepted { id: "wamid.OUT1".to_owned(), learned: Vec::new(), at: None });
     }
 
     #[tokio::test]

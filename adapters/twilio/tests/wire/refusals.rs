@@ -107,6 +107,11 @@ fn a_rewritten_host_is_refused_and_the_hint_names_the_right_one() {
     assert_eq!(refused(&request), BAD);
     request.alternatives = vec!["https://10.0.0.7/adapters/us".to_owned(), WEBHOOK.to_owned()];
     assert_eq!(refused(&request), Refusal::BadSignature { matches: Some(WEBHOOK.to_owned()) });
+    // Megabytes are not hashed once more for every spelling.
+    let body = "x".repeat(65 * 1024);
+    let large = signed_form(TOKEN, WEBHOOK, &[("Body", body.as_str())]);
+    let large = WebhookRequest { url: request.url, alternatives: request.alternatives, ..large };
+    assert_eq!(refused(&large), BAD);
 }
 
 #[test]
