@@ -19,6 +19,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// # Errors
 /// When the system's trust store cannot be read.
 pub fn client() -> Result<reqwest::Client, reqwest::Error> {
+    // The one crypto library; a second call in the same process changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .timeout(PROVIDER)
         .connect_timeout(CONNECT)
