@@ -115,7 +115,7 @@ pub fn policies(config: &Config) -> Policies {
 /// The rates of proxy addresses where the file names none. Builds the adapters for it and touches no network.
 ///
 /// # Errors
-/// See [`client`].
+/// When the system's trust store cannot be read.
 pub fn usual_rates(config: &Config) -> Result<Usual, reqwest::Error> {
     let base = config.server.base_url();
     let live = adapters(config, &HashMap::new(), &client()?, Clock::system(), &base);
