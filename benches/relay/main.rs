@@ -1,0 +1,133 @@
+//! The real executable between a generator of signed webhooks and a provider, all on this machine.
+//!
+//!     cargo bench --bench relay                          every work and every measurement
+//!     cargo bench --bench relay -- wa-sms --seconds 5    one of them
+//!
+//! `benches/README.md` says how it is measured and what came out.
+#![allow(clippy::indexing_slicing, reason = "a bench whose own bounds are wrong should stop")]
+
+mod compare;
+mod daemon;
+mod generator;
+mod kannel;
+mod nginx;
+mod nothing;
+mod readings;
+mod report;
+mod rest;
+mod round;
+mod sink;
+mod subject;
+mod tally;
+mod wire;
+mod works;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use works::Work;
+
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where the sink plays Twilio; everybody sends there, so everybody gets the same answer.
+pub const PROVIDER_PATH: &str = "/us/2010-04-01/Accounts/AC00000000000000000000000000000009/Messages.json";
+
+/// What to measure and how.
+#[derive(Parser, Debug)]
+pub struct Options {
+    /// Works (wa-sms, sms-messenger, fan-out, rest-sms); everything when none is named.
+    scenarios: Vec<String>,
+    /// How long each round sends.
+    #[arg(long, default_value_t = 5.0)]
+    pub seconds: f64,
+    #[arg(long, default_value_t = 3)]
+    pub rounds: usize,
+    /// The generator's connections; a divisor of the conversations.
+    #[arg(long, default_value_t = 50)]
+    pub connections: usize,
+    #[arg(long, default_value_t = 1000)]
+    pub conversations: usize,
+    /// Proxy addresses on each channel.
+    #[arg(long, default_value_t = 10)]
+    pub lanes: usize,
+    /// Only these systems (trunkline, nothing, passing, nginx, kannel), by comma.
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<String>,
+    #[arg(long, default_value = "power")]
+    pub durability: String,
+    /// Another executable than the one that was built with the bench.
+    #[arg(long, default_value_os_t = executable())]
+    pub bin: PathBuf,
+    /// Where stores are made: on the disk that is to be measured.
+    #[arg(long, default_value = concat!(env!("CARGO_TARGET_TMPDIR"), "/relay"))]
+    pub folder: PathBuf,
+    /// Leave with an error when a target is missed.
+    #[arg(long)]
+    check: bool,
+    /// Be the do-nothing relay in front of this sink.
+    #[arg(long, hide = true)]
+    do_nothing: Option<SocketAddr>,
+    #[arg(long, default_value_t = 64)]
+    pub nothing_lanes: usize,
+    #[arg(long, hide = true, default_value_t = 1)]
+    copies: usize,
+    #[arg(long, hide = true)]
+    forward: bool,
+    /// Cargo says so to every bench.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let outcome = match options.do_nothing {
+        Some(sink) => {
+            let plan = nothing::Plan {
+                sink,
+                lanes: options.nothing_lanes,
+                copies: options.copies,
+                forward: options.forward,
+            };
+            nothing::serve(&plan).map(|()| true).map_err(Failure::from)
+        }
+        None => measure(options),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("relay: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says whether all is well: targets count only where they were asked for.
+fn measure(mut options: Options) -> Result<bool, Failure> {
+    // Two benches at once must not share a store.
+    options.folder = options.folder.join(std::process::id().to_string());
+    std::fs::create_dir_all(&options.folder)?;
+    let sink = sink::Sink::start()?;
+    let mut verdicts = report::Verdicts::default();
+    let mut known = false;
+    for work in Work::ALL {
+        if options.scenarios.is_empty() || options.scenarios.iter().any(|name| name == work.name()) {
+            known = true;
+            compare::run(&options, &sink, work, &mut verdicts)?;
+        }
+    }
+    if !known {
+        return Err(format!("nothing is called {}", options.scenarios.join(" or ")).into());
+    }
+    std::fs::remove_dir_all(&options.folder)?;
+    verdicts.print();
+    Ok(!options.check || verdicts.all_met())
+}
+
+/// Cargo's, or the one that `TRUNKLINE_BIN` names.
+fn executable() -> PathBuf {
+    std::env::var_os("TRUNKLINE_BIN").map_or_else(|| env!("CARGO_BIN_EXE_trunkline").into(), PathBuf::from)
+}
