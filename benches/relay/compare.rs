@@ -10,7 +10,7 @@ use super::round::{self, Drive, Shown};
 use super::sink::Sink;
 use super::subject::{Ground, Running, Subject};
 use super::works::{Desk, Work};
-use super::{Failure, Options, daemon, kannel, rest};
+use super::{Failure, Options, daemon, further, kannel, rest};
 
 /// Requests that may be needed in a second of the fastest subject.
 const FASTEST: f64 = 70_000.0;
@@ -21,6 +21,8 @@ pub struct Stage<'a> {
     pub pool: Arc<Pool>,
     pub conversations: usize,
     pub work: Work,
+    /// The service that conversations belong to.
+    pub service: String,
 }
 
 impl<'a> Stage<'a> {
@@ -43,10 +45,17 @@ impl<'a> Stage<'a> {
         let people = (0..conversations).map(|at| work.people(at, options.lanes)).collect();
         let running = Running::daemon(&options.bin, &template)?;
         let sids = rest::conversations(running.target, people)?;
+        let service = further::service(running.target)?;
         running.stop()?;
         let pool = Arc::new(work.requests(requests, &sids, options.lanes, &desk)?);
-        let ground = Ground { options, sink: sink.address, template, recipients: work.recipients() };
-        Ok(Stage { ground, pool, conversations, work })
+        let ground = Ground {
+            options,
+            sink: sink.address,
+            template,
+            recipients: work.recipients(),
+            further: String::new(),
+        };
+        Ok(Stage { ground, pool, conversations, work, service })
     }
 
     pub fn drive(&self, pace: Pace, lasting: Duration) -> Drive {
@@ -130,6 +139,44 @@ pub fn run(options: &Options, sink: &Sink, work: Work, verdicts: &mut Verdicts) 
         println!("{line}");
     }
     judge(work, &subjects, verdicts);
+    let own = subjects.iter().find(|(subject, _)| *subject == Subject::Trunkline);
+    match own {
+        Some((_, rounds)) if !options.closed_only => open(sink, &stage, rounds, verdicts),
+        _ => Ok(()),
+    }
+}
+
+/// The part of the closed loop's rate that an open loop is driven with.
+const CALM: f64 = 0.7;
+
+/// A fixed rate of arrivals, whatever becomes of them.
+fn open(sink: &Sink, stage: &Stage<'_>, closed: &[Shown], verdicts: &mut Verdicts) -> Result<(), Failure> {
+    let options = stage.ground.options;
+    let rate = CALM * median(closed, |shown| shown.relayed) / stage.work.recipients() as f64;
+    let mut drive = stage.drive(Pace::Open(rate), Duration::from_secs_f64(options.seconds));
+    drive.connections = options.open_connections;
+    println!(
+        "\n### {}, open loop at {:.0} % of that: {rate:.0} arrivals a second over {} connections\n",
+        stage.work.title(),
+        CALM * 100.0,
+        drive.connections
+    );
+    let mut rounds = Vec::new();
+    for _ in 0..options.rounds {
+        let running = stage.ground.start(Subject::Trunkline)?;
+        rounds.push(round::run(sink, &running, &drive)?);
+        running.stop()?;
+    }
+    report::heading();
+    report::row("trunkline", &rounds);
+    println!();
+    let p99 = median(&rounds, |shown| shown.ack.p99);
+    let text = format!("{}: p99 of acknowledgement {p99:.1} ms at 70 % (target 25)", stage.work.title());
+    if stage.work == Work::WhatsappToSms {
+        verdicts.say(&text, p99 <= 25.0);
+    } else {
+        println!("{text}");
+    }
     Ok(())
 }
 

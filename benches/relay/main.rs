@@ -8,6 +8,7 @@
 
 mod compare;
 mod daemon;
+mod further;
 mod generator;
 mod kannel;
 mod nginx;
@@ -16,6 +17,7 @@ mod readings;
 mod report;
 mod rest;
 mod round;
+mod seed;
 mod sink;
 mod subject;
 mod tally;
@@ -38,7 +40,8 @@ pub const PROVIDER_PATH: &str = "/us/2010-04-01/Accounts/AC000000000000000000000
 /// What to measure and how.
 #[derive(Parser, Debug)]
 pub struct Options {
-    /// Works (wa-sms, sms-messenger, fan-out, rest-sms); everything when none is named.
+    /// Works (wa-sms, sms-messenger, fan-out, rest-sms) and measurements (hot, bindings, dead, idle, syscalls);
+    /// everything when none is named.
     scenarios: Vec<String>,
     /// How long each round sends.
     #[arg(long, default_value_t = 5.0)]
@@ -53,6 +56,15 @@ pub struct Options {
     /// Proxy addresses on each channel.
     #[arg(long, default_value_t = 10)]
     pub lanes: usize,
+    /// The generator's connections in an open loop; a divisor of the conversations too.
+    #[arg(long, default_value_t = 250)]
+    pub open_connections: usize,
+    /// Leave the open loop out.
+    #[arg(long)]
+    pub closed_only: bool,
+    /// How many bindings, and how many queued messages, are many.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub many: usize,
     /// Only these systems (trunkline, nothing, passing, nginx, kannel), by comma.
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
@@ -112,15 +124,18 @@ fn measure(mut options: Options) -> Result<bool, Failure> {
     std::fs::create_dir_all(&options.folder)?;
     let sink = sink::Sink::start()?;
     let mut verdicts = report::Verdicts::default();
-    let mut known = false;
-    for work in Work::ALL {
-        if options.scenarios.is_empty() || options.scenarios.iter().any(|name| name == work.name()) {
-            known = true;
-            compare::run(&options, &sink, work, &mut verdicts)?;
-        }
+    let names: Vec<&str> = Work::ALL.map(Work::name).into_iter().chain(further::NAMES).collect();
+    if let Some(name) = options.scenarios.iter().find(|name| !names.contains(&name.as_str())) {
+        return Err(format!("nothing is called {name}; there are {}", names.join(", ")).into());
     }
-    if !known {
-        return Err(format!("nothing is called {}", options.scenarios.join(" or ")).into());
+    for name in names {
+        if !options.scenarios.is_empty() && !options.scenarios.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        match Work::ALL.into_iter().find(|work| work.name() == name) {
+            Some(work) => compare::run(&options, &sink, work, &mut verdicts)?,
+            None => further::run(name, &options, &sink, &mut verdicts)?,
+        }
     }
     std::fs::remove_dir_all(&options.folder)?;
     verdicts.print();

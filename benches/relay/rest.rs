@@ -45,6 +45,14 @@ pub fn conversations(address: SocketAddr, all: Vec<Vec<Binding>>) -> Result<Vec<
     })
 }
 
+/// Makes a conversation of nobody.
+pub fn create(address: SocketAddr) -> Result<Value, Failure> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let url = format!("http://{address}/v1/Conversations");
+    runtime()?.block_on(post(&http, &url, &[("FriendlyName", "bench")]))
+}
+
 async fn post(http: &reqwest::Client, url: &str, fields: &[(&str, &str)]) -> Result<Value, Failure> {
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.extend_pairs(fields);

@@ -69,6 +69,11 @@ pub fn run(sink: &Sink, subject: &Running, drive: &Drive) -> Result<Shown, Failu
     drain(&tally);
     let (after, own_after, syncs_after) =
         (readings::read(&subject.pids), readings::read(&[std::process::id()]), syncs()?);
+    if let Some(daemon) = &subject.daemon {
+        for line in daemon.complaints().iter().take(3) {
+            eprintln!("the daemon says: {line}");
+        }
+    }
     let acks = tally.acks.load(Relaxed) as f64;
     let (acking, relaying) = tally.spans();
     let own = after.cpu_seconds - before.cpu_seconds;

@@ -106,9 +106,16 @@ pub struct Ground<'a> {
     /// A store that is set up, to be copied.
     pub template: PathBuf,
     pub recipients: usize,
+    /// TOML behind the daemon's configuration.
+    pub further: String,
 }
 
-impl Ground<'_> {
+impl<'a> Ground<'a> {
+    /// The same place once more.
+    pub fn again(&self) -> Ground<'a> {
+        Ground { template: self.template.clone(), further: self.further.clone(), ..*self }
+    }
+
     /// Starts it, as new.
     pub fn start(&self, subject: Subject) -> Result<Running, Failure> {
         let folder = self.options.folder.join("run");
@@ -120,7 +127,8 @@ impl Ground<'_> {
             Subject::Trunkline => {
                 copy(&self.template.join("store"), &folder.join("store"))?;
                 let options = self.options;
-                let text = daemon::config(&folder, self.sink, options.lanes, &options.durability, "");
+                let text =
+                    daemon::config(&folder, self.sink, options.lanes, &options.durability, &self.further);
                 fs::write(folder.join("trunkline.toml"), text)?;
                 Running::daemon(&options.bin, &folder)
             }
