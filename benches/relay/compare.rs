@@ -60,7 +60,7 @@ impl<'a> Stage<'a> {
 
     pub fn drive(&self, pace: Pace, lasting: Duration) -> Drive {
         Drive {
-            pool: Arc::clone(&self.pool),
+            pool: Arc::<Pool>::clone(&self.pool),
             streams: self.conversations,
             recipients: self.work.recipients(),
             connections: self.ground.options.connections,
@@ -108,7 +108,7 @@ pub fn run(options: &Options, sink: &Sink, work: Work, verdicts: &mut Verdicts) 
         for (subject, rounds) in &mut subjects {
             let mut drive = stage.drive(Pace::Closed, lasting);
             if let (Subject::Kannel, Some(pool)) = (*subject, &kannels) {
-                drive.pool = Arc::clone(pool);
+                drive.pool = Arc::<Pool>::clone(pool);
             }
             let running = stage.ground.start(*subject)?;
             let shown = round::run(sink, &running, &drive)?;

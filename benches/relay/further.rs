@@ -76,7 +76,7 @@ impl<'a> Beside<'a> {
         if grown.exists() {
             fs::remove_dir_all(&grown)?;
         }
-        copy(&stage.ground.template, &grown)?;
+        copy(&stage.ground.template.join("store"), &grown.join("store"))?;
         let begun = Instant::now();
         seed::fill(&grown.join("store"), &stage.service, plan)?;
         eprintln!("seeded in {:.1} s", begun.elapsed().as_secs_f64());

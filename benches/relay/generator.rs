@@ -13,8 +13,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::tally::Tally;
+use super::wire;
 
-/// Requests as bytes, one behind the other.
+/// Where requests come from, by number.
+pub trait Requests: Send + Sync {
+    fn len(&self) -> usize;
+
+    /// Appends the whole request.
+    fn write(&self, n: usize, out: &mut Vec<u8>);
+}
+
+/// Requests as bytes, one behind the other, made before the clock starts.
 #[derive(Default)]
 pub struct Pool {
     bytes: Vec<u8>,
@@ -27,14 +36,16 @@ impl Pool {
         self.bytes.extend_from_slice(body);
         self.ends.push(self.bytes.len());
     }
+}
 
-    pub fn len(&self) -> usize {
+impl Requests for Pool {
+    fn len(&self) -> usize {
         self.ends.len()
     }
 
-    fn get(&self, n: usize) -> &[u8] {
+    fn write(&self, n: usize, out: &mut Vec<u8>) {
         let begin = n.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.bytes[begin..self.ends[n]]
+        out.extend_from_slice(&self.bytes[begin..self.ends[n]]);
     }
 }
 
@@ -45,12 +56,34 @@ pub enum Pace {
     Closed,
     /// So many a second leave whatever becomes of them; times count from when each should have left.
     Open(f64),
+    /// As open, and then calmer. Times count from when each really left, since whoever is turned away here would have
+    /// opened a connection of its own; what is too late to be sent is left out.
+    Flood { rate: f64, lasting: Duration, calm: f64 },
 }
+
+impl Pace {
+    /// When a message is due, in nanoseconds from the beginning.
+    fn due(self, n: usize) -> Option<u64> {
+        let seconds = match self {
+            Pace::Closed => return None,
+            Pace::Open(rate) => n as f64 / rate,
+            Pace::Flood { rate, lasting, calm } => {
+                let flood = lasting.as_secs_f64();
+                let before = n as f64 / rate;
+                if before < flood { before } else { flood + (n as f64 - flood * rate) / calm }
+            }
+        };
+        Some((seconds * 1e9) as u64)
+    }
+}
+
+/// How late a message of a flood may be.
+const STALE: u64 = 1_000_000_000;
 
 #[derive(Clone)]
 pub struct Order {
     pub target: SocketAddr,
-    pub pool: Arc<Pool>,
+    pub pool: Arc<dyn Requests>,
     pub tally: Arc<Tally>,
     pub connections: usize,
     pub pace: Pace,
@@ -89,33 +122,37 @@ async fn connect(target: SocketAddr) -> io::Result<TcpStream> {
 async fn connection(order: &Order, at: usize, mut stream: TcpStream, begun: u64) -> io::Result<()> {
     let tally = &order.tally;
     let until = begun + u64::try_from(order.lasting.as_nanos()).unwrap_or(u64::MAX);
-    let mut buffer = Vec::with_capacity(4096);
+    let (mut request, mut buffer) = (Vec::with_capacity(2048), Vec::with_capacity(4096));
     let mut n = at;
     while n < order.pool.len().min(tally.messages()) && !order.stop.load(Relaxed) {
-        let leaves = match order.pace {
-            Pace::Closed => tally.now(),
-            Pace::Open(rate) => {
-                let leaves = begun + (n as f64 / rate * 1e9) as u64;
-                if leaves > tally.now() && leaves < until {
-                    let moment = tally.epoch() + Duration::from_nanos(leaves);
-                    tokio::time::sleep_until(moment.into()).await;
-                }
-                leaves
-            }
-        };
-        if leaves >= until {
+        let due = order.pace.due(n).map(|due| begun + due);
+        if due.unwrap_or_else(|| tally.now()) >= until {
             break;
         }
+        if let Some(due) = due.filter(|due| *due > tally.now()) {
+            tokio::time::sleep_until((tally.epoch() + Duration::from_nanos(due)).into()).await;
+        }
+        let now = tally.now();
         // Behind schedule by the whole round: what is left was never sent and says so by being absent.
-        if tally.now() > until + LATE {
+        if now > until + LATE {
             break;
         }
-        tally.sent(n, leaves);
-        match exchange(&mut stream, order.pool.get(n), &mut buffer).await {
-            Ok((200..=299, _)) => tally.acked(n),
-            Ok((_, close)) => {
+        let flood = matches!(order.pace, Pace::Flood { .. });
+        if flood && due.is_some_and(|due| now > due + STALE) {
+            n += order.connections;
+            continue;
+        }
+        tally.sent(n, due.filter(|_| !flood).unwrap_or(now));
+        request.clear();
+        order.pool.write(n, &mut request);
+        match exchange(&mut stream, &request, &mut buffer).await {
+            Ok(Answer { status: 200..=299, .. }) => tally.acked(n),
+            Ok(answer) => {
                 tally.refused.fetch_add(1, Relaxed);
-                if close {
+                if !answer.advised {
+                    tally.unadvised.fetch_add(1, Relaxed);
+                }
+                if answer.closes {
                     stream = reconnect(order).await?;
                 }
             }
@@ -143,8 +180,16 @@ async fn reconnect(order: &Order) -> io::Result<TcpStream> {
     }
 }
 
-/// One request and its answer's status, and whether the other side will close.
-async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> io::Result<(u16, bool)> {
+/// What matters of an answer.
+struct Answer {
+    status: u16,
+    /// The other side will close.
+    closes: bool,
+    /// It says when to come again.
+    advised: bool,
+}
+
+async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> io::Result<Answer> {
     stream.write_all(request).await?;
     buffer.clear();
     loop {
@@ -157,18 +202,16 @@ async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) 
     }
 }
 
-/// The status of an answer that is all there.
-fn answer(buffer: &[u8]) -> io::Result<Option<(u16, bool)>> {
-    let Some(end) = super::wire::head_end(buffer) else { return Ok(None) };
+/// An answer that is all there.
+fn answer(buffer: &[u8]) -> io::Result<Option<Answer>> {
+    let Some(end) = wire::head_end(buffer) else { return Ok(None) };
     let head = &buffer[..end];
     let status = head.get(9..12).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
     let status: u16 = status.ok_or_else(|| io::Error::other("an answer without a status"))?;
-    let length = super::wire::content_length(head).unwrap_or(0);
-    if status != 204 && buffer.len() < end + length {
+    if status != 204 && buffer.len() < end + wire::content_length(head).unwrap_or(0) {
         return Ok(None);
     }
-    Ok(Some((
-        status,
-        super::wire::header(head, b"connection").is_some_and(|value| value.eq_ignore_ascii_case(b"close")),
-    )))
+    let closes = wire::header(head, b"connection").is_some_and(|value| value.eq_ignore_ascii_case(b"close"));
+    let advised = wire::header(head, b"retry-after").is_some();
+    Ok(Some(Answer { status, closes, advised }))
 }

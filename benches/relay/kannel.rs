@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::Failure;
-use super::daemon::{sms, whatsapp};
+use super::daemon::sms;
 use super::generator::Pool;
 use super::subject::{Guard, Running, free_port, listening};
 use super::wire;
@@ -59,10 +59,7 @@ pub fn requests(count: usize, conversations: usize) -> Pool {
             ("to", &sms(0)),
             ("text", &text),
         ]);
-        pool.push(
-            &format!("GET /?{} HTTP/1.1\r\nhost: {}\r\n\r\n", query.finish(), whatsapp(0).replace(':', "")),
-            b"",
-        );
+        pool.push(&format!("GET /?{} HTTP/1.1\r\nhost: bridge.test\r\n\r\n", query.finish()), b"");
     }
     pool
 }

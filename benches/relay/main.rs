@@ -11,6 +11,7 @@ mod daemon;
 mod further;
 mod generator;
 mod kannel;
+mod manners;
 mod nginx;
 mod nothing;
 mod readings;
@@ -19,6 +20,7 @@ mod rest;
 mod round;
 mod seed;
 mod sink;
+mod soak;
 mod subject;
 mod tally;
 mod wire;
@@ -37,11 +39,13 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// Where the sink plays Twilio; everybody sends there, so everybody gets the same answer.
 pub const PROVIDER_PATH: &str = "/us/2010-04-01/Accounts/AC00000000000000000000000000000009/Messages.json";
 
+const SOAK: &str = "soak";
+
 /// What to measure and how.
 #[derive(Parser, Debug)]
 pub struct Options {
     /// Works (wa-sms, sms-messenger, fan-out, rest-sms) and measurements (hot, bindings, dead, idle, syscalls);
-    /// everything when none is named.
+    /// all of these when none is named. The soak is run only by its name.
     scenarios: Vec<String>,
     /// How long each round sends.
     #[arg(long, default_value_t = 5.0)]
@@ -65,6 +69,9 @@ pub struct Options {
     /// How many bindings, and how many queued messages, are many.
     #[arg(long, default_value_t = 1_000_000)]
     pub many: usize,
+    /// How long the soak floods the daemon.
+    #[arg(long, default_value_t = 1200.0)]
+    pub soak_seconds: f64,
     /// Only these systems (trunkline, nothing, passing, nginx, kannel), by comma.
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
@@ -105,7 +112,15 @@ fn main() -> ExitCode {
             };
             nothing::serve(&plan).map(|()| true).map_err(Failure::from)
         }
-        None => measure(options),
+        None => {
+            let mut options = options;
+            // Two benches at once must not share a store.
+            options.folder = options.folder.join(std::process::id().to_string());
+            let outcome = measure(&options);
+            // Whatever came of it, nobody needs the stores again.
+            let _ = std::fs::remove_dir_all(&options.folder);
+            outcome
+        }
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -118,27 +133,28 @@ fn main() -> ExitCode {
 }
 
 /// Says whether all is well: targets count only where they were asked for.
-fn measure(mut options: Options) -> Result<bool, Failure> {
-    // Two benches at once must not share a store.
-    options.folder = options.folder.join(std::process::id().to_string());
+fn measure(options: &Options) -> Result<bool, Failure> {
     std::fs::create_dir_all(&options.folder)?;
     let sink = sink::Sink::start()?;
     let mut verdicts = report::Verdicts::default();
-    let names: Vec<&str> = Work::ALL.map(Work::name).into_iter().chain(further::NAMES).collect();
+    let names: Vec<&str> =
+        Work::ALL.map(Work::name).into_iter().chain(further::NAMES).chain([SOAK]).collect();
     if let Some(name) = options.scenarios.iter().find(|name| !names.contains(&name.as_str())) {
         return Err(format!("nothing is called {name}; there are {}", names.join(", ")).into());
     }
     for name in names {
-        if !options.scenarios.is_empty() && !options.scenarios.iter().any(|wanted| wanted == name) {
+        let wanted = options.scenarios.iter().any(|wanted| wanted == name);
+        // The soak is a matter of its own and runs only when it is asked for.
+        if !wanted && (!options.scenarios.is_empty() || name == SOAK) {
             continue;
         }
         match Work::ALL.into_iter().find(|work| work.name() == name) {
-            Some(work) => compare::run(&options, &sink, work, &mut verdicts)?,
-            None => further::run(name, &options, &sink, &mut verdicts)?,
+            Some(work) => compare::run(options, &sink, work, &mut verdicts)?,
+            None if name == SOAK => soak::run(options, &sink, &mut verdicts)?,
+            None => further::run(name, options, &sink, &mut verdicts)?,
         }
     }
-    std::fs::remove_dir_all(&options.folder)?;
-    verdicts.print();
+    verdicts.print(options.check);
     Ok(!options.check || verdicts.all_met())
 }
 

@@ -94,13 +94,17 @@ impl Verdicts {
         self.0.iter().all(|(_, met)| *met)
     }
 
-    /// Everything once more, behind all the tables.
-    pub fn print(&self) {
+    /// Everything once more, behind all the tables; and where it counts, how many of each.
+    pub fn print(&self, counted: bool) {
         if !self.0.is_empty() {
             println!("\n## Targets\n\n| target | |\n|---|---|");
         }
         for (what, met) in &self.0 {
             println!("| {what} | {} |", if *met { "met" } else { "**missed**" });
+        }
+        if counted {
+            let met = self.0.iter().filter(|(_, met)| *met).count();
+            println!("\n{met} passed, {} failed", self.0.len() - met);
         }
     }
 }

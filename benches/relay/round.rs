@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::Failure;
-use super::generator::{self, Order, Pace, Pool};
+use super::generator::{self, Order, Pace, Requests};
 use super::readings;
 use super::sink::Sink;
 use super::subject::Running;
@@ -14,7 +14,7 @@ use super::tally::{Percentiles, Tally};
 /// How a round is driven.
 #[derive(Clone)]
 pub struct Drive {
-    pub pool: Arc<Pool>,
+    pub pool: Arc<dyn Requests>,
     pub streams: usize,
     pub recipients: usize,
     pub connections: usize,
@@ -66,7 +66,7 @@ pub fn run(sink: &Sink, subject: &Running, drive: &Drive) -> Result<Shown, Failu
     let sending =
         std::thread::Builder::new().name("generator".to_owned()).spawn(move || generator::run(&order))?;
     sending.join().map_err(|_| "the generator panicked")??;
-    drain(&tally);
+    drain(&tally, SILENCE);
     let (after, own_after, syncs_after) =
         (readings::read(&subject.pids), readings::read(&[std::process::id()]), syncs()?);
     if let Some(daemon) = &subject.daemon {
@@ -91,7 +91,7 @@ pub fn run(sink: &Sink, subject: &Running, drive: &Drive) -> Result<Shown, Failu
         rss_mib: after.rss_kib as f64 / 1024.0,
         acks,
         lost: tally.missing() as f64,
-        duplicates: count(&tally.duplicates),
+        duplicates: tally.duplicates().iter().sum::<u64>() as f64,
         order_breaks: count(&tally.order_breaks),
         refused: count(&tally.refused),
         unanswered: count(&tally.unanswered),
@@ -102,7 +102,7 @@ pub fn run(sink: &Sink, subject: &Running, drive: &Drive) -> Result<Shown, Failu
 pub const COMMITS: &str = "trunkline_commit_batch_size_count";
 
 /// Waits until the sink has everything that was acknowledged, or hears nothing more.
-pub fn drain(tally: &Tally) {
+pub fn drain(tally: &Tally, silence: Duration) {
     let (mut seen, mut since) = (0, Instant::now());
     loop {
         let arrivals = tally.arrivals.load(Relaxed);
@@ -112,7 +112,7 @@ pub fn drain(tally: &Tally) {
         }
         if arrivals != seen {
             (seen, since) = (arrivals, Instant::now());
-        } else if since.elapsed() > SILENCE {
+        } else if since.elapsed() > silence {
             return;
         }
         std::thread::sleep(Duration::from_millis(5));

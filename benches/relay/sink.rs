@@ -1,27 +1,37 @@
 //! The providers: answers as they would and notes what arrived. One thread, raw HTTP/1.1.
 //!
-//! The first part of the path says who it plays: `us` Twilio, `wa` and `pages` Meta's Graph, `raw` nobody in particular.
+//! The first part of the path says who it plays: `us` Twilio, `slow` and `lying` Twilio in a bad mood, `wa` and `pages`
+//! Meta's Graph, `raw` nobody in particular.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
 
+use super::manners::{self, Courier};
 use super::tally::Tally;
 use super::wire;
 
 /// A sink that lives as long as the bench.
 pub struct Sink {
     pub address: SocketAddr,
+    /// Where nobody listens until [`Sink::revive`].
+    pub dead: SocketAddr,
     desk: Arc<Desk>,
+    door: watch::Sender<bool>,
 }
 
 struct Desk {
     tally: Mutex<Arc<Tally>>,
     serial: AtomicU64,
+    /// Whether `slow` is slow and `lying` lies.
+    honest: AtomicBool,
+    courier: OnceLock<Courier>,
 }
 
 impl Sink {
@@ -31,20 +41,44 @@ impl Sink {
         let address = listener.local_addr()?;
         // Ids must differ from those of every other run on the same store.
         let born = std::time::UNIX_EPOCH.elapsed().map_or(0, |age| age.as_secs()) << 28;
-        let desk =
-            Arc::new(Desk { tally: Mutex::new(Arc::new(Tally::new(0, 1, 1))), serial: AtomicU64::new(born) });
+        let desk = Arc::new(Desk {
+            tally: Mutex::new(Arc::new(Tally::new(0, 1, 1))),
+            serial: AtomicU64::new(born),
+            honest: AtomicBool::new(false),
+            courier: OnceLock::new(),
+        });
+        // Bound and not listened on: connections are refused, and nobody else gets the port.
+        let shut = TcpSocket::new_v4()?;
+        shut.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let dead = shut.local_addr()?;
+        let (door, mut opened) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let behind = Arc::clone(&desk);
         std::thread::Builder::new().name("sink".to_owned()).spawn(move || {
             runtime.block_on(async move {
                 let Ok(listener) = TcpListener::from_std(listener) else { return };
-                while let Ok((stream, _)) = listener.accept().await {
-                    let _ = stream.set_nodelay(true);
-                    tokio::spawn(serve(stream, Arc::clone(&behind)));
+                tokio::spawn(accept(listener, Arc::clone(&behind)));
+                if opened.wait_for(|open| *open).await.is_ok()
+                    && let Ok(listener) = shut.listen(1024)
+                {
+                    accept(listener, behind).await;
                 }
+                // The sink lives as long as the process.
+                std::future::pending::<()>().await;
             });
         })?;
-        Ok(Sink { address, desk })
+        Ok(Sink { address, dead, desk, door })
+    }
+
+    /// The dead one lives, the slow one is quick and the lying one honest from now on.
+    pub fn revive(&self) {
+        self.desk.honest.store(true, Relaxed);
+        self.door.send_replace(true);
+    }
+
+    /// Who brings the lying provider's statuses.
+    pub fn employ(&self, courier: Courier) {
+        let _ = self.desk.courier.set(courier);
     }
 
     /// From now on arrivals are noted here.
@@ -52,6 +86,13 @@ impl Sink {
         if let Ok(mut current) = self.desk.tally.lock() {
             *current = Arc::clone(tally);
         }
+    }
+}
+
+async fn accept(listener: TcpListener, desk: Arc<Desk>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let _ = stream.set_nodelay(true);
+        tokio::spawn(serve(stream, Arc::clone(&desk)));
     }
 }
 
@@ -75,7 +116,18 @@ async fn serve(mut stream: TcpStream, desk: Arc<Desk>) -> io::Result<()> {
             None => drop(tally.strangers.fetch_add(1, Relaxed)),
         }
         answer.clear();
-        place.answer(desk.serial.fetch_add(1, Relaxed), &mut answer);
+        let serial = desk.serial.fetch_add(1, Relaxed);
+        if desk.honest.load(Relaxed) || !matches!(place, Place::Slow | Place::Lying) {
+            place.answer(serial, &mut answer);
+        } else if place == Place::Slow {
+            tokio::time::sleep(SLOWNESS).await;
+            place.answer(serial, &mut answer);
+        } else if !manners::lie(serial, &mut answer) {
+            place.answer(serial, &mut answer);
+            if let Some(courier) = desk.courier.get() {
+                courier.contradict(serial, body);
+            }
+        }
         buffer.drain(..whole);
         stream.write_all(&answer).await?;
     }
@@ -98,9 +150,16 @@ fn recipient(head: &[u8], body: &[u8]) -> usize {
     last.map_or(usize::MAX, |digit| usize::from(digit - b'0'))
 }
 
-#[derive(Clone, Copy)]
+/// How long the slow provider takes.
+const SLOWNESS: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Twilio,
+    /// Twilio, a second later.
+    Slow,
+    /// Twilio, whose word cannot be trusted.
+    Lying,
     Graph,
     Raw,
 }
@@ -120,7 +179,9 @@ impl Place {
     fn of(head: &[u8]) -> Place {
         let path = head.splitn(3, |byte| *byte == b' ').nth(1).unwrap_or_default();
         match path.split(|byte| *byte == b'/').nth(1) {
-            Some(b"us") => Place::Twilio,
+            Some(b"us" | b"us2" | b"dead") => Place::Twilio,
+            Some(b"slow") => Place::Slow,
+            Some(b"lying") => Place::Lying,
             Some(b"pages" | b"wa") => Place::Graph,
             _ => Place::Raw,
         }
@@ -130,7 +191,7 @@ impl Place {
         use std::io::Write;
         // Writing to a vector cannot fail.
         let _ = match self {
-            Place::Twilio => {
+            Place::Twilio | Place::Slow | Place::Lying => {
                 let (before, after) =
                     CREATED.split_once("SM00000000000000000000000000000000").unwrap_or_default();
                 write!(

@@ -17,10 +17,13 @@ pub struct Tally {
     latest: Vec<AtomicU32>,
     pub arrivals: AtomicU64,
     pub acks: AtomicU64,
-    pub duplicates: AtomicU64,
+    /// By stream, since it depends on where they go whether there may be any.
+    duplicates: Vec<AtomicU64>,
     pub order_breaks: AtomicU64,
     /// Answers that were no success: an overloaded daemon's 503 above all.
     pub refused: AtomicU64,
+    /// Those of them that did not say when to come again.
+    pub unadvised: AtomicU64,
     /// Requests whose connection broke before an answer.
     pub unanswered: AtomicU64,
     /// What the sink could not tell the number of.
@@ -43,9 +46,10 @@ impl Tally {
             latest: (0..streams * recipients).map(|_| AtomicU32::new(0)).collect(),
             arrivals: AtomicU64::new(0),
             acks: AtomicU64::new(0),
-            duplicates: AtomicU64::new(0),
+            duplicates: zeros(streams),
             order_breaks: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            unadvised: AtomicU64::new(0),
             unanswered: AtomicU64::new(0),
             strangers: AtomicU64::new(0),
         }
@@ -84,7 +88,7 @@ impl Tally {
             .compare_exchange(0, self.now(), Relaxed, Relaxed)
             .is_err()
         {
-            self.duplicates.fetch_add(1, Relaxed);
+            self.duplicates[n % self.streams].fetch_add(1, Relaxed);
             return;
         }
         self.arrivals.fetch_add(1, Relaxed);
@@ -93,6 +97,27 @@ impl Tally {
         if latest.fetch_max(turn, Relaxed) > turn {
             self.order_breaks.fetch_add(1, Relaxed);
         }
+    }
+
+    /// Deliveries that came once more, by stream.
+    pub fn duplicates(&self) -> Vec<u64> {
+        self.duplicates.iter().map(|count| count.load(Relaxed)).collect()
+    }
+
+    /// When the last message left that was turned away, or took longer than so many milliseconds; of those sent in a part
+    /// of the time.
+    pub fn last_trouble(&self, window: std::ops::Range<u64>, most: f64) -> Option<u64> {
+        let both =
+            self.sent.iter().zip(&self.acked).map(|(sent, acked)| (sent.load(Relaxed), acked.load(Relaxed)));
+        let bad = both
+            .filter(|(sent, acked)| window.contains(sent) && (*acked == 0 || millis((*sent, *acked)) > most));
+        bad.map(|(sent, _)| sent).max()
+    }
+
+    /// How many were sent in a part of the time, and how many of these were acknowledged.
+    pub fn counts(&self, window: std::ops::Range<u64>) -> (usize, usize) {
+        let both = self.sent.iter().zip(&self.acked).filter(|(sent, _)| window.contains(&sent.load(Relaxed)));
+        both.fold((0, 0), |(sent, acked), (_, at)| (sent + 1, acked + usize::from(at.load(Relaxed) > 0)))
     }
 
     /// Deliveries of acknowledged messages that the sink does not have.

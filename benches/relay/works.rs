@@ -7,12 +7,12 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use trunkline::config::SystemSecrets;
-use trunkline_adapter::simulator::{PhoneMessage, Simulator};
+use trunkline_adapter::simulator::{PhoneMessage, SignedRequest, Simulator};
 use trunkline_adapter::{Address, Timestamp};
 
 use super::Failure;
 use super::daemon::{ACCOUNT, PUBLIC_URL, TOKEN, page, sms, whatsapp};
-use super::generator::Pool;
+use super::generator::{Pool, Requests};
 use super::rest::Binding;
 use super::wire;
 
@@ -103,19 +103,103 @@ impl Work {
                 name: None,
             };
             let signed = simulator.message(&message, &url);
-            let path = signed.url.strip_prefix(PUBLIC_URL).unwrap_or("/");
-            let mut head = format!(
-                "POST {path} HTTP/1.1\r\nhost: bridge.test\r\ncontent-length: {}\r\n",
-                signed.body.len()
-            );
-            for (name, value) in &signed.headers {
-                head.push_str(&format!("{name}: {value}\r\n"));
-            }
-            head.push_str("\r\n");
-            pool.push(&head, &signed.body);
+            pool.push(&head(&signed), &signed.body);
         }
         Ok(pool)
     }
+}
+
+/// WhatsApp webhooks that are signed as they leave, for floods that would not fit into memory.
+pub struct Fresh {
+    count: usize,
+    /// One message of each conversation, whose id and number are written over.
+    patterns: Vec<Pattern>,
+    secret: &'static str,
+    /// Sets these ids apart from those of other pools of the run.
+    base: u64,
+}
+
+struct Pattern {
+    head: String,
+    body: Vec<u8>,
+    /// Where the id's digits are, where the number's, and where the signature's in the head.
+    id: usize,
+    number: usize,
+    signature: usize,
+}
+
+impl Fresh {
+    pub fn of(
+        desk: &Desk,
+        conversations: std::ops::Range<usize>,
+        lanes: usize,
+        count: usize,
+        serial: u64,
+    ) -> Result<Fresh, Failure> {
+        let work = Work::WhatsappToSms;
+        let simulator = desk.simulators.get(work.adapter()).ok_or("no such adapter")?;
+        let url = format!("{PUBLIC_URL}/webhooks/{}", work.adapter());
+        let now = i64::try_from(std::time::UNIX_EPOCH.elapsed()?.as_micros())?;
+        let mut patterns = Vec::new();
+        for conversation in conversations {
+            let (from, to) = work.author(conversation, lanes).ok_or("nobody writes")?;
+            let message = PhoneMessage {
+                id: simulator.message_id(0),
+                from: Address::parse(&from)?,
+                to: Address::parse(&to)?,
+                text: format!("A message of the bench, number {}.", wire::marked(0)),
+                at: Timestamp(now),
+                name: None,
+            };
+            let signed = simulator.message(&message, &url);
+            let body = signed.body.to_vec();
+            let find = |what: &str| {
+                body.windows(what.len())
+                    .position(|part| part == what.as_bytes())
+                    .ok_or("no such text in a webhook")
+            };
+            let id = find(&message.id)? + message.id.len() - ID_DIGITS;
+            let number = find(&wire::marked(0))? + 2;
+            let head = head(&signed);
+            let signature = head.find("sha256=").ok_or("no signature")?;
+            patterns.push(Pattern { head, body, id, number, signature });
+        }
+        Ok(Fresh { count, patterns, secret: "wa-app-secret-0001", base: (desk.run << 32) + (serial << 58) })
+    }
+}
+
+/// At the end of the simulator's ids.
+const ID_DIGITS: usize = 16;
+
+impl Requests for Fresh {
+    fn len(&self) -> usize {
+        self.count
+    }
+
+    fn write(&self, n: usize, out: &mut Vec<u8>) {
+        let pattern = &self.patterns[n % self.patterns.len()];
+        let begin = out.len();
+        out.extend_from_slice(pattern.head.as_bytes());
+        let at = out.len();
+        out.extend_from_slice(&pattern.body);
+        let mut over =
+            |place: usize, text: &str| out[place..place + text.len()].copy_from_slice(text.as_bytes());
+        over(at + pattern.id, &format!("{:016X}", self.base + n as u64));
+        over(at + pattern.number, &format!("{n:010}"));
+        let signature = trunkline_graph::sign(self.secret, &out[at..]);
+        out[begin + pattern.signature..][..signature.len()].copy_from_slice(signature.as_bytes());
+    }
+}
+
+/// The head of a signed request; the target is wherever it is sent.
+fn head(signed: &SignedRequest) -> String {
+    let path = signed.url.strip_prefix(PUBLIC_URL).unwrap_or("/");
+    let mut head =
+        format!("POST {path} HTTP/1.1\r\nhost: bridge.test\r\ncontent-length: {}\r\n", signed.body.len());
+    for (name, value) in &signed.headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head + "\r\n"
 }
 
 fn rest(pool: &mut Pool, sid: &str, text: &str) {
