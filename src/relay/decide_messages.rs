@@ -72,7 +72,7 @@ pub fn append(
         decision.next.head.next_index += 1;
         let sid = MessageSid::new(context.mint);
         let mut deliveries = Vec::new();
-        for member in &conversation.members {
+        for member in conversation.members.iter() {
             let Some(binding) = &member.record.binding else { continue };
             let name = Some(&member.record.sid);
             if name == draft.participant.as_ref() || name == draft.has_it.as_ref() {
@@ -124,14 +124,14 @@ pub fn append(
             reply_to: draft.reply_to,
             source: draft.source,
         };
-        decision.batch.put(tables::message(account, own, index), record.encode());
+        decision.batch.insert(tables::message(account, own, index), record.encode());
         let place = bytes::Bytes::copy_from_slice(&index.to_be_bytes());
-        decision.batch.put(tables::message_sid(account, own, record.sid.as_str()), place);
+        decision.batch.insert(tables::message_sid(account, own, record.sid.as_str()), place);
         appended.push((index, record));
     }
     decision.next.head.messages = Mark::ThisWrite;
     rouse(&mut decision);
-    Ok((finish(context, decision), appended))
+    Ok((finish(decision), appended))
 }
 
 /// The stored copy of a message changes; nothing is sent again.
@@ -159,7 +159,7 @@ pub fn change_message(
     let key = tables::message(context.account.as_str(), conversation.sid().as_str(), index);
     decision.batch.put(key, record.encode());
     decision.next.head.messages = Mark::ThisWrite;
-    Ok((finish(context, decision), record))
+    Ok((finish(decision), record))
 }
 
 /// A message goes; its index is never used again, and what is queued for it finds it gone.
@@ -185,5 +185,5 @@ pub fn remove_message(
     }
     decision.batch.put(tables::tombstone(account, own, b'M', &index.to_be_bytes()), bytes::Bytes::new());
     decision.next.head.messages = Mark::ThisWrite;
-    Ok(finish(context, decision))
+    Ok(finish(decision))
 }

@@ -89,6 +89,12 @@ impl Relay {
             });
             groups[place].events.push(event);
         }
+        // Nearly always there is one, and nobody has to keep several apart.
+        if groups.len() == 1
+            && let Some(only) = groups.pop()
+        {
+            return self.take_group(origin, only).await;
+        }
         stream::iter(groups)
             .map(|group| self.take_group(origin, group))
             .buffer_unordered(SIDE_BY_SIDE)
@@ -140,12 +146,8 @@ impl Relay {
                 }
                 break;
             };
-            let width = match self.load(origin.account, binding.conversation.as_str()).await? {
-                // Two more for a keyword: the opt-out and its answer.
-                Some(known) => decide_messages::writes_per_draft(&known) + 2,
-                None => 1,
-            };
-            let taken = some_of(&mut waiting, (MOST_WRITES / width).max(1));
+            let most = if waiting.len() == 1 { 1 } else { self.most_at_once(origin, binding).await? };
+            let taken = some_of(&mut waiting, most);
             for fate in self.append_inbound(origin, &binding.conversation, taken).await? {
                 match self.follow_up(origin, &binding.conversation, fate).await {
                     Some(message) => self.find_again(origin, message).await?,
@@ -154,6 +156,16 @@ impl Relay {
             }
         }
         Ok(())
+    }
+
+    /// How many messages one decision takes, by what each of them writes.
+    async fn most_at_once(&self, origin: Origin<'_>, binding: &Binding) -> Result<usize, RelayError> {
+        let width = match self.load(origin.account, binding.conversation.as_str()).await? {
+            // Two more for a keyword: the opt-out and its answer.
+            Some(known) => decide_messages::writes_per_draft(&known) + 2,
+            None => 1,
+        };
+        Ok((MOST_WRITES / width).max(1))
     }
 
     /// Counts and learns; gives back what did not belong there.
