@@ -98,7 +98,7 @@ enum Source {
 /// Bytes from the system, fetched many at a time: every fetch is a system call, and each byte is given out once.
 struct Pool {
     random: SystemRandom,
-    bytes: [u8; POOL],
+    bytes: Box<[u8; POOL]>,
     given: usize,
 }
 
@@ -110,7 +110,7 @@ impl Pool {
         if self.given >= POOL {
             // The kernel's generator does not fail once the system is up; a daemon cannot go on without it.
             #[expect(clippy::expect_used, reason = "no name can be made without randomness")]
-            self.random.fill(&mut self.bytes).expect("the system's random generator works");
+            self.random.fill(&mut self.bytes[..]).expect("the system's random generator works");
             self.given = 0;
         }
         let mut taken = [0; 16];
@@ -126,7 +126,7 @@ impl Pool {
 impl Mint {
     /// Names nobody can guess.
     pub fn system() -> Mint {
-        let pool = Pool { random: SystemRandom::new(), bytes: [0; POOL], given: POOL };
+        let pool = Pool { random: SystemRandom::new(), bytes: Box::new([0; POOL]), given: POOL };
         Mint(Source::System(Mutex::new(pool)))
     }
 

@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use trunkline_adapter::{Blame, Cause, Outcome, Scope, Timestamp};
+use trunkline_adapter::{Blame, Outcome, Scope, Timestamp};
 
 use super::flight::{Flight, Landed, finish, span};
 use super::hold::{Gate, Passage};
 use super::mailbox::{Mail, Site, lock};
 use super::outcome::{EXPIRED_CODE, Settled, Step, UNKNOWN_CODE};
-use super::plan::{LanePlan, Surroundings, Unknown};
+use super::plan::{InForce, Surroundings, Unknown};
 use super::rate::{Bucket, Pairs};
 use super::send::{End, Prepared, dispatch_of, prepare};
-use super::status::{LastOutcome, Standing, State};
+use super::status::{Last, State};
 use super::waits::RateWaits;
 use crate::ledger::LedgerError;
 use crate::ledger::engine::{Batch, CommitError};
@@ -26,13 +26,17 @@ use crate::telemetry::outbound as metrics;
 use crate::work::{Job, Queue, Taken, Window};
 
 /// Requests a lane has out at once, one per recipient.
-const IN_FLIGHT: usize = 32;
-/// Recipients a lane holds in memory.
-const WINDOW: usize = 512;
+pub(super) const IN_FLIGHT: usize = 256;
+/// Recipients a lane holds in memory, a kilobyte each.
+const WINDOW: usize = 4096;
 /// What a removed proxy address says.
 pub(super) const NOT_CONFIGURED: &str = "proxy address is not configured";
 /// Between two looks for expired messages while a lane pauses and some may be.
 const EXPIRY_PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks for the oldest message while a lane is busy with more than a few recipients: it is a walk over all
+/// of them.
+const OLDEST: Duration = Duration::from_millis(100);
+const FEW: usize = 64;
 /// After the ledger could not be read.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
@@ -50,7 +54,10 @@ pub(super) struct Lane {
     suspects: Suspects,
     /// Waiting counts from here at the earliest: neither down nor held time makes a message expire.
     resumed: Timestamp,
-    last: Option<LastOutcome>,
+    /// How the last request ended, until it is reported.
+    last: Option<Last>,
+    /// The oldest message, and when it was looked for.
+    oldest: (Option<Timestamp>, Timestamp),
     broken: bool,
     /// Counting goes on then, after the queue could not be read.
     count_at: Timestamp,
@@ -105,6 +112,7 @@ impl Lane {
             suspects: Suspects { unclean: !clean, seen: HashSet::new() },
             resumed: clock.now(),
             last: None,
+            oldest: (None, Timestamp(0)),
             broken: false,
             count_at: Timestamp(0),
             site: Arc::new(site),
@@ -186,7 +194,7 @@ impl Lane {
     }
 
     /// A new plan: buckets are kept where their rates are the same, and whatever held the lane gets a new chance.
-    fn planned(&mut self, plan: Option<Arc<LanePlan>>) {
+    fn planned(&mut self, plan: Option<Arc<InForce>>) {
         let clock = self.site.surroundings.clock;
         self.mail.plan = plan;
         let Some(plan) = &self.mail.plan else {
@@ -251,7 +259,7 @@ impl Lane {
     /// The lane pauses by the provider's wish: what has waited too long ends all the same. Says when to look again.
     async fn pass_time(
         &mut self,
-        plan: &Arc<LanePlan>,
+        plan: &Arc<InForce>,
         until: Timestamp,
     ) -> Result<Option<Timestamp>, LedgerError> {
         let now = self.now();
@@ -281,7 +289,7 @@ impl Lane {
     }
 
     /// Ends a row that waited too long.
-    fn expired(&mut self, plan: &Arc<LanePlan>, taken: Taken) {
+    fn expired(&mut self, plan: &Arc<InForce>, taken: Taken) {
         let dispatch = dispatch_of(&taken).unwrap_or(Dispatch::Notice { text: String::new() });
         span(&self.site.proxy, &dispatch)
             .in_scope(|| tracing::warn!("Message expired before it could be sent"));
@@ -297,7 +305,7 @@ impl Lane {
     /// Brings one row on its way, or to its end, or puts it back. Says when there is a permit if there is none now.
     async fn start(
         &mut self,
-        plan: Arc<LanePlan>,
+        plan: Arc<InForce>,
         mut taken: Taken,
     ) -> Result<Option<Timestamp>, LedgerError> {
         let now = self.now();
@@ -364,7 +372,7 @@ impl Lane {
             return Ok(None);
         }
         let waited = self.waits.end(self.now());
-        metrics::rate_waited(&plan.adapter_name, waited);
+        plan.series.rate_waited(waited);
         let pair_wait = self.pairs.as_ref().and_then(|pairs| pairs.waited_until(&taken.subject));
         let free = pair_wait.map(|until| Timestamp(now.0 - micros(clock.elapsed().saturating_sub(until))));
         let from = taken.job.since.max(free.unwrap_or_default());
@@ -400,7 +408,7 @@ impl Lane {
     }
 
     /// Ends a row without a request.
-    fn finish(&mut self, plan: Arc<LanePlan>, taken: Taken, dispatch: Dispatch, end: End) {
+    fn finish(&mut self, plan: Arc<InForce>, taken: Taken, dispatch: Dispatch, end: End) {
         self.flights.push(finish(Arc::clone(&self.site), plan, taken, dispatch, Step::End(end), None));
     }
 
@@ -431,20 +439,14 @@ impl Lane {
     /// What an outcome says about the lane as a whole.
     fn learn(&mut self, subject: &Arc<str>, outcome: &Outcome) {
         let now = self.now();
-        let nothing = Cause::new("");
-        let cause = match outcome {
-            Outcome::Accepted { .. } => &nothing,
+        let (code, text) = match outcome {
+            Outcome::Accepted { .. } => (0, String::new()),
             Outcome::Retryable { cause, .. }
             | Outcome::Throttled { cause, .. }
             | Outcome::Rejected { cause, .. }
-            | Outcome::Unknown { cause } => cause,
+            | Outcome::Unknown { cause } => (cause.code, cause.text.clone()),
         };
-        self.last = Some(LastOutcome {
-            outcome: metrics::outcome_name(outcome).to_owned(),
-            code: cause.code,
-            text: cause.text.clone(),
-            at: now.rfc3339(),
-        });
+        self.last = Some(Last { outcome: metrics::outcome_name(outcome), code, text, at: now });
         let held = match outcome {
             Outcome::Accepted { .. }
             | Outcome::Rejected { blame: Blame::Message | Blame::Recipient, .. }
@@ -486,15 +488,20 @@ impl Lane {
             () if self.window.is_empty() => State::Idle,
             () => State::Waiting,
         };
-        let standing = Standing {
-            state,
-            reason: self.gate.reason().map(str::to_owned),
-            depth: self.window.depth(),
-            oldest: self.window.oldest(),
-            last: self.last.clone(),
-            next_try: if state == State::Idle { None } else { wake_at },
-        };
-        *lock(&self.site.mailbox.standing) = standing;
+        let now = self.now();
+        let few = self.window.held() <= FEW || state != State::Sending;
+        if few || now.since(self.oldest.1) >= OLDEST {
+            self.oldest = (self.window.oldest(), now);
+        }
+        let mut standing = lock(&self.site.mailbox.standing);
+        if standing.reason.as_deref() != self.gate.reason() {
+            standing.reason = self.gate.reason().map(str::to_owned);
+        }
+        standing.state = state;
+        standing.depth = self.window.depth();
+        standing.oldest = self.oldest.0;
+        standing.last = self.last.take().or_else(|| standing.last.take());
+        standing.next_try = if state == State::Idle { None } else { wake_at };
     }
 }
 

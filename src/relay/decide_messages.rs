@@ -124,9 +124,9 @@ pub fn append(
             reply_to: draft.reply_to,
             source: draft.source,
         };
-        decision.batch.put(tables::message(account, own, index), record.encode());
+        decision.batch.insert(tables::message(account, own, index), record.encode());
         let place = bytes::Bytes::copy_from_slice(&index.to_be_bytes());
-        decision.batch.put(tables::message_sid(account, own, record.sid.as_str()), place);
+        decision.batch.insert(tables::message_sid(account, own, record.sid.as_str()), place);
         appended.push((index, record));
     }
     decision.next.head.messages = Mark::ThisWrite;

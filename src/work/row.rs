@@ -73,7 +73,7 @@ pub fn enqueue(
     payload: Bytes,
 ) {
     let job = Job { since, attempts: 0, not_before: Timestamp(0), payload: payload.to_vec() };
-    batch.put(row_key(account, queue, lane, subject, seq), job.encode());
+    batch.insert(row_key(account, queue, lane, subject, seq), job.encode());
 }
 
 #[cfg(test)]

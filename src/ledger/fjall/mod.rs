@@ -7,6 +7,7 @@
 mod assembly;
 mod committer;
 mod disk;
+mod recent;
 mod stored;
 mod view;
 
@@ -26,6 +27,7 @@ use super::store::Durability;
 pub(super) use assembly::Assembly;
 use committer::{Committer, Submission};
 use disk::DiskGate;
+pub(super) use recent::Recent;
 pub use stored::LARGEST;
 pub(super) use view::View;
 
@@ -134,6 +136,7 @@ impl FjallEngine {
             durability: start.durability,
             on_fatal: start.on_fatal,
             synced: None,
+            recent: Recent::default(),
         };
         let thread =
             std::thread::Builder::new().name("ledger-committer".into()).spawn(move || committer.run())?;
