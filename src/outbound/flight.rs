@@ -13,9 +13,17 @@ use super::outcome::{Case, OPTED_OUT_CODE, Settled, Step, Subjects, judge, settl
 use super::plan::{InForce, Policies};
 use super::send::{End, Shipment, send};
 use crate::ledger::LedgerError;
-use crate::model::Dispatch;
+use crate::ledger::engine::Batch;
+use crate::model::{Compact, Dispatch};
 use crate::telemetry::{mask, outbound as metrics};
-use crate::work::Taken;
+use crate::work::{Job, Taken};
+
+/// What a lane's futures end in.
+pub(super) enum Arrival {
+    Landed(Landed),
+    /// That a send begins is written down, or could not be; it is to begin at once.
+    Noted(Result<Box<Flight>, (Taken, LedgerError)>),
+}
 
 /// A row whose turn is over.
 pub(super) struct Landed {
@@ -44,8 +52,39 @@ pub(super) struct Flight {
 
 impl Flight {
     /// The request and everything behind it, as one future.
-    pub(super) fn begin(self) -> BoxFuture<'static, Landed> {
-        self.run().boxed()
+    pub(super) fn begin(self) -> BoxFuture<'static, Arrival> {
+        self.run().map(Arrival::Landed).boxed()
+    }
+
+    /// Writes down that the send begins, so that after a crash its message is not sent twice.
+    pub(super) fn note(mut self) -> BoxFuture<'static, Arrival> {
+        if let Dispatch::Message { begun, .. } = &mut self.dispatch {
+            *begun = true;
+        }
+        let job = Job { payload: self.dispatch.encode().to_vec(), ..self.taken.job.clone() };
+        let mut batch = Batch::default();
+        batch.put(self.taken.key.clone(), job.encode());
+        async move {
+            let noted = self.site.surroundings.ledger.commit(batch).await;
+            Arrival::Noted(match noted {
+                Ok(_) => {
+                    self.taken.job = job;
+                    Ok(Box::new(self))
+                }
+                Err(error) => Err((self.taken, error.into())),
+            })
+        }
+        .boxed()
+    }
+
+    /// Puts the row back as if no send had begun.
+    pub(super) fn call_off(self) -> BoxFuture<'static, Arrival> {
+        let Flight { site, plan, mut dispatch, taken, .. } = self;
+        if let Dispatch::Message { begun, .. } = &mut dispatch {
+            *begun = false;
+        }
+        let job = Job { payload: dispatch.encode().to_vec(), ..taken.job.clone() };
+        finish(site, plan, taken, dispatch, Step::Later(job), None)
     }
 
     async fn run(self) -> Landed {
@@ -140,7 +179,7 @@ pub(super) fn finish(
     dispatch: Dispatch,
     step: Step,
     part: Option<(usize, usize)>,
-) -> BoxFuture<'static, Landed> {
+) -> BoxFuture<'static, Arrival> {
     let ending = async move {
         let subjects = Subjects {
             taken: &taken,
@@ -153,7 +192,7 @@ pub(super) fn finish(
             message: None,
         };
         let result = settle(&site.surroundings, &subjects, &step).await;
-        Landed { taken, outcome: None, result }
+        Arrival::Landed(Landed { taken, outcome: None, result })
     };
     ending.boxed()
 }

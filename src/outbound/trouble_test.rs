@@ -404,3 +404,23 @@ async fn rows_that_cannot_be_read_end_and_stop_nobody() {
     assert_eq!(provider.texts_to(&number(1)).len(), 3);
     assert_eq!((house.rows().await, house.status().depth), (0, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn begins_are_written_down_side_by_side_and_keep_the_rate() {
+    let mut house = House::new(|_, _| unreachable!()).await;
+    house.policies.unknown = Unknown::Fail;
+    house.plan.rate = Rate { period: MILLI * 100, burst: 8 };
+    let provider = house.script(|_, number| (SECOND, accepted(number)));
+    house.start().await;
+    house.pass(SECOND * 10).await;
+    for person in 0..24 {
+        house.post(&number(person), "x").await;
+    }
+    house.pass(MILLI * 50).await;
+    assert_eq!(provider.count(), 8, "the burst leaves at once, none waiting for another's note");
+    house.pass(SECOND * 5).await;
+    assert_eq!((provider.count(), house.rows().await), (24, 0));
+    let times = provider.times();
+    let grace = MILLI * 5;
+    assert!(times.windows(9).all(|some| some[8] - some[0] >= MILLI * 100 - grace), "{times:?}");
+}
