@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::engine::{Engine, Follower, Revision};
-use super::fjall::{Files, FjallEngine, NEWEST, OnFatal, Start};
+use super::fjall::{Files, FjallEngine, NEWEST, OnFatal, Start, journal};
 use super::high::{HighMark, Mark};
 
 /// The format of the store that this program reads and writes.
@@ -264,6 +264,11 @@ impl Store {
                 return Err(OpenError::LostData { ledger: 0, acknowledged: mark.number });
             }
             layout.begin(&mark)?;
+        }
+        let survey = journal::survey(&layout.ledger, mark.number);
+        let survey = survey.map_err(|source| OpenError::Io { path: layout.ledger.clone(), source })?;
+        if let Some(ledger) = survey {
+            return Err(OpenError::LostData { ledger, acknowledged: mark.number });
         }
         let files = layout.open(settings.cache_bytes)?;
         let Some(identity) = Identity::read(&files)? else {
