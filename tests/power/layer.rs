@@ -56,7 +56,8 @@ impl Layer {
         control.write_all_at(&SYNC_NANOS.to_le_bytes(), 24).unwrap();
         Layer {
             library: library.to_owned(),
-            store: folder.path().join("store"),
+            // As the kernel names it.
+            store: folder.path().canonicalize().unwrap().join("store"),
             journal: folder.path().join("journal"),
             control,
             folder,

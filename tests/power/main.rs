@@ -63,8 +63,8 @@ const SHORT: Size = Size {
 };
 const LONG: Size = Size {
     messages: 900,
-    cuts: 2_400,
-    process_cuts: 600,
+    cuts: 2_000,
+    process_cuts: 400,
     restore_cuts: 240,
     batches: 330,
     large_cuts: 90,
