@@ -65,6 +65,21 @@ pub fn plan(journal: &Journal, mut count: usize, dice: &mut Dice) -> Vec<Cut> {
     cuts
 }
 
+/// Where something left of which the disk was not certain yet, as far as the bytes tell: there should be no such place,
+/// so each of them is cut at.
+pub fn suspects(journal: &Journal, root: &Path, left: &[(usize, String)], most: usize) -> Vec<Cut> {
+    let mut disk = Disk::new(root);
+    let mut cuts: Vec<Cut> = Vec::new();
+    for (moment, name) in left {
+        disk.advance(journal, *moment);
+        if cuts.last().is_none_or(|last| last.moment != *moment) && disk.only_unsynced(name.as_bytes()) {
+            cuts.push(Cut { moment: *moment, loss: Loss::Strict, seed: *moment as u64 });
+        }
+    }
+    cuts.truncate(most);
+    cuts
+}
+
 /// Moments around the changes of names behind the very first ones: tables and journals that come and go.
 pub fn plan_late(journal: &Journal, count: usize, dice: &mut Dice) -> Vec<Cut> {
     let all = journal.events.len();

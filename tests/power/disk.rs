@@ -347,6 +347,22 @@ impl Disk {
         names
     }
 
+    /// Whether a ledger's journals have some bytes that are not certain yet, and have them nowhere else on that page.
+    pub fn only_unsynced(&self, bytes: &[u8]) -> bool {
+        let has = |page: Option<&Page>| {
+            page.is_some_and(|page| page.windows(bytes.len()).any(|window| window == bytes))
+        };
+        let names = self.names(self.uncertain.len()).0;
+        let journals = names.iter().filter(|(name, _)| name.extension().is_some_and(|kind| kind == "jnl"));
+        journals.filter_map(|(_, inode)| *inode).any(|place| {
+            let inode = &self.inodes[place];
+            inode.dirty.iter().any(|number| {
+                let versions = &inode.pages[number];
+                has(versions.last().map(|(_, page)| page)) && !has(newest(versions, inode.synced))
+            })
+        })
+    }
+
     /// Puts what is found after a power cut at this moment into an empty folder, which becomes the root.
     pub fn cut(&self, loss: Loss, dice: &mut Dice, into: &Path) {
         let count = match loss {

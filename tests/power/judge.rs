@@ -93,6 +93,17 @@ impl Known {
 }
 
 impl Known {
+    /// Everything that must be on the disk, in the bytes that it has there, and since when.
+    pub fn left(&self) -> Vec<(usize, String)> {
+        let promised = self.promises.iter().filter_map(|(at, promise)| match promise {
+            Promise::Message(serial) => Some((*at, format!("t{serial:06}x"))),
+            Promise::Attributes(..) | Promise::Sight => None,
+        });
+        let mut left: Vec<(usize, String)> = self.names.iter().cloned().chain(promised).collect();
+        left.sort();
+        left
+    }
+
     /// The numbers of messages that left before a moment.
     pub fn serials(&self, moment: usize) -> impl Iterator<Item = u64> {
         let names = self.names.iter().take_while(move |(at, _)| *at <= moment);

@@ -8,8 +8,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// How long a sync takes on this disk, about as on a real one: long enough that something happens meanwhile.
-const SYNC_NANOS: u64 = 250_000;
+/// How long a sync takes on this disk, as on a slow one: long enough that something happens meanwhile.
+const SYNC_NANOS: u64 = 1_500_000;
 
 /// Where the store and the images live: in memory where there is room, since thousands of images come and go.
 pub fn scratch() -> TempDir {

@@ -140,7 +140,11 @@ impl Suite {
         blocking(|| self.complete("a daemon under load", &journal, &layer.store));
 
         let began = Instant::now();
-        let cuts = cuts::plan(&journal, self.size.cuts, &mut self.dice);
+        let mut cuts = cuts::plan(&journal, self.size.cuts, &mut self.dice);
+        let suspects = cuts::suspects(&journal, &layer.store, &known.left(), self.size.cuts / 8);
+        println!("{} moments at which something left before it was synced, by its bytes", suspects.len());
+        cuts.extend(suspects);
+        cuts.sort_by_key(|cut| cut.moment);
         let outcome = blocking(|| {
             cuts::judge("under load", &journal, &layer.store, &cuts, |cut, image| {
                 let acknowledged = known.messages(cut.moment).count();
