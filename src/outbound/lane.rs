@@ -150,6 +150,8 @@ impl Lane {
             let wake_at = wake_at.into_iter().chain(counting.then_some(self.count_at)).min();
             let now = self.now();
             tokio::select! {
+                // Each of them is looked at in every round anyway; an order makes a run repeatable.
+                biased;
                 Some(landed) = self.flights.next(), if !self.flights.is_empty() => {
                     self.land(landed);
                     while let Some(Some(landed)) = self.flights.next().now_or_never() {
