@@ -166,6 +166,8 @@ impl Lane {
             let wake_at = wake_at.into_iter().chain(counting.then_some(self.count_at)).min();
             let now = self.now();
             tokio::select! {
+                // Each of them is looked at in every round anyway; an order makes a run repeatable.
+                biased;
                 Some(arrival) = self.flights.next(), if !self.flights.is_empty() => {
                     self.arrive(arrival);
                     while let Some(Some(arrival)) = self.flights.next().now_or_never() {

@@ -14,7 +14,7 @@
 //! Nothing is scanned. A conversation that is not in memory costs two looks and a scan of its participants, a pair the
 //! table does not know one look per name of the person.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use trunkline_adapter::{Address, Inbound, InboundMessage, Part, Person, Signal};
@@ -429,7 +429,7 @@ impl Relay {
             None => None,
         };
         let member = known.as_ref().and_then(|known| known.bound(to, from)?.record.binding.as_ref());
-        let names: HashSet<&Address> = member
+        let names: BTreeSet<&Address> = member
             .map(|binding| &binding.address)
             .into_iter()
             .chain(std::iter::once(&from.address))
