@@ -113,8 +113,12 @@ impl Address {
     /// An id that only its provider understands, such as a page-scoped id or a business-scoped user id.
     ///
     /// # Errors
-    /// When it is empty, too long, or holds anything but visible ASCII.
+    /// When it is empty, too long, or holds anything but visible ASCII, or the channel knows no ids: on SMS everybody
+    /// is a number, and what looks like another channel's prefix would be read back as one.
     pub fn from_id(channel: Channel, id: &str) -> Result<Address, AddressError> {
+        if channel == Channel::Sms {
+            return Err(AddressError::Malformed(channel.name()));
+        }
         Ok(Address::make(channel, &opaque(id, channel.name())?))
     }
 
@@ -267,6 +271,13 @@ mod tests {
             assert!(Address::parse(written).is_err(), "{written:?}");
         }
         assert_eq!(Address::parse(&"9".repeat(300)), Err(AddressError::TooLong));
+    }
+
+    #[test]
+    fn ids_are_of_channels_that_have_them() {
+        assert_eq!(Address::from_id(Channel::Whatsapp, "US.1").unwrap().as_str(), "whatsapp:US.1");
+        assert!(Address::from_id(Channel::Sms, "whatsapp:US.1").is_err());
+        assert!(Address::from_id(Channel::Messenger, "a b").is_err());
     }
 
     #[test]
