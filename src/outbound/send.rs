@@ -111,6 +111,10 @@ pub(super) async fn prepare(
         Ok(pieces) => pieces,
         Err(cause) => return Ok(Prepared::End(End::Fail(cause.code))),
     };
+    if pieces.is_empty() {
+        // Nothing but spaces, and too many of them to be sent as they are.
+        return Ok(Prepared::End(End::Fail(NO_TEXT)));
+    }
     if sent >= pieces.len() {
         // The text was shortened after its first parts had left.
         return Ok(Prepared::End(End::Drop));
