@@ -383,6 +383,10 @@ impl Lane {
             repeated,
         };
         self.flights.push(flight.begin());
+        // The permit counts from now: the request leaves before the rows of others are read, or written to.
+        while let Some(Some(landed)) = self.flights.next().now_or_never() {
+            self.land(landed);
+        }
         Ok(None)
     }
 
