@@ -137,6 +137,11 @@ impl State {
         let rows = Arc::make_mut(&mut self.rows);
         for (changed, write) in (first..).zip(&batch.writes) {
             match write {
+                Write::Insert(key, payload) => {
+                    let row = Row { created: changed, changed, payload: payload.clone() };
+                    let old = rows.insert(key.clone(), row);
+                    debug_assert!(old.is_none(), "{key:?} is not new");
+                }
                 Write::Put(key, payload) => {
                     let created = rows.get(key).map_or(changed, |row| row.created);
                     rows.insert(key.clone(), Row { created, changed, payload: payload.clone() });

@@ -125,9 +125,9 @@ pub async fn conversation(
     Ok(Some(Conversation {
         head: head.record,
         head_revision: head.changed,
-        record: document.record,
+        record: Arc::new(document.record),
         record_revision: document.changed,
-        members,
+        members: Arc::new(members),
     }))
 }
 
