@@ -394,6 +394,10 @@ impl Lane {
         } else {
             self.launch(flight);
         }
+        // The permit counts from now: the request leaves before the rows of others are read.
+        while let Some(Some(arrival)) = self.flights.next().now_or_never() {
+            self.arrive(arrival);
+        }
         Ok(None)
     }
 
