@@ -76,10 +76,16 @@ impl Provider {
         let request = received(&base.root(&head.headers, head.extensions.get()), head.clone(), body);
         match webhook.receive(&request) {
             Ok(received) if received.inbound.is_empty() => reply(received.reply),
-            Ok(received) => match self.inlet.take(name, entry.kind, received.inbound).await {
-                Ok(()) => reply(received.reply),
-                Err(error) => refused(error),
-            },
+            Ok(received) => {
+                failpoint!("inbound::verified");
+                match self.inlet.take(name, entry.kind, received.inbound).await {
+                    Ok(()) => {
+                        failpoint!("inbound::before-answer");
+                        reply(received.reply)
+                    }
+                    Err(error) => refused(error),
+                }
+            }
             Err(Refusal::BadSignature { matches }) => {
                 self.hint(name, &request.url, matches.as_deref());
                 status(StatusCode::FORBIDDEN)

@@ -74,8 +74,10 @@ impl Flight {
             metrics::duplicate(&plan.adapter_name);
             tracing::warn!("Sending what may have been sent before");
         }
+        failpoint!("lane::before-send");
         let begun = surroundings.clock.elapsed();
         let outcome = send(&*plan.adapter, outbound).await;
+        failpoint!("lane::answered");
         metrics::answered(&plan.adapter_name, &plan.name, &outcome, surroundings.clock.elapsed() - begun);
         let now = surroundings.clock.now();
         let case = Case {
@@ -88,6 +90,7 @@ impl Flight {
             mint: &surroundings.mint,
         };
         let step = judge(&case, &outcome);
+        failpoint!("outcome::judged");
         tracing::info!(
             to = %mask::address(&outbound.to),
             part = shipment.part,
@@ -96,6 +99,7 @@ impl Flight {
             "Request to the provider ended"
         );
         let result = settle(surroundings, &subjects, &step).await;
+        failpoint!("outcome::settled");
         if matches!((&result, &dispatch), (Ok(Settled { complete: true, .. }), Dispatch::Message { .. })) {
             metrics::relayed(&plan.adapter_name, now.since(from).saturating_sub(limited));
         }

@@ -242,6 +242,7 @@ impl Lane {
                 return Ok(self.window.next_due());
             }
             let Some(taken) = self.window.next().await? else { continue };
+            failpoint!("lane::taken");
             if let Some(at) = self.start(plan, taken).await? {
                 return Ok(Some(at));
             }
@@ -380,6 +381,7 @@ impl Lane {
             shipment,
             repeated,
         };
+        failpoint!("lane::permitted");
         self.flights.push(flight.begin());
         Ok(None)
     }
@@ -391,6 +393,7 @@ impl Lane {
         let before = std::mem::replace(&mut taken.job.payload, dispatch.encode().to_vec());
         let mut batch = Batch::default();
         batch.put(taken.key.clone(), taken.job.encode());
+        failpoint!("lane::before-begun");
         if let Err(error) = self.site.surroundings.ledger.commit(batch).await {
             let job = Job { payload: before, ..taken.job.clone() };
             self.window.put_back(&taken.subject, job, Some(self.now().plus(AFTER_ERROR)));

@@ -214,7 +214,9 @@ async fn try_settle(
             accept(site, subjects, id, *at, &mut batch, &mut statuses, &mut learned).await?
         }
     };
+    failpoint!("receipt::before-commit");
     site.ledger.commit(batch).await?;
+    failpoint!("receipt::committed");
     for status in statuses {
         metrics::delivery_status(subjects.adapter, status);
     }

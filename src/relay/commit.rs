@@ -63,6 +63,7 @@ impl Commits {
         let (this, account) = (self.clone(), account.clone());
         let committing = tokio::spawn(async move {
             this.ledger.commit(batch).await?;
+            failpoint!("relay::event-committed");
             this.follow(&account, after).await;
             Ok(())
         });
@@ -81,12 +82,14 @@ impl Commits {
             let batch = std::mem::take(&mut decision.batch);
             let after = std::mem::take(&mut decision.after);
             let next = Arc::new(decision.settle(this.ledger.commit(batch).await?));
+            failpoint!("relay::committed");
             if next.head.state == State::Deleted {
                 this.cache.forget(&account, next.sid().as_str());
             } else {
                 this.cache.put(ticket, &account, next.clone());
             }
             this.follow(&account, after).await;
+            failpoint!("relay::followed");
             Ok(next)
         });
         committing.await.unwrap_or_else(|error| Err(CommitError::Fatal(error.to_string())))
@@ -109,6 +112,7 @@ impl Commits {
     /// too few until the next start is better than one after a STOP.
     async fn follow_opt_out(&self, account: &AccountSid, proxy: &Address, address: &Address) {
         let _one = self.opting.lock().await;
+        failpoint!("opt-out::before-lanes-know");
         let key = tables::opt_out(account.as_str(), proxy, address);
         let row = self.ledger.snapshot().get(&key).await;
         if let Err(error) = &row {
