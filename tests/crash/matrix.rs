@@ -35,11 +35,15 @@ impl Plan {
     fn next(&mut self, unknown_fails: bool) -> Vec<Job> {
         let over = self.long.is_none_or(|end| Instant::now() >= end);
         let fits = |point: &&'static Point| (point.reached == Reached::UnknownFails) <= unknown_fails;
+        if over && self.long.is_some() {
+            self.random = 0;
+        }
         let mut jobs = Vec::new();
         // In the long form two deaths in a row: the second finds the daemon still busy with what the first left.
         for _ in 0..if self.long.is_some() { 2 } else { 1 } {
-            if !over && self.waiting.iter().filter(|point| fits(point)).count() == 0 {
-                self.waiting.extend(POINTS);
+            if !over && !self.waiting.iter().any(|point| fits(&point)) {
+                let waiting: Vec<&str> = self.waiting.iter().map(|point| point.name).collect();
+                self.waiting.extend(POINTS.iter().filter(|point| !waiting.contains(&point.name)));
             }
             // What only one kind of daemon comes by is left to it, and goes first there.
             let own = |point: &&'static Point| unknown_fails && point.reached == Reached::UnknownFails;
