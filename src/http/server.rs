@@ -3,11 +3,14 @@
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Either, select};
 use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response};
@@ -20,10 +23,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use super::body::{Body, BodyError, Upload};
 use super::error::{self, ApiError};
+use crate::relay::Lasting;
 use crate::telemetry;
 
 /// How much of everything a listener takes.
@@ -238,30 +242,41 @@ impl<H: Handler> House<H> {
                 return tidy(response, upload).await;
             }
         };
-        let body = match timeout_at(deadline, upload.read(most)).await {
-            Ok(Ok(body)) => body,
-            Ok(Err(BodyError::TooLarge)) => {
+        let mut patience = pin!(sleep_until(deadline));
+        let body = match before(patience.as_mut(), upload.read(most)).await {
+            Some(Ok(body)) => body,
+            Some(Err(BodyError::TooLarge)) => {
                 drop(permit);
                 return tidy(ApiError::from(error::BODY_TOO_LARGE).into_response(), upload).await;
             }
-            Ok(Err(BodyError::Broken)) => return closing(ApiError::from(error::BODY_BROKEN).into_response()),
-            Err(_) => return closing(ApiError::from(error::TOO_SLOW).into_response()),
+            Some(Err(BodyError::Broken)) => {
+                return closing(ApiError::from(error::BODY_BROKEN).into_response());
+            }
+            None => return closing(ApiError::from(error::TOO_SLOW).into_response()),
         };
         let handler = Arc::clone(&self.handler);
-        // A task of its own, so that a caller who hangs up does not leave a thing half done.
-        let work = tokio::spawn(async move {
+        let work = async move {
             let response = handler.answer(Request::from_parts(head, body)).await;
             drop(permit);
             response
-        });
-        match timeout_at(deadline, work).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "Answering a request failed");
+        };
+        // A caller who hangs up does not leave a thing half done, nor does one who waited too long.
+        match before(patience, Lasting::new(AssertUnwindSafe(work).catch_unwind())).await {
+            Some(Ok(response)) => response,
+            Some(Err(_)) => {
+                tracing::error!("Answering a request failed");
                 ApiError::unavailable("the request could not be answered").into_response()
             }
-            Err(_) => ApiError::unavailable("the answer took too long").into_response(),
+            None => ApiError::unavailable("the answer took too long").into_response(),
         }
+    }
+}
+
+/// What some work gives, unless the time is over before.
+async fn before<T>(over: Pin<&mut Sleep>, work: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(work), over).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(_) => None,
     }
 }
 

@@ -127,12 +127,20 @@ const PACKED: u8 = 0xFF;
 impl Key {
     /// The key of one row.
     pub fn new(account: &str, partition: &str, space: Space, rest: &[u8]) -> Key {
-        let mut buffer = BytesMut::with_capacity(account.len() + partition.len() + rest.len() + 3);
-        put_name(&mut buffer, account);
-        put_name(&mut buffer, partition);
+        Key::of(account, partition, space, &[Piece::Bytes(rest)])
+    }
+
+    /// The key of one row whose rest is made of pieces.
+    pub fn of(account: &str, partition: &str, space: Space, rest: &[Piece<'_>]) -> Key {
+        let (account, partition) = (Name::of(account), Name::of(partition));
+        // Ten keys are made for a message: each in one piece of memory of its very size.
+        let behind: usize = rest.iter().map(Piece::stored_len).sum();
+        let mut buffer = Vec::with_capacity(account.stored_len() + partition.stored_len() + 1 + behind);
+        account.put(&mut buffer);
+        partition.put(&mut buffer);
         buffer.put_u8(space as u8);
-        buffer.put_slice(rest);
-        Key(buffer.freeze())
+        rest.iter().for_each(|piece| piece.put(&mut buffer));
+        Key(Bytes::from(buffer))
     }
 
     /// A key read back from an engine.
@@ -248,19 +256,69 @@ fn successor(prefix: &[u8]) -> Bytes {
     Bytes::new()
 }
 
-/// Writes a name so that it can be told from what follows; longest name 250 bytes (callers keep addresses below).
-pub fn put_name(buffer: &mut BytesMut, name: &str) {
-    match pack(name) {
-        Some(packed) => {
-            buffer.put_u8(PACKED);
-            buffer.put_slice(&packed);
-        }
-        None => {
-            let bytes = &name.as_bytes()[..name.floor_char_boundary(250)];
-            buffer.put_u8(bytes.len() as u8);
-            buffer.put_slice(bytes);
+/// A part of what stands behind the space.
+#[derive(Clone, Copy, Debug)]
+pub enum Piece<'a> {
+    /// A name that can be told from what follows; longest name 250 bytes (callers keep addresses below).
+    Name(&'a str),
+    /// Bytes as they are.
+    Bytes(&'a [u8]),
+}
+
+impl Piece<'_> {
+    fn stored_len(&self) -> usize {
+        match self {
+            Piece::Name(name) => Name::of(name).stored_len(),
+            Piece::Bytes(bytes) => bytes.len(),
         }
     }
+
+    fn put(&self, buffer: &mut impl BufMut) {
+        match self {
+            Piece::Name(name) => Name::of(name).put(buffer),
+            Piece::Bytes(bytes) => buffer.put_slice(bytes),
+        }
+    }
+}
+
+/// A name as it is stored.
+enum Name<'a> {
+    Packed([u8; 18]),
+    Plain(&'a [u8]),
+}
+
+impl Name<'_> {
+    fn of(name: &str) -> Name<'_> {
+        match pack(name) {
+            Some(packed) => Name::Packed(packed),
+            None => Name::Plain(&name.as_bytes()[..name.floor_char_boundary(250)]),
+        }
+    }
+
+    fn stored_len(&self) -> usize {
+        1 + match self {
+            Name::Packed(packed) => packed.len(),
+            Name::Plain(bytes) => bytes.len(),
+        }
+    }
+
+    fn put(&self, buffer: &mut impl BufMut) {
+        match self {
+            Name::Packed(packed) => {
+                buffer.put_u8(PACKED);
+                buffer.put_slice(packed);
+            }
+            Name::Plain(bytes) => {
+                buffer.put_u8(bytes.len() as u8);
+                buffer.put_slice(bytes);
+            }
+        }
+    }
+}
+
+/// Writes a name so that it can be told from what follows, as [`Piece::Name`].
+pub fn put_name(buffer: &mut BytesMut, name: &str) {
+    Name::of(name).put(buffer);
 }
 
 /// Reads what [`put_name`] wrote, and what is left behind it.

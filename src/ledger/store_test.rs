@@ -119,7 +119,9 @@ async fn a_damaged_journal_is_noticed() {
         other => panic!("{other}"),
     }
     let mut saved = Vec::new();
-    assert!(dump_damaged(folder.path(), &mut saved).unwrap().rows > 1);
+    // What lies behind the damage is saved too: it cost the two or three batches that it touched.
+    let salvaged = dump_damaged(folder.path(), &mut saved).unwrap();
+    assert!(salvaged.skipped == 1 && (46..50).contains(&salvaged.rows), "{salvaged:?}");
 }
 
 fn files_under(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
@@ -203,7 +205,10 @@ async fn a_creation_cut_short_is_finished() {
     let store = open(folder.path(), 100).unwrap();
     let incarnation = store.incarnation();
     drop(store);
-    fs::remove_dir_all(folder.path().join("ledger")).unwrap();
+    // fjall would neither open nor create what is left of this one.
+    let ledger = folder.path().join("ledger");
+    fs::remove_file(ledger.join("version")).unwrap();
+    fs::rename(&ledger, folder.path().join("ledger.beginning")).unwrap();
     let store = open(folder.path(), 100).unwrap();
     assert_eq!(store.incarnation(), incarnation);
     assert_eq!(put(&store, "a", "1").await, 100);

@@ -140,9 +140,9 @@ fn conversation(mint: &Mint) -> Conversation {
     Conversation {
         head,
         head_revision: 3,
-        record,
+        record: Arc::new(record),
         record_revision: 1,
-        members: (1..=3).map(member).collect(),
+        members: Arc::new((1..=3).map(member).collect()),
     }
 }
 
