@@ -14,7 +14,7 @@
 //! Nothing is scanned. A conversation that is not in memory costs two looks and a scan of its participants, a pair the
 //! table does not know one look per name of the person.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use trunkline_adapter::{Address, Inbound, InboundMessage, Part, Person, Signal};

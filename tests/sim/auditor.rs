@@ -106,7 +106,7 @@ enum Item {
 fn read(write: &Write) -> Option<Item> {
     let parts = write.key().parts()?;
     let payload = match write {
-        Write::Put(_, payload) => Some(payload),
+        Write::Insert(_, payload) | Write::Put(_, payload) => Some(payload),
         Write::Delete(_) => None,
     };
     let of = parts.partition.clone();
@@ -220,7 +220,7 @@ impl Books {
         }
         for (item, write) in items.into_iter().zip(writes) {
             match write {
-                Write::Put(key, payload) => {
+                Write::Insert(key, payload) | Write::Put(key, payload) => {
                     self.rows.insert(key.clone(), payload.clone());
                 }
                 Write::Delete(key) => {
