@@ -261,6 +261,7 @@ impl Lane {
             }
             self.stirred = true;
             let Some(taken) = self.window.next().await? else { continue };
+            failpoint!("lane::taken");
             if let Some(at) = self.start(plan, taken).await? {
                 return Ok(Some(at));
             }
@@ -411,6 +412,7 @@ impl Lane {
         let now = self.now();
         flight.plan.series.rate_waited(self.waits.end(now));
         flight.limited = self.waits.after(flight.from, now);
+        failpoint!("lane::permitted");
         self.flights.push(flight.begin());
     }
 
