@@ -142,9 +142,9 @@ pub fn conversation(mint: &Mint, people: u64) -> Conversation {
     Conversation {
         head,
         head_revision: 3,
-        record,
+        record: Arc::new(record),
         record_revision: 1,
-        members: (1..=people).map(member).collect(),
+        members: Arc::new((1..=people).map(member).collect()),
     }
 }
 

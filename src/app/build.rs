@@ -27,7 +27,10 @@ pub fn client() -> Result<reqwest::Client, reqwest::Error> {
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .tcp_nodelay(true)
-        .pool_max_idle_per_host(64)
+        // A lane makes as many as it has requests out, and those not needed any more go away by their age.
+        .pool_max_idle_per_host(usize::MAX)
+        // Nothing is ever sent again but by a lane, and being ready to would copy each request.
+        .retry(reqwest::retry::never().max_retries_per_request(0))
         .user_agent(concat!("trunkline/", env!("CARGO_PKG_VERSION")))
         .build()
 }

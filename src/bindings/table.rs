@@ -174,7 +174,9 @@ impl Follower for Table {
         };
         for write in bindings {
             let outcome = match write {
-                Write::Put(key, payload) => copy.set(key.as_bytes(), Some(payload)),
+                Write::Insert(key, payload) | Write::Put(key, payload) => {
+                    copy.set(key.as_bytes(), Some(payload))
+                }
                 Write::Delete(key) => copy.set(key.as_bytes(), None),
             };
             if let Err(error) = outcome {

@@ -10,7 +10,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Uri};
 use tokio::time::Instant;
-use trunkline_adapter::{Adapter, Inbound, Refusal, Reply, WebhookRequest};
+use trunkline_adapter::{Adapter, Inbound, Refusal, Reply, Webhook, WebhookRequest};
 
 use super::base::{Base, host};
 use super::body::{Body, full};
@@ -70,18 +70,21 @@ impl Provider {
     /// Answers one request of a provider.
     pub async fn answer(&self, name: &str, base: &Base, request: Request<Bytes>) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let missing = || ApiError::not_found(head.uri.path()).into_response();
-        let Some(entry) = self.inlet.adapter(name) else { return missing() };
-        let Some(webhook) = entry.adapter.webhook() else { return missing() };
-        let request = received(&base.root(&head.headers, head.extensions.get()), head.clone(), body);
+        let missing = |head: &Parts| ApiError::not_found(head.uri.path()).into_response();
+        let Some(entry) = self.inlet.adapter(name) else { return missing(&head) };
+        let Some(webhook) = entry.adapter.webhook() else { return missing(&head) };
+        let root = base.root(&head.headers, head.extensions.get());
+        let (request, uri) = received(&root, head, body);
         match webhook.receive(&request) {
             Ok(received) if received.inbound.is_empty() => reply(received.reply),
             Ok(received) => match self.inlet.take(name, entry.kind, received.inbound).await {
                 Ok(()) => reply(received.reply),
                 Err(error) => refused(error),
             },
-            Err(Refusal::BadSignature { matches }) => {
-                self.hint(name, &request.url, matches.as_deref());
+            Err(Refusal::BadSignature { .. }) => {
+                if let Some(unseen) = self.hint_due(name) {
+                    hint(name, unseen, webhook, with_alternatives(request, &root, &uri));
+                }
                 status(StatusCode::FORBIDDEN)
             }
             Err(Refusal::Malformed(reason)) => {
@@ -110,35 +113,43 @@ impl Provider {
         }
     }
 
-    /// Says what would have matched, now and then: anybody may send us wrong signatures.
-    fn hint(&self, name: &str, url: &str, matches: Option<&str>) {
+    /// Whether a wrong signature is worth a line, and how many were not since the last one: anybody may send us some.
+    fn hint_due(&self, name: &str) -> Option<u64> {
         let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let unseen = match hints.get_mut(name) {
             Some((last, unseen)) if now.duration_since(*last) < HINT_EVERY => {
                 *unseen += 1;
-                return;
+                return None;
             }
             Some((_, unseen)) => *unseen,
             None => 0,
         };
         hints.insert(name.to_owned(), (now, 0));
-        drop(hints);
-        // Some providers write texts and numbers into the query, and a challenge carries a token.
-        let bare = |url: &str| url.split('?').next().unwrap_or_default().to_owned();
-        let (url, matches) = (bare(url), matches.map(bare));
-        match matches {
-            Some(other) => tracing::warn!(
-                adapter = name,
-                unseen,
-                "A webhook signature is wrong for {url}, but valid for {other}; is public_url right?"
-            ),
-            None => tracing::warn!(
-                adapter = name,
-                unseen,
-                "A webhook signature is wrong for {url}; is the adapter's secret right?"
-            ),
-        }
+        Some(unseen)
+    }
+}
+
+/// Says what would have matched. The adapter is asked once more for it, so that no other request pays for the spellings.
+fn hint(name: &str, unseen: u64, webhook: &dyn Webhook, request: WebhookRequest) {
+    let matches = match webhook.receive(&request) {
+        Err(Refusal::BadSignature { matches }) => matches,
+        _ => None,
+    };
+    // Some providers write texts and numbers into the query, and a challenge carries a token.
+    let bare = |url: &str| url.split('?').next().unwrap_or_default().to_owned();
+    let url = bare(&request.url);
+    match matches.as_deref().map(bare) {
+        Some(other) => tracing::warn!(
+            adapter = name,
+            unseen,
+            "A webhook signature is wrong for {url}, but valid for {other}; is public_url right?"
+        ),
+        None => tracing::warn!(
+            adapter = name,
+            unseen,
+            "A webhook signature is wrong for {url}; is the adapter's secret right?"
+        ),
     }
 }
 
@@ -169,14 +180,23 @@ fn reply(reply: Reply) -> Response<Body> {
     response
 }
 
-/// The request as adapters want it: the URL as the provider must have written it, and what else it may have been.
-fn received(root: &str, head: Parts, body: Bytes) -> WebhookRequest {
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    let url = format!("{root}{target}");
-    let mut others = alternatives(root, &head.headers, target);
-    others.retain(|other| *other != url);
+/// The request as adapters want it, with the URL as the provider must have written it; and its target, for a hint.
+fn received(root: &str, head: Parts, body: Bytes) -> (WebhookRequest, Uri) {
+    let url = format!("{root}{}", target(&head.uri));
     let query = head.uri.query().unwrap_or_default().to_owned();
-    WebhookRequest { method: head.method, url, alternatives: others, query, headers: head.headers, body }
+    let (method, headers) = (head.method, head.headers);
+    (WebhookRequest { method, url, alternatives: Vec::new(), query, headers, body }, head.uri)
+}
+
+/// The request with what else its URL may have been.
+fn with_alternatives(request: WebhookRequest, root: &str, uri: &Uri) -> WebhookRequest {
+    let mut alternatives = alternatives(root, &request.headers, target(uri));
+    alternatives.retain(|other| *other != request.url);
+    WebhookRequest { alternatives, ..request }
+}
+
+fn target(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("/", |target| target.as_str())
 }
 
 /// Both schemes, our configured host and the one the request names, with and without the port.

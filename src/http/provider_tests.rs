@@ -111,7 +111,12 @@ fn the_url_and_what_else_it_may_have_been() {
         let request = Request::get("/webhooks/us?a=1&b=%2B").header("host", host).body(()).unwrap();
         request.into_parts().0
     };
-    let request = received("https://example.com", head("10.0.0.1:8080"), Bytes::new());
+    let asked = |root, host| {
+        let (request, uri) = received(root, head(host), Bytes::new());
+        assert!(request.alternatives.is_empty(), "nobody pays for them but a hint");
+        with_alternatives(request, root, &uri)
+    };
+    let request = asked("https://example.com", "10.0.0.1:8080");
     assert_eq!(
         (request.url.as_str(), request.query.as_str()),
         ("https://example.com/webhooks/us?a=1&b=%2B", "a=1&b=%2B")
@@ -125,7 +130,7 @@ fn the_url_and_what_else_it_may_have_been() {
         assert!(request.alternatives.iter().any(|url| url == other), "{other}");
     }
     assert!(!request.alternatives.contains(&request.url));
-    let strange = received("https://[::1]:8443", head("a b"), Bytes::new());
+    let strange = asked("https://[::1]:8443", "a b");
     assert!(
         strange.alternatives.iter().any(|url| url.starts_with("https://[::1]/")),
         "{:?}",
@@ -136,12 +141,24 @@ fn the_url_and_what_else_it_may_have_been() {
 #[tokio::test(start_paused = true)]
 async fn the_hint_is_given_once_a_minute() {
     let provider = Provider::new(Arc::new(Ledger::default()));
-    let unseen = || provider.hints.lock().unwrap()["us"].1;
-    provider.hint("us", "https://a", None);
-    provider.hint("us", "https://a", Some("http://a"));
-    provider.hint("us", "https://a", None);
-    assert_eq!(unseen(), 2);
+    assert_eq!(provider.hint_due("us"), Some(0));
+    assert_eq!((provider.hint_due("us"), provider.hint_due("us")), (None, None));
+    assert_eq!(provider.hint_due("other"), Some(0));
     tokio::time::advance(HINT_EVERY).await;
-    provider.hint("us", "https://a", None);
-    assert_eq!(unseen(), 0);
+    assert_eq!(provider.hint_due("us"), Some(2));
+    assert_eq!(provider.hint_due("us"), None);
+}
+
+#[tokio::test]
+async fn a_hint_asks_the_adapter_with_the_other_spellings() {
+    // The puppet calls the first of them the one that matches; without any it can name none.
+    let (head, ()) = Request::post("/webhooks/us").header("host", "b:1").body(()).unwrap().into_parts();
+    let (request, uri) = received("https://example.com", head, Bytes::from_static(b"forged"));
+    let matches = |request: &WebhookRequest| match Puppet.receive(request) {
+        Err(Refusal::BadSignature { matches }) => matches,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(matches(&request), None);
+    let request = with_alternatives(request, "https://example.com", &uri);
+    assert_eq!(matches(&request).as_deref(), Some("https://example.com:443/webhooks/us"));
 }

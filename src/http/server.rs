@@ -3,11 +3,14 @@
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Either, select};
 use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response};
@@ -20,10 +23,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use super::body::{Body, BodyError, Upload};
 use super::error::{self, ApiError};
+use super::pressure::Pressure;
+use crate::relay::Lasting;
 use crate::telemetry;
 
 /// How much of everything a listener takes.
@@ -96,6 +101,7 @@ pub async fn serve<H: Handler>(
     let house = House {
         handler,
         gate: Arc::new(Semaphore::new(limits.concurrent)),
+        pressure: Arc::new(Pressure::new(limits.concurrent)),
         doors: Arc::new(Semaphore::new(doors)),
         limits,
     };
@@ -157,6 +163,8 @@ struct House<H> {
     handler: Arc<H>,
     /// Requests being answered.
     gate: Arc<Semaphore>,
+    /// How many of them there may be.
+    pressure: Arc<Pressure>,
     /// Connections open.
     doors: Arc<Semaphore>,
     limits: Limits,
@@ -167,6 +175,7 @@ impl<H> Clone for House<H> {
         House {
             handler: Arc::clone(&self.handler),
             gate: Arc::clone(&self.gate),
+            pressure: Arc::clone(&self.pressure),
             doors: Arc::clone(&self.doors),
             limits: self.limits,
         }
@@ -204,12 +213,14 @@ impl<H: Handler> House<H> {
         }
         let mut upload = Upload::new(&head.headers, incoming);
         let Admission { label, verdict } = self.handler.admit(&mut head);
-        let mut response = match Arc::clone(&self.gate).try_acquire_owned() {
-            Ok(permit) => {
+        let room = self.pressure.admits(self.inside() + 1);
+        let permit = if room { Arc::clone(&self.gate).try_acquire_owned().ok() } else { None };
+        let mut response = match permit {
+            Some(permit) => {
                 let deadline = begun + self.limits.request_timeout;
                 self.within(deadline, head, verdict, &mut upload, permit).await
             }
-            Err(_) => {
+            None => {
                 telemetry::http::overloaded(label);
                 let response = ApiError::unavailable("too many requests at once").into_response();
                 tidy(response, &mut upload).await
@@ -219,6 +230,11 @@ impl<H: Handler> House<H> {
         self.handler.dress(label, took, &mut response);
         telemetry::http::answered(label, response.status(), took);
         response
+    }
+
+    /// How many requests are being answered now.
+    fn inside(&self) -> usize {
+        self.limits.concurrent.saturating_sub(self.gate.available_permits())
     }
 
     /// Reads the body and has the request answered, before the deadline or not at all.
@@ -238,30 +254,44 @@ impl<H: Handler> House<H> {
                 return tidy(response, upload).await;
             }
         };
-        let body = match timeout_at(deadline, upload.read(most)).await {
-            Ok(Ok(body)) => body,
-            Ok(Err(BodyError::TooLarge)) => {
+        let mut patience = pin!(sleep_until(deadline));
+        let body = match before(patience.as_mut(), upload.read(most)).await {
+            Some(Ok(body)) => body,
+            Some(Err(BodyError::TooLarge)) => {
                 drop(permit);
                 return tidy(ApiError::from(error::BODY_TOO_LARGE).into_response(), upload).await;
             }
-            Ok(Err(BodyError::Broken)) => return closing(ApiError::from(error::BODY_BROKEN).into_response()),
-            Err(_) => return closing(ApiError::from(error::TOO_SLOW).into_response()),
+            Some(Err(BodyError::Broken)) => {
+                return closing(ApiError::from(error::BODY_BROKEN).into_response());
+            }
+            None => return closing(ApiError::from(error::TOO_SLOW).into_response()),
         };
-        let handler = Arc::clone(&self.handler);
-        // A task of its own, so that a caller who hangs up does not leave a thing half done.
-        let work = tokio::spawn(async move {
+        let (handler, pressure) = (Arc::clone(&self.handler), Arc::clone(&self.pressure));
+        let inside = self.inside();
+        let work = async move {
+            let begun = Instant::now();
             let response = handler.answer(Request::from_parts(head, body)).await;
+            pressure.answered(inside, begun.elapsed());
             drop(permit);
             response
-        });
-        match timeout_at(deadline, work).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "Answering a request failed");
+        };
+        // A caller who hangs up does not leave a thing half done, nor does one who waited too long.
+        match before(patience, Lasting::new(AssertUnwindSafe(work).catch_unwind())).await {
+            Some(Ok(response)) => response,
+            Some(Err(_)) => {
+                tracing::error!("Answering a request failed");
                 ApiError::unavailable("the request could not be answered").into_response()
             }
-            Err(_) => ApiError::unavailable("the answer took too long").into_response(),
+            None => ApiError::unavailable("the answer took too long").into_response(),
         }
+    }
+}
+
+/// What some work gives, unless the time is over before.
+async fn before<T>(over: Pin<&mut Sleep>, work: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(work), over).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(_) => None,
     }
 }
 

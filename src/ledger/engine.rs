@@ -61,6 +61,9 @@ pub struct Batch {
     /// Brings something new in from outside: refused with [`CommitError::Full`] when the disk is nearly full,
     /// while outcomes, receipts and deletions go on.
     pub intake: bool,
+    /// Its writes are given this number or a higher one: what was numbered by others, and is part of a key in here,
+    /// lies below every number that is published from now on.
+    pub least: Revision,
 }
 
 /// What must hold when the batch is applied.
@@ -82,6 +85,8 @@ impl Check {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
+    /// A row whose key was never used before, as one with a number or a name that was just given; nobody looks.
+    Insert(Key, Bytes),
     Put(Key, Bytes),
     Delete(Key),
 }
@@ -89,7 +94,7 @@ pub enum Write {
 impl Write {
     pub fn key(&self) -> &Key {
         match self {
-            Write::Put(key, _) | Write::Delete(key) => key,
+            Write::Insert(key, _) | Write::Put(key, _) | Write::Delete(key) => key,
         }
     }
 }
@@ -102,6 +107,12 @@ impl Batch {
 
     pub fn at(&mut self, key: Key, revision: Revision) -> &mut Batch {
         self.checks.push(Check::At(key, revision));
+        self
+    }
+
+    /// Writes a row whose key was never used before: the caller answers for that, and no look-up is spent on it.
+    pub fn insert(&mut self, key: Key, payload: impl Into<Bytes>) -> &mut Batch {
+        self.writes.push(Write::Insert(key, payload.into()));
         self
     }
 
@@ -120,7 +131,9 @@ impl Batch {
         self.writes
             .iter()
             .map(|write| match write {
-                Write::Put(key, payload) => key.as_bytes().len() + payload.len(),
+                Write::Insert(key, payload) | Write::Put(key, payload) => {
+                    key.as_bytes().len() + payload.len()
+                }
                 Write::Delete(key) => key.as_bytes().len(),
             })
             .sum()

@@ -8,7 +8,7 @@ use ::fjall::PersistMode;
 
 use super::dump::{Header, Line, Trailer, VERSION};
 use super::engine::{MAX_KEY, Row};
-use super::fjall::{Assembly, Files, View};
+use super::fjall::{Assembly, Files, Recent, View};
 use super::high::{HighMark, Mark};
 use super::key::Key;
 use super::store::{FORMAT, Identity, Incarnation, Layout, OpenError, PAST_LARGEST_NUMBER};
@@ -118,7 +118,8 @@ fn fill_rows(files: &Files, lines: &mut Lines<impl BufRead>) -> Result<(u64, u64
     let (mut rows, mut highest) = (0, 0);
     loop {
         let view = View::take(files, 0);
-        let mut assembly = Assembly::new(&view, 0, 1);
+        let mut recent = Recent::default();
+        let mut assembly = Assembly::new(&view, &mut recent, 0, 1);
         let mut bytes = 0;
         let said = loop {
             let Some(line) = lines.next()? else { return Err(RestoreError::CutOff) };

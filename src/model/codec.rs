@@ -23,7 +23,9 @@ pub trait Compact: Serialize + DeserializeOwned {
 
     /// The row's payload.
     fn encode(&self) -> Bytes {
-        let buffer = vec![Self::FORMAT];
+        // Room for all but the longest texts, so that the buffer does not grow step by step.
+        let mut buffer = Vec::with_capacity(256);
+        buffer.push(Self::FORMAT);
         // Encoding to memory fails only for types that cannot be encoded at all, which tests would show.
         #[expect(clippy::expect_used, reason = "records are plain data")]
         Bytes::from(postcard::to_extend(self, buffer).expect("a record is plain data"))

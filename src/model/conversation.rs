@@ -1,5 +1,7 @@
 //! A conversation: its head, its document and its people.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use trunkline_adapter::{Address, Person, Timestamp};
@@ -133,10 +135,11 @@ pub struct Member {
 pub struct Conversation {
     pub head: Head,
     pub head_revision: Revision,
-    pub record: ConversationRecord,
+    /// Shared with the conversation as it was before, like the people: a message changes neither.
+    pub record: Arc<ConversationRecord>,
     pub record_revision: Revision,
     /// In the order they joined.
-    pub members: Vec<Member>,
+    pub members: Arc<Vec<Member>>,
 }
 
 impl Conversation {

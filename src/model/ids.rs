@@ -23,7 +23,7 @@ macro_rules! sid {
 
             /// A new random one.
             pub fn new(mint: &Mint) -> $name {
-                $name(mint.sid($prefix).into())
+                $name(mint.sid($prefix))
             }
 
             pub fn as_str(&self) -> &str {
@@ -88,19 +88,46 @@ pub fn well_formed(text: &str, prefix: &str) -> bool {
 }
 
 /// Where random names come from: the system, or a seed so that a simulation repeats itself.
-#[derive(Debug)]
 pub struct Mint(Source);
 
-#[derive(Debug)]
 enum Source {
-    System(SystemRandom),
+    System(Mutex<Pool>),
     Seeded(Mutex<u64>),
+}
+
+/// Bytes from the system, fetched many at a time: every fetch is a system call, and each byte is given out once.
+struct Pool {
+    random: SystemRandom,
+    bytes: Box<[u8; POOL]>,
+    given: usize,
+}
+
+/// Bytes fetched at a time; sixteen names.
+const POOL: usize = 256;
+
+impl Pool {
+    fn take(&mut self) -> [u8; 16] {
+        if self.given >= POOL {
+            // The kernel's generator does not fail once the system is up; a daemon cannot go on without it.
+            #[expect(clippy::expect_used, reason = "no name can be made without randomness")]
+            self.random.fill(&mut self.bytes[..]).expect("the system's random generator works");
+            self.given = 0;
+        }
+        let mut taken = [0; 16];
+        let from = &mut self.bytes[self.given..self.given + 16];
+        taken.copy_from_slice(from);
+        // What was given out is nobody else's to find here.
+        from.fill(0);
+        self.given += 16;
+        taken
+    }
 }
 
 impl Mint {
     /// Names nobody can guess.
     pub fn system() -> Mint {
-        Mint(Source::System(SystemRandom::new()))
+        let pool = Pool { random: SystemRandom::new(), bytes: Box::new([0; POOL]), given: POOL };
+        Mint(Source::System(Mutex::new(pool)))
     }
 
     /// The same names in the same order for the same seed.
@@ -110,32 +137,39 @@ impl Mint {
 
     /// Sixteen random bytes.
     pub fn bytes(&self) -> [u8; 16] {
-        let mut bytes = [0; 16];
         match &self.0 {
-            Source::System(random) => {
-                // The kernel's generator does not fail once the system is up; a daemon cannot go on without it.
-                #[expect(clippy::expect_used, reason = "no name can be made without randomness")]
-                random.fill(&mut bytes).expect("the system's random generator works");
-            }
+            Source::System(pool) => pool.lock().unwrap_or_else(PoisonError::into_inner).take(),
             Source::Seeded(state) => {
+                let mut bytes = [0; 16];
                 let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
                 for half in bytes.chunks_exact_mut(8) {
                     half.copy_from_slice(&splitmix(&mut state).to_be_bytes());
                 }
+                bytes
             }
         }
-        bytes
     }
 
-    fn sid(&self, prefix: &str) -> String {
-        let mut sid = String::with_capacity(34);
-        sid.push_str(prefix);
-        for byte in self.bytes() {
-            for nibble in [byte >> 4, byte & 15] {
-                sid.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
-            }
+    fn sid(&self, prefix: &str) -> Arc<str> {
+        let mut sid = [0; 34];
+        let (letters, digits) = sid.split_at_mut(2);
+        letters.copy_from_slice(prefix.as_bytes());
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.bytes()) {
+            pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+            pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
         }
-        sid
+        // Two letters and digits, all of them ASCII.
+        std::str::from_utf8(&sid).unwrap_or_default().into()
+    }
+}
+
+/// Shows which kind it is; the bytes to come are nobody's business.
+impl fmt::Debug for Mint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Source::System(_) => "Mint(system)",
+            Source::Seeded(_) => "Mint(seeded)",
+        })
     }
 }
 
@@ -163,5 +197,15 @@ mod tests {
         );
         assert!(ConversationSid::parse("CH0").is_none());
         assert_ne!(ConversationSid::new(&mint), sid);
+    }
+
+    #[test]
+    fn no_byte_of_the_system_is_given_out_twice() {
+        let mint = Mint::system();
+        let mut seen: Vec<[u8; 16]> = (0..10 * POOL / 16).map(|_| mint.bytes()).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 10 * POOL / 16);
+        assert!(!seen.contains(&[0; 16]));
     }
 }

@@ -5,17 +5,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
-use tracing::Instrument;
+use tracing::Level;
 use trunkline_adapter::{Address, Outcome, Timestamp};
 
 use super::mailbox::Site;
 use super::outcome::{Case, OPTED_OUT_CODE, Settled, Step, Subjects, judge, settle};
-use super::plan::{LanePlan, Policies};
+use super::plan::{InForce, Policies};
 use super::send::{End, Shipment, send};
 use crate::ledger::LedgerError;
-use crate::model::Dispatch;
+use crate::ledger::engine::Batch;
+use crate::model::{Compact, Dispatch};
 use crate::telemetry::{mask, outbound as metrics};
-use crate::work::Taken;
+use crate::work::{Job, Taken};
+
+/// What a lane's futures end in.
+pub(super) enum Arrival {
+    Landed(Landed),
+    /// That a send begins is written down, or could not be; it is to begin at once.
+    Noted(Result<Box<Flight>, (Taken, LedgerError)>),
+}
 
 /// A row whose turn is over.
 pub(super) struct Landed {
@@ -28,7 +36,7 @@ pub(super) struct Landed {
 /// One request under way.
 pub(super) struct Flight {
     pub site: Arc<Site>,
-    pub plan: Arc<LanePlan>,
+    pub plan: Arc<InForce>,
     pub policies: Policies,
     pub held: Arc<AtomicBool>,
     pub taken: Taken,
@@ -44,9 +52,39 @@ pub(super) struct Flight {
 
 impl Flight {
     /// The request and everything behind it, as one future.
-    pub(super) fn begin(self) -> BoxFuture<'static, Landed> {
-        let span = span(&self.site.proxy, &self.dispatch);
-        self.run().instrument(span).boxed()
+    pub(super) fn begin(self) -> BoxFuture<'static, Arrival> {
+        self.run().map(Arrival::Landed).boxed()
+    }
+
+    /// Writes down that the send begins, so that after a crash its message is not sent twice.
+    pub(super) fn note(mut self) -> BoxFuture<'static, Arrival> {
+        if let Dispatch::Message { begun, .. } = &mut self.dispatch {
+            *begun = true;
+        }
+        let job = Job { payload: self.dispatch.encode().to_vec(), ..self.taken.job.clone() };
+        let mut batch = Batch::default();
+        batch.put(self.taken.key.clone(), job.encode());
+        async move {
+            let noted = self.site.surroundings.ledger.commit(batch).await;
+            Arrival::Noted(match noted {
+                Ok(_) => {
+                    self.taken.job = job;
+                    Ok(Box::new(self))
+                }
+                Err(error) => Err((self.taken, error.into())),
+            })
+        }
+        .boxed()
+    }
+
+    /// Puts the row back as if no send had begun.
+    pub(super) fn call_off(self) -> BoxFuture<'static, Arrival> {
+        let Flight { site, plan, mut dispatch, taken, .. } = self;
+        if let Dispatch::Message { begun, .. } = &mut dispatch {
+            *begun = false;
+        }
+        let job = Job { payload: dispatch.encode().to_vec(), ..taken.job.clone() };
+        finish(site, plan, taken, dispatch, Step::Later(job), None)
     }
 
     async fn run(self) -> Landed {
@@ -56,9 +94,10 @@ impl Flight {
             dispatch: &dispatch,
             proxy: &site.proxy,
             kind: plan.kind,
-            adapter: &plan.adapter_name,
+            series: &plan.series,
             part: Some((shipment.part, shipment.parts)),
             receipt: true,
+            message: shipment.message,
         };
         let surroundings = &site.surroundings;
         let outbound = &shipment.outbound;
@@ -66,17 +105,18 @@ impl Flight {
             .chain(&outbound.aliases)
             .any(|address| surroundings.opt_outs.contains(&site.proxy, address));
         if shipment.gated && opted_out {
-            tracing::info!("Not sent: the person opted out");
+            span(&site.proxy, &dispatch).in_scope(|| tracing::info!("Not sent: the person opted out"));
             let result = settle(surroundings, &subjects, &Step::End(End::Fail(OPTED_OUT_CODE))).await;
             return Landed { taken, outcome: None, result };
         }
         if repeated {
-            metrics::duplicate(&plan.adapter_name);
-            tracing::warn!("Sending what may have been sent before");
+            plan.series.duplicate();
+            span(&site.proxy, &dispatch)
+                .in_scope(|| tracing::warn!("Sending what may have been sent before"));
         }
         let begun = surroundings.clock.elapsed();
         let outcome = send(&*plan.adapter, outbound).await;
-        metrics::answered(&plan.adapter_name, &plan.name, &outcome, surroundings.clock.elapsed() - begun);
+        plan.series.answered(&outcome, surroundings.clock.elapsed() - begun);
         let now = surroundings.clock.now();
         let case = Case {
             taken: &taken,
@@ -88,18 +128,36 @@ impl Flight {
             mint: &surroundings.mint,
         };
         let step = judge(&case, &outcome);
-        tracing::info!(
-            to = %mask::address(&outbound.to),
-            part = shipment.part,
-            attempt = taken.job.attempts + 1,
-            outcome = metrics::outcome_name(&outcome),
-            "Request to the provider ended"
-        );
+        log(&site.proxy, &dispatch, &shipment, taken.job.attempts + 1, &outcome);
         let result = settle(surroundings, &subjects, &step).await;
         if matches!((&result, &dispatch), (Ok(Settled { complete: true, .. }), Dispatch::Message { .. })) {
-            metrics::relayed(&plan.adapter_name, now.since(from).saturating_sub(limited));
+            plan.series.relayed(now.since(from).saturating_sub(limited));
         }
         Landed { taken, outcome: Some(outcome), result }
+    }
+}
+
+/// Says how a request ended. Success is the usual thing: a line of it, and the span around it, would cost more than the
+/// send itself, so it is for those who look for it.
+fn log(proxy: &Address, dispatch: &Dispatch, shipment: &Shipment, attempt: u32, outcome: &Outcome) {
+    macro_rules! line {
+        ($level:expr) => {
+            span(proxy, dispatch).in_scope(|| {
+                tracing::event!(
+                    $level,
+                    to = %mask::address(&shipment.outbound.to),
+                    part = shipment.part,
+                    attempt,
+                    outcome = metrics::outcome_name(outcome),
+                    "Request to the provider ended"
+                );
+            })
+        };
+    }
+    match outcome {
+        Outcome::Accepted { .. } if tracing::enabled!(Level::DEBUG) => line!(Level::DEBUG),
+        Outcome::Accepted { .. } => {}
+        _ => line!(Level::INFO),
     }
 }
 
@@ -116,25 +174,25 @@ pub(super) fn span(proxy: &Address, dispatch: &Dispatch) -> tracing::Span {
 /// Ends a row without a request.
 pub(super) fn finish(
     site: Arc<Site>,
-    plan: Arc<LanePlan>,
+    plan: Arc<InForce>,
     taken: Taken,
     dispatch: Dispatch,
     step: Step,
     part: Option<(usize, usize)>,
-) -> BoxFuture<'static, Landed> {
-    let span = span(&site.proxy, &dispatch);
+) -> BoxFuture<'static, Arrival> {
     let ending = async move {
         let subjects = Subjects {
             taken: &taken,
             dispatch: &dispatch,
             proxy: &site.proxy,
             kind: plan.kind,
-            adapter: &plan.adapter_name,
+            series: &plan.series,
             part,
             receipt: true,
+            message: None,
         };
         let result = settle(&site.surroundings, &subjects, &step).await;
-        Landed { taken, outcome: None, result }
+        Arrival::Landed(Landed { taken, outcome: None, result })
     };
-    ending.instrument(span).boxed()
+    ending.boxed()
 }

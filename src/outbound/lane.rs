@@ -8,31 +8,35 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use trunkline_adapter::{Blame, Cause, Outcome, Scope, Timestamp};
+use trunkline_adapter::{Blame, Outcome, Scope, Timestamp};
 
-use super::flight::{Flight, Landed, finish, span};
+use super::flight::{Arrival, Flight, Landed, finish, span};
 use super::hold::{Gate, Passage};
 use super::mailbox::{Mail, Site, lock};
 use super::outcome::{EXPIRED_CODE, Settled, Step, UNKNOWN_CODE};
-use super::plan::{LanePlan, Surroundings, Unknown};
+use super::plan::{InForce, Surroundings, Unknown};
 use super::rate::{Bucket, Pairs};
 use super::send::{End, Prepared, dispatch_of, prepare};
-use super::status::{LastOutcome, Standing, State};
+use super::status::{Last, State};
 use super::waits::RateWaits;
 use crate::ledger::LedgerError;
-use crate::ledger::engine::{Batch, CommitError};
-use crate::model::{Compact, Dispatch};
+use crate::ledger::engine::CommitError;
+use crate::model::Dispatch;
 use crate::telemetry::outbound as metrics;
-use crate::work::{Job, Queue, Taken, Window};
+use crate::work::{Queue, Taken, Window};
 
 /// Requests a lane has out at once, one per recipient.
-const IN_FLIGHT: usize = 32;
-/// Recipients a lane holds in memory.
-const WINDOW: usize = 512;
+pub(super) const IN_FLIGHT: usize = 256;
+/// Recipients a lane holds in memory, a kilobyte each.
+const WINDOW: usize = 4096;
 /// What a removed proxy address says.
 pub(super) const NOT_CONFIGURED: &str = "proxy address is not configured";
 /// Between two looks for expired messages while a lane pauses and some may be.
 const EXPIRY_PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks for the oldest message while a lane is busy with more than a few recipients: it is a walk over all
+/// of them.
+const OLDEST: Duration = Duration::from_millis(100);
+const FEW: usize = 64;
 /// After the ledger could not be read.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
@@ -45,12 +49,20 @@ pub(super) struct Lane {
     gate: Gate,
     /// As the gate, for requests that are under way.
     held: Arc<AtomicBool>,
-    flights: FuturesUnordered<BoxFuture<'static, Landed>>,
+    flights: FuturesUnordered<BoxFuture<'static, Arrival>>,
+    /// Flights of which it is being written down that they begin. There is a permit for each of them, not taken yet: it
+    /// counts from the moment the request leaves.
+    noting: u32,
     waits: RateWaits,
     suspects: Suspects,
     /// Waiting counts from here at the earliest: neither down nor held time makes a message expire.
     resumed: Timestamp,
-    last: Option<LastOutcome>,
+    /// How the last request ended, until it is reported.
+    last: Option<Last>,
+    /// The oldest message, and when it was looked for.
+    oldest: (Option<Timestamp>, Timestamp),
+    /// Another message may be the oldest by now. New ones never are.
+    stirred: bool,
     broken: bool,
     /// Counting goes on then, after the queue could not be read.
     count_at: Timestamp,
@@ -101,10 +113,13 @@ impl Lane {
             gate: Gate::default(),
             held: Arc::default(),
             flights: FuturesUnordered::new(),
+            noting: 0,
             waits: RateWaits::default(),
             suspects: Suspects { unclean: !clean, seen: HashSet::new() },
             resumed: clock.now(),
             last: None,
+            oldest: (None, Timestamp(0)),
+            stirred: true,
             broken: false,
             count_at: Timestamp(0),
             site: Arc::new(site),
@@ -137,12 +152,13 @@ impl Lane {
             self.report(wake_at);
             let counting = self.window.counting() && !self.mail.stop;
             if counting && self.count_at <= self.now() {
+                self.stirred = true;
                 if let Err(error) = self.window.count_page().await {
                     tracing::error!(lane = %self.site.proxy, %error, "A lane cannot count its queue");
                     self.count_at = self.now().plus(AFTER_ERROR);
                 }
-                while let Some(Some(landed)) = self.flights.next().now_or_never() {
-                    self.land(landed);
+                while let Some(Some(arrival)) = self.flights.next().now_or_never() {
+                    self.arrive(arrival);
                 }
                 tokio::task::yield_now().await;
                 continue;
@@ -150,10 +166,12 @@ impl Lane {
             let wake_at = wake_at.into_iter().chain(counting.then_some(self.count_at)).min();
             let now = self.now();
             tokio::select! {
-                Some(landed) = self.flights.next(), if !self.flights.is_empty() => {
-                    self.land(landed);
-                    while let Some(Some(landed)) = self.flights.next().now_or_never() {
-                        self.land(landed);
+                // Each of them is looked at in every round anyway; an order makes a run repeatable.
+                biased;
+                Some(arrival) = self.flights.next(), if !self.flights.is_empty() => {
+                    self.arrive(arrival);
+                    while let Some(Some(arrival)) = self.flights.next().now_or_never() {
+                        self.arrive(arrival);
                     }
                 }
                 () = self.site.mailbox.notify.notified() => {}
@@ -186,7 +204,7 @@ impl Lane {
     }
 
     /// A new plan: buckets are kept where their rates are the same, and whatever held the lane gets a new chance.
-    fn planned(&mut self, plan: Option<Arc<LanePlan>>) {
+    fn planned(&mut self, plan: Option<Arc<InForce>>) {
         let clock = self.site.surroundings.clock;
         self.mail.plan = plan;
         let Some(plan) = &self.mail.plan else {
@@ -241,6 +259,7 @@ impl Lane {
                 }
                 return Ok(self.window.next_due());
             }
+            self.stirred = true;
             let Some(taken) = self.window.next().await? else { continue };
             if let Some(at) = self.start(plan, taken).await? {
                 return Ok(Some(at));
@@ -251,7 +270,7 @@ impl Lane {
     /// The lane pauses by the provider's wish: what has waited too long ends all the same. Says when to look again.
     async fn pass_time(
         &mut self,
-        plan: &Arc<LanePlan>,
+        plan: &Arc<InForce>,
         until: Timestamp,
     ) -> Result<Option<Timestamp>, LedgerError> {
         let now = self.now();
@@ -260,6 +279,7 @@ impl Lane {
         if expires > now {
             return Ok(Some(until.min(expires)));
         }
+        self.stirred = true;
         // Each recipient once: whose message has time left goes back to the end of the line.
         let mut fresh = HashSet::new();
         while self.flights.len() < IN_FLIGHT
@@ -281,7 +301,7 @@ impl Lane {
     }
 
     /// Ends a row that waited too long.
-    fn expired(&mut self, plan: &Arc<LanePlan>, taken: Taken) {
+    fn expired(&mut self, plan: &Arc<InForce>, taken: Taken) {
         let dispatch = dispatch_of(&taken).unwrap_or(Dispatch::Notice { text: String::new() });
         span(&self.site.proxy, &dispatch)
             .in_scope(|| tracing::warn!("Message expired before it could be sent"));
@@ -290,19 +310,15 @@ impl Lane {
 
     fn earliest_permit(&self, now: Timestamp) -> Option<Timestamp> {
         let elapsed = self.site.surroundings.clock.elapsed();
-        let earliest = self.rate.as_ref()?.earliest();
+        let earliest = self.rate.as_ref()?.earliest_behind(self.noting);
         (earliest > elapsed).then(|| now.plus(round_up(earliest - elapsed)))
     }
 
     /// Brings one row on its way, or to its end, or puts it back. Says when there is a permit if there is none now.
-    async fn start(
-        &mut self,
-        plan: Arc<LanePlan>,
-        mut taken: Taken,
-    ) -> Result<Option<Timestamp>, LedgerError> {
+    async fn start(&mut self, plan: Arc<InForce>, taken: Taken) -> Result<Option<Timestamp>, LedgerError> {
         let now = self.now();
         let policies = self.mail.policies;
-        let Some(mut dispatch) = dispatch_of(&taken) else {
+        let Some(dispatch) = dispatch_of(&taken) else {
             tracing::error!(lane = %self.site.proxy, "A queue row cannot be read and is dropped");
             let dispatch = Dispatch::Notice { text: String::new() };
             self.finish(plan, taken, dispatch, End::Drop);
@@ -355,22 +371,14 @@ impl Lane {
         let repeated = !shipment.idempotent
             && (suspect && policies.unknown == Unknown::Resend
                 || matches!(dispatch, Dispatch::Message { begun: true, .. }));
-        if policies.unknown == Unknown::Fail && !shipment.idempotent {
-            self.note_begun(&mut taken, &mut dispatch).await?;
-        }
-        if let Some(Err(_)) = self.rate.as_mut().map(Bucket::take) {
-            // Only this lane takes permits, and one was there a moment ago.
-            self.window.return_first(&taken.subject);
-            return Ok(None);
-        }
-        let waited = self.waits.end(self.now());
-        metrics::rate_waited(&plan.adapter_name, waited);
+        let note = policies.unknown == Unknown::Fail
+            && !shipment.idempotent
+            && matches!(dispatch, Dispatch::Message { .. });
         let pair_wait = self.pairs.as_ref().and_then(|pairs| pairs.waited_until(&taken.subject));
         let free = pair_wait.map(|until| Timestamp(now.0 - micros(clock.elapsed().saturating_sub(until))));
-        let from = taken.job.since.max(free.unwrap_or_default());
         let flight = Flight {
-            limited: self.waits.after(from, self.now()),
-            from,
+            limited: Duration::ZERO,
+            from: taken.job.since.max(free.unwrap_or_default()),
             site: Arc::clone(&self.site),
             policies,
             held: Arc::clone(&self.held),
@@ -380,31 +388,52 @@ impl Lane {
             shipment,
             repeated,
         };
-        self.flights.push(flight.begin());
+        if note {
+            self.noting += 1;
+            self.flights.push(flight.note());
+        } else {
+            self.launch(flight);
+        }
         Ok(None)
     }
 
-    /// Writes down that a send begins, so that after a crash its message is not sent twice.
-    async fn note_begun(&mut self, taken: &mut Taken, dispatch: &mut Dispatch) -> Result<(), LedgerError> {
-        let Dispatch::Message { begun, .. } = dispatch else { return Ok(()) };
-        *begun = true;
-        let before = std::mem::replace(&mut taken.job.payload, dispatch.encode().to_vec());
-        let mut batch = Batch::default();
-        batch.put(taken.key.clone(), taken.job.encode());
-        if let Err(error) = self.site.surroundings.ledger.commit(batch).await {
-            let job = Job { payload: before, ..taken.job.clone() };
-            self.window.put_back(&taken.subject, job, Some(self.now().plus(AFTER_ERROR)));
-            return Err(error.into());
+    /// Takes the permit that was there a moment ago, and sends.
+    fn launch(&mut self, mut flight: Flight) {
+        if let Some(Err(_)) = self.rate.as_mut().map(Bucket::take) {
+            // Only this lane takes permits, but a new plan may have come in between.
+            self.flights.push(flight.call_off());
+            return;
         }
-        Ok(())
+        let now = self.now();
+        flight.plan.series.rate_waited(self.waits.end(now));
+        flight.limited = self.waits.after(flight.from, now);
+        self.flights.push(flight.begin());
+    }
+
+    fn arrive(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Landed(landed) => self.land(landed),
+            Arrival::Noted(noted) => {
+                self.noting -= 1;
+                match noted {
+                    Ok(flight) => self.launch(*flight),
+                    Err((taken, error)) => {
+                        tracing::error!(lane = %self.site.proxy, %error, "The begin of a send could not be written down");
+                        let due = self.now().plus(AFTER_ERROR);
+                        self.window.put_back(&taken.subject, taken.job, Some(due));
+                    }
+                }
+            }
+        }
     }
 
     /// Ends a row without a request.
-    fn finish(&mut self, plan: Arc<LanePlan>, taken: Taken, dispatch: Dispatch, end: End) {
+    fn finish(&mut self, plan: Arc<InForce>, taken: Taken, dispatch: Dispatch, end: End) {
         self.flights.push(finish(Arc::clone(&self.site), plan, taken, dispatch, Step::End(end), None));
     }
 
     fn land(&mut self, landed: Landed) {
+        self.stirred = true;
         let Landed { taken, outcome, result } = landed;
         match result {
             Ok(Settled { kept: None, .. }) => self.window.done(&taken.subject),
@@ -431,20 +460,14 @@ impl Lane {
     /// What an outcome says about the lane as a whole.
     fn learn(&mut self, subject: &Arc<str>, outcome: &Outcome) {
         let now = self.now();
-        let nothing = Cause::new("");
-        let cause = match outcome {
-            Outcome::Accepted { .. } => &nothing,
+        let (code, text) = match outcome {
+            Outcome::Accepted { .. } => (0, String::new()),
             Outcome::Retryable { cause, .. }
             | Outcome::Throttled { cause, .. }
             | Outcome::Rejected { cause, .. }
-            | Outcome::Unknown { cause } => cause,
+            | Outcome::Unknown { cause } => (cause.code, cause.text.clone()),
         };
-        self.last = Some(LastOutcome {
-            outcome: metrics::outcome_name(outcome).to_owned(),
-            code: cause.code,
-            text: cause.text.clone(),
-            at: now.rfc3339(),
-        });
+        self.last = Some(Last { outcome: metrics::outcome_name(outcome), code, text, at: now });
         let held = match outcome {
             Outcome::Accepted { .. }
             | Outcome::Rejected { blame: Blame::Message | Blame::Recipient, .. }
@@ -486,15 +509,21 @@ impl Lane {
             () if self.window.is_empty() => State::Idle,
             () => State::Waiting,
         };
-        let standing = Standing {
-            state,
-            reason: self.gate.reason().map(str::to_owned),
-            depth: self.window.depth(),
-            oldest: self.window.oldest(),
-            last: self.last.clone(),
-            next_try: if state == State::Idle { None } else { wake_at },
-        };
-        *lock(&self.site.mailbox.standing) = standing;
+        let now = self.now();
+        let busy = state == State::Sending && self.window.held() > FEW && now.since(self.oldest.1) < OLDEST;
+        if self.oldest.0.is_none() || self.stirred && !busy {
+            self.oldest = (self.window.oldest(), now);
+            self.stirred = false;
+        }
+        let mut standing = lock(&self.site.mailbox.standing);
+        if standing.reason.as_deref() != self.gate.reason() {
+            standing.reason = self.gate.reason().map(str::to_owned);
+        }
+        standing.state = state;
+        standing.depth = self.window.depth();
+        standing.oldest = self.oldest.0;
+        standing.last = self.last.take().or_else(|| standing.last.take());
+        standing.next_try = if state == State::Idle { None } else { wake_at };
     }
 }
 

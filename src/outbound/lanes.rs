@@ -12,7 +12,7 @@ use trunkline_adapter::{Address, Timestamp};
 
 use super::lane::{Lane, NOT_CONFIGURED};
 use super::mailbox::{Mailbox, Site, lock};
-use super::plan::{LanePlan, Policies, Surroundings};
+use super::plan::{InForce, LanePlan, Policies, Surroundings};
 use super::status::{LaneStatus, State};
 use crate::ledger::LedgerError;
 use crate::ledger::engine::Batch;
@@ -82,7 +82,7 @@ impl Lanes {
             }
             if lanes.has_rows(&row.proxy).await? {
                 tracing::warn!(lane = %row.proxy, "Messages wait for a proxy address that is not configured");
-                metrics::register(&row.adapter, "");
+                let _ = metrics::register(&row.adapter, "");
                 lanes.spawn(row.proxy.clone(), None, (row.adapter, String::new()), policies, clean);
             } else {
                 forgotten.delete(lane_key(&lanes.surroundings.account, row.proxy.as_str()));
@@ -110,10 +110,10 @@ impl Lanes {
             lanes.keys().filter(|proxy| !plans.iter().any(|plan| plan.proxy == **proxy)).cloned().collect()
         };
         for plan in plans {
-            metrics::register(&plan.adapter_name, &plan.name);
+            let series = metrics::register(&plan.adapter_name, &plan.name);
             let names = (plan.adapter_name.clone(), plan.name.clone());
             let proxy = plan.proxy.clone();
-            let plan = Arc::new(plan);
+            let plan = Arc::new(InForce { plan, series });
             let known = match lock(&self.lanes).get_mut(&proxy) {
                 Some(handle) => {
                     (handle.adapter, handle.name) = names.clone();
@@ -170,7 +170,7 @@ impl Lanes {
     fn spawn(
         &self,
         proxy: Address,
-        plan: Option<Arc<LanePlan>>,
+        plan: Option<Arc<InForce>>,
         (adapter, name): (String, String),
         policies: Policies,
         clean: bool,
@@ -206,7 +206,7 @@ impl Lanes {
                 oldest_seconds: standing.age(now).as_secs(),
                 reason: standing.reason,
                 depth: standing.depth,
-                last: standing.last,
+                last: standing.last.map(Into::into),
                 next_try_seconds: standing.next_try.map(|at| at.since(now).as_secs()),
             });
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use trunkline_adapter::{Address, Timestamp};
 
-use super::plan::{LanePlan, Policies, Surroundings};
+use super::plan::{InForce, Policies, Surroundings};
 use super::status::Standing;
 use crate::work::WorkReceiver;
 
@@ -19,7 +19,7 @@ pub(super) struct Mailbox {
 #[derive(Clone)]
 pub(super) struct Mail {
     /// Nothing when the proxy address is not configured.
-    pub plan: Option<Arc<LanePlan>>,
+    pub plan: Option<Arc<InForce>>,
     pub policies: Policies,
     /// Another lane of the same provider account was told to slow down.
     pub paused_until: Option<Timestamp>,
@@ -27,7 +27,7 @@ pub(super) struct Mail {
 }
 
 impl Mailbox {
-    pub(super) fn new(plan: Option<Arc<LanePlan>>, policies: Policies) -> Mailbox {
+    pub(super) fn new(plan: Option<Arc<InForce>>, policies: Policies) -> Mailbox {
         let mail = Mail { plan, policies, paused_until: None, stop: false };
         Mailbox { mail: Mutex::new(mail), notify: Notify::new(), standing: Mutex::default() }
     }

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use trunkline_adapter::{Address, Blame, DeliveryStatus, Outcome, Scope, Timestamp};
 
+use super::flight::span;
 use super::hold::LONGEST_WISH;
 use super::plan::{Policies, Surroundings, Unknown};
 use super::send::End;
-use crate::ledger::engine::{Batch, CommitError, ReadError};
+use crate::ledger::engine::{Batch, CommitError, ReadError, Revision};
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{Compact, Dispatch, Json, Mint, ParkedStatus, ProviderIdRow, ReceiptRecord, Subject, Via};
-use crate::telemetry::outbound as metrics;
+use crate::telemetry::outbound::Series;
 use crate::work::{Job, Taken};
 
 /// A failed receipt's code when nobody knows what became of the send.
@@ -139,11 +140,14 @@ pub(super) struct Subjects<'a> {
     pub dispatch: &'a Dispatch,
     pub proxy: &'a Address,
     pub kind: &'a str,
-    pub adapter: &'a str,
+    pub series: &'a Series,
     /// Which part of how many; nothing when no request was made.
     pub part: Option<(usize, usize)>,
     /// The receipt is written too.
     pub receipt: bool,
+    /// The number of the message's row when it was read, where nothing can have been known of the receipt. The first
+    /// try takes both for granted: the ledger checks them anyway, and reading them again would be for nothing.
+    pub message: Option<Revision>,
 }
 
 /// Trying again leads to the same: a row that is read cannot be understood, or what is written is too large.
@@ -168,14 +172,16 @@ pub(super) async fn settle(
     loop {
         match try_settle(site, &subjects, step).await {
             Ok(settled) => return Ok(settled),
-            Err(LedgerError::Commit(CommitError::Conflict(_))) => {}
+            Err(LedgerError::Commit(CommitError::Conflict(_))) => subjects.message = None,
             Err(error @ LedgerError::Commit(CommitError::Fatal(_))) => return Err(error),
             Err(error) if subjects.receipt && permanent(&error) => {
-                tracing::error!(lane = %subjects.proxy, %error, "A send goes without its receipt");
+                span(subjects.proxy, subjects.dispatch)
+                    .in_scope(|| tracing::error!(%error, "A send goes without its receipt"));
                 subjects.receipt = false;
             }
             Err(error) => {
-                tracing::error!(lane = %subjects.proxy, %error, "The end of a send cannot be written down yet");
+                span(subjects.proxy, subjects.dispatch)
+                    .in_scope(|| tracing::error!(%error, "The end of a send cannot be written down yet"));
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
@@ -216,7 +222,7 @@ async fn try_settle(
     };
     site.ledger.commit(batch).await?;
     for status in statuses {
-        metrics::delivery_status(subjects.adapter, status);
+        subjects.series.delivery_status(status);
     }
     if let (Dispatch::Message { conversation, participant, .. }, false) =
         (subjects.dispatch, learned.is_empty())
@@ -240,6 +246,11 @@ async fn receipt_of(
         return Ok(None);
     }
     let (account, sid) = (site.account.as_str(), conversation.as_str());
+    if let Some(changed) = subjects.message {
+        let key = tables::receipt(account, sid, *index, receipt.as_str());
+        batch.at(tables::message(account, sid, *index), changed).absent(key.clone());
+        return Ok(Some((key, ReceiptRecord::new(receipt.clone(), participant.clone(), site.clock.now()))));
+    }
     let snapshot = site.ledger.snapshot();
     let Some(message) = typed::message(&*snapshot, account, sid, *index).await? else { return Ok(None) };
     let key = tables::receipt(account, sid, *index, receipt.as_str());
@@ -335,7 +346,11 @@ async fn accept(
     }
     let account = site.account.as_str();
     let parked_key = tables::parked(account, subjects.kind, subjects.proxy, id);
-    match typed::json::<ParkedStatus>(&*site.ledger.snapshot(), &parked_key).await? {
+    let parked = match subjects.message {
+        Some(_) => None,
+        None => typed::json::<ParkedStatus>(&*site.ledger.snapshot(), &parked_key).await?,
+    };
+    match parked {
         None => {
             batch.absent(parked_key);
         }
@@ -379,22 +394,31 @@ mod tests {
         let job = Job::decode(&row.payload).unwrap();
         let dispatch = Dispatch::decode(&job.payload).unwrap();
         let taken = Taken { subject: "+15550100".into(), key, job, old: false };
+        let message = tables::message(&site.account, house.conversation.as_str(), index);
+        let read = site.ledger.snapshot().get(&message).await.unwrap().unwrap().changed;
+        let series = crate::telemetry::outbound::register("us", "");
         let subjects = Subjects {
             taken: &taken,
             dispatch: &dispatch,
             proxy: &proxy,
             kind: "scripted",
-            adapter: "us",
+            series: &series,
             part: None,
             receipt: true,
+            message: Some(read),
         };
-        let mut batch = Batch::default();
-        let (_, record) = receipt_of(&site, &subjects, &mut batch).await.unwrap().unwrap();
+        let (mut granted, mut looked) = (Batch::default(), Batch::default());
+        let (_, record) = receipt_of(&site, &subjects, &mut granted).await.unwrap().unwrap();
+        assert_eq!(record.sid, receipt);
+        let subjects = Subjects { message: None, ..subjects };
+        let (_, record) = receipt_of(&site, &subjects, &mut looked).await.unwrap().unwrap();
         assert_eq!(record.sid, receipt);
         let mut removal = Batch::default();
-        removal.delete(tables::message(&site.account, house.conversation.as_str(), index));
+        removal.delete(message);
         site.ledger.commit(removal).await.unwrap();
-        assert!(matches!(site.ledger.commit(batch).await, Err(CommitError::Conflict(_))));
+        for batch in [granted, looked] {
+            assert!(matches!(site.ledger.commit(batch).await, Err(CommitError::Conflict(_))));
+        }
         assert!(receipt_of(&site, &subjects, &mut Batch::default()).await.unwrap().is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! What a lane is told to do.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use trunkline_adapter::{Adapter, Address, Clock, Rate};
 use super::OptOuts;
 use crate::ledger::Ledger;
 use crate::model::{ConversationSid, Mint, ParticipantSid};
+use crate::telemetry::outbound::Series;
 use crate::work::Wakeups;
 
 /// One configured proxy address.
@@ -35,6 +37,20 @@ impl LanePlan {
             && self.kind == other.kind
             && self.rate == other.rate
             && self.pair_rate == other.pair_rate
+    }
+}
+
+/// A plan that a lane works by, and what it counts in.
+pub(super) struct InForce {
+    pub plan: LanePlan,
+    pub series: Series,
+}
+
+impl Deref for InForce {
+    type Target = LanePlan;
+
+    fn deref(&self) -> &LanePlan {
+        &self.plan
     }
 }
 

@@ -113,7 +113,12 @@ impl Bucket {
 
     /// When the next permit can be had.
     pub(super) fn earliest(&self) -> Duration {
-        self.full_at.saturating_sub(self.period * (self.burst - 1))
+        self.earliest_behind(0)
+    }
+
+    /// When the next permit can be had that leaves so many for others.
+    pub(super) fn earliest_behind(&self, others: u32) -> Duration {
+        (self.full_at + self.period * others).saturating_sub(self.period * (self.burst - 1))
     }
 
     /// Takes a permit, or says when to ask again.

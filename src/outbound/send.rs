@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use trunkline_adapter::{Adapter, Address, Cause, Content, Outbound, Outcome};
 
 use super::plan::{LanePlan, Surroundings};
+use crate::ledger::engine::Revision;
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{Compact, Correlation, Dispatch, Head, ParticipantRecord, ReceiptRecord, State};
 use crate::work::Taken;
@@ -50,6 +51,8 @@ pub(super) struct Shipment {
     pub idempotent: bool,
     /// The opt-out set is asked.
     pub gated: bool,
+    /// See [`super::outcome::Subjects::message`].
+    pub message: Option<Revision>,
 }
 
 /// Reads what a row names, as of now.
@@ -64,6 +67,7 @@ pub(super) async fn prepare(
             "the adapter does not know its own proxy address".to_owned(),
         )));
     };
+    let mut message_changed = None;
     let (text, to, aliases, sent, correlation) = match dispatch {
         Dispatch::Notice { text } => {
             let Ok(to) = Address::parse(&taken.subject) else {
@@ -96,6 +100,7 @@ pub(super) async fn prepare(
                 receipt: receipt.clone(),
                 part: u32::try_from(sent.len()).unwrap_or(u32::MAX),
             };
+            message_changed = Some(message.changed);
             (message.record.relayed_text(), binding.address, binding.aliases, sent.len(), Some(correlation))
         }
     };
@@ -116,7 +121,8 @@ pub(super) async fn prepare(
     }
     let parts = pieces.len();
     // Only a row that may have been sent before is worth the look.
-    if taken.old || matches!(dispatch, Dispatch::Message { begun: true, .. }) {
+    let again = taken.old || matches!(dispatch, Dispatch::Message { begun: true, .. });
+    if again {
         let known = taken_already(site, dispatch, sent).await?;
         if let Some(id) = known {
             return Ok(Prepared::Known { id, part: sent, parts });
@@ -124,6 +130,7 @@ pub(super) async fn prepare(
     }
     Ok(Prepared::Send(Box::new(Shipment {
         gated: correlation.is_some(),
+        message: message_changed.filter(|_| !again && sent == 0),
         outbound: Outbound {
             from: plan.proxy.clone(),
             to,

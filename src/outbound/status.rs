@@ -40,6 +40,22 @@ pub struct LastOutcome {
     pub at: String,
 }
 
+/// As [`LastOutcome`], in the form that costs a lane least.
+#[derive(Clone, Debug)]
+pub(super) struct Last {
+    pub outcome: &'static str,
+    pub code: u32,
+    pub text: String,
+    pub at: Timestamp,
+}
+
+impl From<Last> for LastOutcome {
+    fn from(last: Last) -> LastOutcome {
+        let Last { outcome, code, text, at } = last;
+        LastOutcome { outcome: outcome.to_owned(), code, text, at: at.rfc3339() }
+    }
+}
+
 /// What a lane last said of itself.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Standing {
@@ -47,7 +63,7 @@ pub(super) struct Standing {
     pub reason: Option<String>,
     pub depth: u64,
     pub oldest: Option<Timestamp>,
-    pub last: Option<LastOutcome>,
+    pub last: Option<Last>,
     pub next_try: Option<Timestamp>,
 }
 

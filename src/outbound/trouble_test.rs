@@ -283,12 +283,12 @@ async fn a_clean_stop_finishes_what_is_under_way_and_takes_nothing_new() {
     let mut house = House::new(|_, _| unreachable!()).await;
     let provider = house.script(|_, number| (SECOND, accepted(number)));
     house.start().await;
-    for person in 0..40 {
+    for person in 0..lane::IN_FLIGHT + 8 {
         house.post(&number(person), "x").await;
     }
     house.pass(MILLI * 500).await;
     assert!(house.lanes.take().unwrap().drain(SECOND * 5).await);
-    assert_eq!((provider.count(), house.rows().await), (32, 8));
+    assert_eq!((provider.count(), house.rows().await), (lane::IN_FLIGHT, 8));
 }
 
 #[tokio::test(start_paused = true)]
@@ -403,4 +403,24 @@ async fn rows_that_cannot_be_read_end_and_stop_nobody() {
     // Both parts of the first, once each, though nobody can say so in its receipt.
     assert_eq!(provider.texts_to(&number(1)).len(), 3);
     assert_eq!((house.rows().await, house.status().depth), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn begins_are_written_down_side_by_side_and_keep_the_rate() {
+    let mut house = House::new(|_, _| unreachable!()).await;
+    house.policies.unknown = Unknown::Fail;
+    house.plan.rate = Rate { period: MILLI * 100, burst: 8 };
+    let provider = house.script(|_, number| (SECOND, accepted(number)));
+    house.start().await;
+    house.pass(SECOND * 10).await;
+    for person in 0..24 {
+        house.post(&number(person), "x").await;
+    }
+    house.pass(MILLI * 50).await;
+    assert_eq!(provider.count(), 8, "the burst leaves at once, none waiting for another's note");
+    house.pass(SECOND * 5).await;
+    assert_eq!((provider.count(), house.rows().await), (24, 0));
+    let times = provider.times();
+    let grace = MILLI * 5;
+    assert!(times.windows(9).all(|some| some[8] - some[0] >= MILLI * 100 - grace), "{times:?}");
 }

@@ -30,7 +30,8 @@ fn conversation(mint: &Mint, revision: u64) -> Arc<Conversation> {
         updated: Timestamp(0),
         rest: Map::new(),
     };
-    Arc::new(Conversation { head, head_revision: revision, record, record_revision: 1, members: Vec::new() })
+    let (record, members) = (Arc::new(record), Arc::default());
+    Arc::new(Conversation { head, head_revision: revision, record, record_revision: 1, members })
 }
 
 #[test]

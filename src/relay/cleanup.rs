@@ -44,6 +44,7 @@ impl Relay {
                         }
                     };
                     tokio::select! {
+                        biased;
                         () = woken.told() => {}
                         () = sleep => {}
                     }

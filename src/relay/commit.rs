@@ -9,6 +9,7 @@ use trunkline_adapter::Address;
 use super::OptOuts;
 use super::cache::{Cache, Ticket};
 use super::decide::Decision;
+use super::lasting::Lasting;
 use super::parked::Sweep;
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::{Ledger, tables};
@@ -46,7 +47,6 @@ pub struct After {
 }
 
 /// Commits and follows up.
-#[derive(Clone)]
 pub struct Commits {
     pub ledger: Ledger,
     pub wakeups: Wakeups,
@@ -54,30 +54,35 @@ pub struct Commits {
     pub parked: Arc<Sweep>,
     pub opt_outs: Arc<dyn OptOuts>,
     /// One at a time, so that the set ends as the rows do.
-    pub opting: Arc<Mutex<()>>,
+    pub opting: Mutex<()>,
 }
 
 impl Commits {
     /// Commits a batch and what follows it.
-    pub async fn commit(&self, account: &AccountSid, batch: Batch, after: After) -> Result<(), CommitError> {
-        let (this, account) = (self.clone(), account.clone());
-        let committing = tokio::spawn(async move {
+    pub async fn commit(
+        self: &Arc<Self>,
+        account: &AccountSid,
+        batch: Batch,
+        after: After,
+    ) -> Result<(), CommitError> {
+        let (this, account) = (Arc::clone(self), account.clone());
+        Lasting::new(async move {
             this.ledger.commit(batch).await?;
             this.follow(&account, after).await;
             Ok(())
-        });
-        committing.await.unwrap_or_else(|error| Err(CommitError::Fatal(error.to_string())))
+        })
+        .await
     }
 
     /// Commits a decision about a conversation and what follows it.
     pub async fn decided(
-        &self,
+        self: &Arc<Self>,
         account: &AccountSid,
         mut decision: Decision,
         ticket: Ticket,
     ) -> Result<Arc<Conversation>, CommitError> {
-        let (this, account) = (self.clone(), account.clone());
-        let committing = tokio::spawn(async move {
+        let (this, account) = (Arc::clone(self), account.clone());
+        Lasting::new(async move {
             let batch = std::mem::take(&mut decision.batch);
             let after = std::mem::take(&mut decision.after);
             let next = Arc::new(decision.settle(this.ledger.commit(batch).await?));
@@ -88,8 +93,8 @@ impl Commits {
             }
             this.follow(&account, after).await;
             Ok(next)
-        });
-        committing.await.unwrap_or_else(|error| Err(CommitError::Fatal(error.to_string())))
+        })
+        .await
     }
 
     async fn follow(&self, account: &AccountSid, after: After) {

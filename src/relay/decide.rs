@@ -3,12 +3,14 @@
 //!
 //! Pure: no I/O, no clock, no randomness of its own. Whatever a decision relied on is a check in its batch.
 
+use std::sync::Arc;
+
 use trunkline_adapter::Timestamp;
 
 use super::command::{ConversationChange, NewConversation};
 use super::commit::{After, Wake};
 use super::error::RelayError;
-use crate::ledger::engine::{Batch, Committed, Revision};
+use crate::ledger::engine::{Batch, Committed, Revision, Write};
 use crate::ledger::{Ledger, tables};
 use crate::model::conversation::Mark;
 use crate::model::{
@@ -62,7 +64,8 @@ impl Decision {
             self.next.record_revision = number(at);
         }
         if let Some((sid, at)) = self.member_at {
-            for member in self.next.members.iter_mut().filter(|member| member.record.sid == sid) {
+            let members = Arc::make_mut(&mut self.next.members);
+            for member in members.iter_mut().filter(|member| member.record.sid == sid) {
                 member.revision = number(at);
             }
         }
@@ -73,18 +76,19 @@ impl Decision {
 /// Begins a decision on an existing conversation: its head is checked, and will be written first.
 pub(super) fn begin(context: &Context<'_>, conversation: &Conversation) -> Decision {
     let mut batch = Batch::default();
-    batch.at(tables::head(context.account.as_str(), conversation.sid().as_str()), conversation.head_revision);
+    let head = tables::head(context.account.as_str(), conversation.sid().as_str());
+    batch.at(head.clone(), conversation.head_revision);
     let mut next = conversation.clone();
     next.head = conversation.head.settled(conversation.head_revision);
     // The head's bytes are put in by `finish`, when it is known what they are.
-    batch.put(tables::head(context.account.as_str(), conversation.sid().as_str()), bytes::Bytes::new());
+    batch.put(head, bytes::Bytes::new());
     Decision { batch, next, after: After::default(), head_at: 0, record_at: None, member_at: None }
 }
 
-pub(super) fn finish(context: &Context<'_>, mut decision: Decision) -> Decision {
-    let key = tables::head(context.account.as_str(), decision.next.sid().as_str());
-    decision.batch.writes[decision.head_at] =
-        crate::ledger::engine::Write::Put(key, decision.next.head.encode());
+pub(super) fn finish(mut decision: Decision) -> Decision {
+    if let Some(Write::Put(_, bytes)) = decision.batch.writes.get_mut(decision.head_at) {
+        *bytes = decision.next.head.encode();
+    }
     decision
 }
 
@@ -142,7 +146,8 @@ pub fn create(context: &Context<'_>, service: &ServiceSid, new: NewConversation)
         batch.absent(key.clone());
         batch.put(key, sid.as_str().to_owned());
     }
-    let next = Conversation { head, head_revision: 0, record, record_revision: 0, members: Vec::new() };
+    let record = Arc::new(record);
+    let next = Conversation { head, head_revision: 0, record, record_revision: 0, members: Arc::default() };
     Decision { batch, next, after: After::default(), head_at: 0, record_at: Some(1), member_at: None }
 }
 
@@ -157,7 +162,7 @@ pub fn update(
     let service = conversation.head.service.as_str();
     let mut decision = begin(context, conversation);
     let before = conversation.record.unique_name.clone();
-    let record = &mut decision.next.record;
+    let record = Arc::make_mut(&mut decision.next.record);
     record.friendly_name = change.friendly_name.apply(record.friendly_name.take());
     record.unique_name = change.unique_name.apply(record.unique_name.take());
     record.messaging_service_sid = change.messaging_service_sid.apply(record.messaging_service_sid.take());
@@ -184,7 +189,7 @@ pub fn update(
             decision.batch.put(key, conversation.sid().as_str().to_owned());
         }
     }
-    Ok(finish(context, decision))
+    Ok(finish(decision))
 }
 
 /// Makes a conversation invisible at once; its rows go later, in pages.
@@ -211,7 +216,7 @@ pub fn delete(context: &Context<'_>, conversation: &Conversation) -> Decision {
         payload,
     );
     decision.after.wake.push(Wake::cleanup(sid.as_str()));
-    finish(context, decision)
+    finish(decision)
 }
 
 #[cfg(test)]

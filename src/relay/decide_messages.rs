@@ -1,6 +1,6 @@
 //! Decisions about messages: joining a conversation and its recipients' lanes, changing, going.
 
-use trunkline_adapter::{Part, Timestamp};
+use trunkline_adapter::Timestamp;
 
 use super::command::{MessageChange, NewMessage};
 use super::commit::Wake;
@@ -24,7 +24,8 @@ pub struct Draft {
     /// Another member who has it already: the one an agent wrote to in the provider's own inbox.
     pub has_it: Option<ParticipantSid>,
     pub body: Option<String>,
-    pub parts: Vec<Part>,
+    /// As they are kept: see [`message::kept_parts`].
+    pub parts: Vec<u8>,
     pub attributes: Option<String>,
     pub created: Option<Timestamp>,
     pub updated: Option<Timestamp>,
@@ -72,7 +73,7 @@ pub fn append(
         decision.next.head.next_index += 1;
         let sid = MessageSid::new(context.mint);
         let mut deliveries = Vec::new();
-        for member in &conversation.members {
+        for member in conversation.members.iter() {
             let Some(binding) = &member.record.binding else { continue };
             let name = Some(&member.record.sid);
             if name == draft.participant.as_ref() || name == draft.has_it.as_ref() {
@@ -120,18 +121,18 @@ pub fn append(
             created,
             updated: draft.updated.unwrap_or(created),
             deliveries,
-            parts: message::kept_parts(&draft.parts),
+            parts: draft.parts,
             reply_to: draft.reply_to,
             source: draft.source,
         };
-        decision.batch.put(tables::message(account, own, index), record.encode());
+        decision.batch.insert(tables::message(account, own, index), record.encode());
         let place = bytes::Bytes::copy_from_slice(&index.to_be_bytes());
-        decision.batch.put(tables::message_sid(account, own, record.sid.as_str()), place);
+        decision.batch.insert(tables::message_sid(account, own, record.sid.as_str()), place);
         appended.push((index, record));
     }
     decision.next.head.messages = Mark::ThisWrite;
     rouse(&mut decision);
-    Ok((finish(context, decision), appended))
+    Ok((finish(decision), appended))
 }
 
 /// The stored copy of a message changes; nothing is sent again.
@@ -159,7 +160,7 @@ pub fn change_message(
     let key = tables::message(context.account.as_str(), conversation.sid().as_str(), index);
     decision.batch.put(key, record.encode());
     decision.next.head.messages = Mark::ThisWrite;
-    Ok((finish(context, decision), record))
+    Ok((finish(decision), record))
 }
 
 /// A message goes; its index is never used again, and what is queued for it finds it gone.
@@ -185,5 +186,5 @@ pub fn remove_message(
     }
     decision.batch.put(tables::tombstone(account, own, b'M', &index.to_be_bytes()), bytes::Bytes::new());
     decision.next.head.messages = Mark::ThisWrite;
-    Ok(finish(context, decision))
+    Ok(finish(decision))
 }

@@ -1,5 +1,7 @@
 //! Decisions about who is in a conversation: joining, changing, becoming known by more addresses, leaving.
 
+use std::sync::Arc;
+
 use trunkline_adapter::Address;
 
 use super::command::{NewParticipant, ParticipantChange, Who};
@@ -98,7 +100,7 @@ pub fn join(
     }
     rouse(&mut decision);
     put_member(context, &mut decision, record);
-    Ok((finish(context, decision), sid))
+    Ok((finish(decision), sid))
 }
 
 /// The names a participant is found by in the person index.
@@ -119,9 +121,10 @@ fn put_member(context: &Context<'_>, decision: &mut Decision, record: Participan
     decision.member_at = Some((record.sid.clone(), decision.batch.writes.len()));
     decision.batch.put(key, record.encode());
     decision.next.head.roster = Mark::ThisWrite;
-    match decision.next.members.iter_mut().find(|member| member.record.sid == record.sid) {
+    let members = Arc::make_mut(&mut decision.next.members);
+    match members.iter_mut().find(|member| member.record.sid == record.sid) {
         Some(member) => member.record = record,
-        None => decision.next.members.push(Member { record, revision: 0 }),
+        None => members.push(Member { record, revision: 0 }),
     }
 }
 
@@ -150,7 +153,7 @@ pub fn change_participant(
     record.updated = change.updated.unwrap_or(context.now);
     let mut decision = begin(context, conversation);
     put_member(context, &mut decision, record);
-    Ok(finish(context, decision))
+    Ok(finish(decision))
 }
 
 /// A participant is known by one more address. `holder` is the row of the pair (proxy, alias) as it was read;
@@ -187,7 +190,7 @@ pub fn learn(
     let name = tables::person(context.account.as_str(), alias.as_str(), sid.as_str());
     decision.batch.put(name, person.encode());
     put_member(context, &mut decision, record);
-    Some(finish(context, decision))
+    Some(finish(decision))
 }
 
 /// Somebody leaves; their messages stay, their messaging binding is free at once.
@@ -211,7 +214,7 @@ pub fn leave(
     for name in person_names(&member.record) {
         decision.batch.delete(tables::person(account, &name, sid.as_str()));
     }
-    decision.next.members.retain(|member| &member.record.sid != sid);
+    Arc::make_mut(&mut decision.next.members).retain(|member| &member.record.sid != sid);
     decision.next.head.roster = Mark::ThisWrite;
-    Ok(finish(context, decision))
+    Ok(finish(decision))
 }

@@ -23,6 +23,7 @@ mod intake;
 mod keyword;
 #[cfg(test)]
 mod kit;
+mod lasting;
 mod messages;
 mod opting;
 mod parked;
@@ -34,6 +35,7 @@ mod unreadable;
 
 use std::sync::Arc;
 
+use tokio::sync::Mutex;
 use trunkline_adapter::{Address, Clock};
 
 use crate::bindings::{Bindings, Lookup};
@@ -47,6 +49,7 @@ use crate::work::Wakeups;
 pub use error::RelayError;
 pub use intake::Origin;
 pub use keyword::{KeywordSettings, Keywords};
+pub use lasting::Lasting;
 pub use proxies::{Proxies, Proxy};
 
 use cache::Cache;
@@ -84,21 +87,21 @@ pub struct Relay {
     cache: Arc<Cache>,
     parked: Arc<parked::Sweep>,
     unreadable: unreadable::Ring,
-    commits: Commits,
+    commits: Arc<Commits>,
 }
 
 impl Relay {
     pub fn new(parts: Parts) -> Relay {
         let Parts { ledger, bindings, wakeups, opt_outs, mint, clock } = parts;
         let (cache, parked) = (Arc::<Cache>::default(), Arc::<parked::Sweep>::default());
-        let commits = Commits {
+        let commits = Arc::new(Commits {
             ledger: ledger.clone(),
             wakeups: wakeups.clone(),
             cache: cache.clone(),
             parked: parked.clone(),
             opt_outs,
-            opting: Arc::default(),
-        };
+            opting: Mutex::default(),
+        });
         Relay {
             ledger,
             bindings,

@@ -64,6 +64,9 @@ pub struct Window {
     /// What was published when the window opened: later rows are all told.
     opened_at: Revision,
     depth: i64,
+    /// Every row that waits, of any subject, was told and is still remembered in what its place is owed. So it is since
+    /// the window was last empty, unless too much was told at once or too many places had to be remembered.
+    exact: bool,
     /// The oldest row outside, as far as known.
     oldest_outside: Option<Timestamp>,
 }
@@ -108,11 +111,15 @@ struct Places {
 }
 
 impl Places {
-    fn put(&mut self, subject: Arc<str>, place: Place) {
+    /// Says whether a place was forgotten behind which rows are known to wait.
+    fn put(&mut self, subject: Arc<str>, place: Place) -> bool {
+        let mut forgotten = false;
         if self.young.len() >= PLACES {
-            self.old = std::mem::take(&mut self.young);
+            let old = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+            forgotten = old.values().any(|place| place.owed > 0);
         }
         self.young.insert(subject, place);
+        forgotten
     }
 
     fn take(&mut self, subject: &str) -> Place {
@@ -161,6 +168,7 @@ impl Window {
             again: true,
             again_at: None,
             depth: 0,
+            exact: false,
             oldest_outside: None,
         }
     }
@@ -176,6 +184,7 @@ impl Window {
         if woken.overflow {
             // Which subjects is unknown, so no remembered place can be trusted to lie before the new rows.
             self.places.clear();
+            self.exact = false;
             self.slots.values_mut().for_each(|slot| slot.place.owed += 1);
             self.again = true;
         }
@@ -190,7 +199,7 @@ impl Window {
             if self.slots.len() < self.capacity {
                 self.admit(subject, place, None, State::Ready, now);
             } else {
-                self.places.put(subject, place);
+                self.remember(subject, place);
                 self.oldest_outside = Some(self.oldest_outside.map_or(now, |oldest| oldest.min(now)));
                 self.again = true;
             }
@@ -221,6 +230,11 @@ impl Window {
 
     async fn pick(&mut self, subject: &Arc<str>, now: Timestamp) -> Result<Option<Taken>, LedgerError> {
         let Some(slot) = self.slots.get(subject) else { return Ok(None) };
+        if slot.head.is_none() && self.exact && slot.place.owed <= 0 {
+            // Whatever was told is done, so a look would find nothing.
+            self.drained(subject);
+            return Ok(None);
+        }
         if slot.head.is_none() {
             let found = match self.first_row(subject, slot.place.after.as_ref()).await {
                 Ok(None) if slot.place.owed > 0 && slot.place.after.is_some() => {
@@ -290,7 +304,7 @@ impl Window {
             let place = slot.place.clone();
             let since = slot.since;
             self.slots.remove(subject);
-            self.places.put(Arc::clone(subject), place);
+            self.remember(Arc::clone(subject), place);
             self.leave_outside(since, None);
         } else {
             slot.state = State::Ready;
@@ -358,8 +372,7 @@ impl Window {
     }
 
     /// Subjects held in memory.
-    #[cfg(test)]
-    fn held(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.slots.len()
     }
 
@@ -397,7 +410,14 @@ impl Window {
     fn settle(&mut self) {
         if self.is_empty() && self.count.is_none() {
             self.depth = 0;
+            self.exact = true;
             self.oldest_outside = None;
+        }
+    }
+
+    fn remember(&mut self, subject: Arc<str>, place: Place) {
+        if self.places.put(subject, place) {
+            self.exact = false;
         }
     }
 
@@ -473,7 +493,7 @@ impl Window {
             for _ in 0..self.capacity / 4 {
                 let Some((due, subject)) = self.waiting.pop_last() else { break };
                 if let Some(slot) = self.slots.remove(&subject) {
-                    self.places.put(subject, slot.place);
+                    self.remember(subject, slot.place);
                     self.leave_outside(slot.since, Some(due));
                 }
             }
@@ -526,7 +546,7 @@ impl Window {
     fn drained(&mut self, subject: &Arc<str>) {
         if let Some(slot) = self.slots.remove(subject) {
             let place = Place { owed: slot.place.owed.min(0), ..slot.place };
-            self.places.put(Arc::clone(subject), place);
+            self.remember(Arc::clone(subject), place);
         }
         self.settle();
     }

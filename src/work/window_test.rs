@@ -246,3 +246,43 @@ async fn a_row_that_cannot_be_read_is_handed_out_empty_and_stops_nobody() {
     assert_eq!(handed, expected.map(|(who, empty)| (subject(who), empty)));
     assert_eq!((window.depth(), window.is_empty()), (0, true));
 }
+
+#[tokio::test]
+async fn no_row_is_left_behind_a_place_that_had_to_be_forgotten() {
+    let bench = Bench::new();
+    let told = bench.wakeups.register(Queue::Outbound, LANE);
+    let mut window = bench.open(16);
+    assert_eq!(window.next().await.unwrap(), None);
+    window.count_page().await.unwrap();
+    assert!(window.exact, "it is empty");
+    let people = 3 * PLACES;
+    for first in (0..people).step_by(1_000) {
+        let some =
+            (first..people.min(first + 1_000)).flat_map(|who| (0..3).map(move |seq| (subject(who), seq)));
+        bench.add(some).await;
+        window.told(told.take());
+    }
+    assert_eq!(bench.work_off(&mut window).await.len(), people * 3);
+    assert!(window.is_empty() && window.exact);
+}
+
+#[tokio::test]
+async fn what_was_told_and_is_done_is_not_looked_for() {
+    let bench = Bench::new();
+    let told = bench.wakeups.register(Queue::Outbound, LANE);
+    let mut window = bench.open(16);
+    assert_eq!(window.next().await.unwrap(), None);
+    window.count_page().await.unwrap();
+    bench.add([(subject(0), 0)]).await;
+    window.told(told.take());
+    let taken = window.next().await.unwrap().unwrap();
+    bench.finish(&mut window, &taken).await;
+    // A row that nobody told of: whoever looked would find it.
+    bench.add([(subject(0), 1)]).await;
+    assert_eq!(window.next().await.unwrap(), None);
+    window.told(told.take());
+    assert_eq!(
+        window.next().await.unwrap().unwrap().key,
+        row_key("AC1", Queue::Outbound, LANE, &subject(0), 1)
+    );
+}

@@ -1,6 +1,9 @@
 //! The one request that sends: POST with a bearer token, and what its answer means for the message.
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Method};
+use reqwest::Url;
+use serde::Serialize;
 use serde_json::Value;
 use trunkline_adapter::{Blame, Cause, Class, Clock, Failure, Outcome, Secret};
 
@@ -20,24 +23,39 @@ pub struct Endpoint {
     pub codebook: Codebook,
 }
 
+/// An object's messages, and what every request to them has in common.
+#[derive(Clone, Debug)]
+pub struct Target(Result<(Url, HeaderMap), &'static str>);
+
+impl Target {
+    /// The messages at this URL, for whoever holds this token. What makes no request is told by each send.
+    pub fn new(url: &str, token: &Secret) -> Target {
+        Target(Target::request(url, token))
+    }
+
+    fn request(url: &str, token: &Secret) -> Result<(Url, HeaderMap), &'static str> {
+        let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()));
+        let mut bearer = bearer.map_err(|_| "the access token is no header value")?;
+        bearer.set_sensitive(true);
+        let url = Url::parse(url).map_err(|_| "the request cannot be made: is base_url right?")?;
+        let json = HeaderValue::from_static("application/json");
+        Ok((url, HeaderMap::from_iter([(AUTHORIZATION, bearer), (CONTENT_TYPE, json)])))
+    }
+}
+
 /// Posts JSON and gives back the answer's JSON if the provider took it, else what became of the message.
 ///
 /// # Errors
 /// The outcome to report. Only what surely happened before the first byte left is called retryable; whatever leaves
 /// open if the provider acted is [`Outcome::Unknown`].
-pub async fn post(endpoint: &Endpoint, url: &str, token: &Secret, body: &Value) -> Result<Value, Outcome> {
-    let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {}", token.expose())) else {
-        let cause = Cause::new("the access token is no header value");
-        return Err(Outcome::Rejected { blame: Blame::Operator, cause });
-    };
-    bearer.set_sensitive(true);
-    let request = endpoint
-        .http
-        .post(url)
-        .header(AUTHORIZATION, bearer)
-        .header(CONTENT_TYPE, "application/json")
-        .body(body.to_string());
-    let mut answer = request.send().await.map_err(|error| lost(&error))?;
+pub async fn post<B: Serialize>(endpoint: &Endpoint, target: &Target, body: &B) -> Result<Value, Outcome> {
+    let operator = |text| Outcome::Rejected { blame: Blame::Operator, cause: Cause::new(text) };
+    let (url, headers) = target.0.as_ref().map_err(|text| operator(*text))?;
+    let body = serde_json::to_vec(body).map_err(|_| operator("the request cannot be written as JSON"))?;
+    let mut request = reqwest::Request::new(Method::POST, url.clone());
+    *request.headers_mut() = headers.clone();
+    *request.body_mut() = Some(body.into());
+    let mut answer = endpoint.http.execute(request).await.map_err(|error| lost(&error))?;
     let status = answer.status();
     let wait = retry_after::wait(answer.headers(), endpoint.clock.now());
     let read = read(&mut answer).await;
@@ -101,7 +119,7 @@ mod tests {
         let peer = Peer::answering(answer).await.unwrap();
         let body = json!({"a": "é"});
         let url = format!("{}/v23.0/1/messages", peer.url());
-        let outcome = post(&endpoint(), &url, &Secret::new("tok"), &body).await;
+        let outcome = post(&endpoint(), &Target::new(&url, &Secret::new("tok")), &body).await;
         let request = peer.request().await.unwrap();
         assert!(request.head.starts_with("POST /v23.0/1/messages HTTP/1.1\r\n"), "{}", request.head);
         assert!(request.head.contains("\r\nauthorization: Bearer tok\r\n"));
@@ -160,15 +178,16 @@ mod tests {
         let peer = Peer::answering("").await.unwrap();
         let url = peer.url();
         drop(peer);
-        let outcome = post(&endpoint(), &url, &Secret::new("tok"), &json!({})).await;
+        let outcome = post(&endpoint(), &Target::new(&url, &Secret::new("tok")), &json!({})).await;
         assert!(matches!(outcome, Err(Outcome::Retryable { tries: None, .. })), "{outcome:?}");
     }
 
     #[tokio::test]
     async fn silence_after_the_request_is_unknown() {
         let peer = Peer::silent().await.unwrap();
-        let (endpoint, url, token, body) = (endpoint(), peer.url(), Secret::new("tok"), json!({}));
-        let waiting = post(&endpoint, &url, &token, &body);
+        let (endpoint, body) = (endpoint(), json!({}));
+        let target = Target::new(&peer.url(), &Secret::new("tok"));
+        let waiting = post(&endpoint, &target, &body);
         let passing = async {
             peer.request().await.unwrap();
             tokio::time::pause();
@@ -181,7 +200,7 @@ mod tests {
     #[tokio::test]
     async fn a_token_or_url_that_cannot_be_sent_is_the_operators() {
         for (url, token) in [("http://127.0.0.1:1/", "a\nb"), ("http://", "tok")] {
-            let outcome = post(&endpoint(), url, &Secret::new(token), &json!({})).await;
+            let outcome = post(&endpoint(), &Target::new(url, &Secret::new(token)), &json!({})).await;
             assert!(matches!(outcome, Err(Outcome::Rejected { blame: Blame::Operator, .. })), "{outcome:?}");
         }
     }

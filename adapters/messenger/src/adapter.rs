@@ -1,12 +1,13 @@
 //! The live adapter: one app and its pages.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use trunkline_adapter::{
     Adapter, Address, BoxFuture, Capabilities, Channel, Kit, Outbound, Outcome, OverLimit, Rate, Receipts,
     TextLimit, TextUnit, Webhook,
 };
-use trunkline_graph::Endpoint;
+use trunkline_graph::{Endpoint, Target};
 
 use crate::errors::CODEBOOK;
 use crate::receive::Receiver;
@@ -18,8 +19,9 @@ pub(crate) const TEXT_LIMIT: usize = 2000;
 
 /// The pages of an app.
 pub(crate) struct Pages {
-    settings: Settings,
     endpoint: Endpoint,
+    /// Where each page sends.
+    targets: HashMap<Address, Target>,
     receiver: Receiver,
     capabilities: Capabilities,
 }
@@ -30,7 +32,7 @@ impl Pages {
             endpoint: Endpoint { http: kit.http, clock: kit.clock, codebook: CODEBOOK },
             receiver: Receiver::new(settings.app.gate(), settings.pages.keys().cloned().collect()),
             capabilities: capabilities(),
-            settings,
+            targets: settings.targets(),
         }
     }
 }
@@ -51,11 +53,11 @@ fn capabilities() -> Capabilities {
 
 impl Adapter for Pages {
     fn capabilities(&self, proxy: &Address) -> Option<&Capabilities> {
-        self.settings.pages.contains_key(proxy).then_some(&self.capabilities)
+        self.targets.contains_key(proxy).then_some(&self.capabilities)
     }
 
     fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Outcome> {
-        Box::pin(send::send(&self.settings, &self.endpoint, outbound))
+        Box::pin(send::send(&self.targets, &self.endpoint, outbound))
     }
 
     fn webhook(&self) -> Option<&dyn Webhook> {

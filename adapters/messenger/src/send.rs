@@ -1,13 +1,17 @@
 //! One text to one person.
 
-use serde_json::{Value, json};
-use trunkline_adapter::{Blame, Cause, Channel, Content, Outbound, Outcome};
-use trunkline_graph::{Endpoint, broken_answer, lenient, post};
+use std::collections::HashMap;
 
-use crate::settings::Settings;
+use serde::Serialize;
+use trunkline_adapter::{Address, Blame, Cause, Channel, Content, Outbound, Outcome};
+use trunkline_graph::{Endpoint, Target, broken_answer, lenient, post};
 
-pub(crate) async fn send(settings: &Settings, endpoint: &Endpoint, outbound: &Outbound) -> Outcome {
-    let Some(token) = settings.pages.get(&outbound.from) else {
+pub(crate) async fn send(
+    targets: &HashMap<Address, Target>,
+    endpoint: &Endpoint,
+    outbound: &Outbound,
+) -> Outcome {
+    let Some(target) = targets.get(&outbound.from) else {
         let cause = Cause::new("no access_token is configured for this page");
         return Outcome::Rejected { blame: Blame::Operator, cause };
     };
@@ -15,8 +19,7 @@ pub(crate) async fn send(settings: &Settings, endpoint: &Endpoint, outbound: &Ou
         let cause = Cause::new("the recipient is not on Messenger");
         return Outcome::Rejected { blame: Blame::Recipient, cause };
     }
-    let url = settings.app.messages_url(outbound.from.value());
-    let answer = match post(endpoint, &url, token.first(), &body(outbound)).await {
+    let answer = match post(endpoint, target, &Request::of(outbound)).await {
         Ok(answer) => answer,
         Err(outcome) => return outcome,
     };
@@ -26,22 +29,45 @@ pub(crate) async fn send(settings: &Settings, endpoint: &Endpoint, outbound: &Ou
     }
 }
 
-fn body(outbound: &Outbound) -> Value {
-    let Content::Text { body } = &outbound.content;
-    json!({
-        "recipient": { "id": outbound.to.value() },
-        "messaging_type": "RESPONSE",
-        "message": { "text": body, "metadata": outbound.correlation },
-    })
+/// The request's JSON.
+#[derive(Serialize)]
+struct Request<'a> {
+    recipient: Recipient<'a>,
+    messaging_type: &'static str,
+    message: Message<'a>,
+}
+
+#[derive(Serialize)]
+struct Recipient<'a> {
+    id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    text: &'a str,
+    metadata: &'a str,
+}
+
+impl<'a> Request<'a> {
+    fn of(outbound: &'a Outbound) -> Request<'a> {
+        let Content::Text { body } = &outbound.content;
+        Request {
+            recipient: Recipient { id: outbound.to.value() },
+            messaging_type: "RESPONSE",
+            message: Message { text: body, metadata: &outbound.correlation },
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+    use serde_json::{Value, json};
+
     use crate::adapter::Pages;
     use crate::settings::tests::{PAGE, settings};
-    use trunkline_adapter::{Adapter, Address, Clock, Kit, Scope};
+    use trunkline_adapter::{Adapter, Clock, Kit, Scope};
     use trunkline_graph::peer::{self, Peer, PeerRequest};
 
     fn adapter(base_url: &str) -> Pages {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use trunkline_adapter::{
     Adapter, AdapterKind, Address, Blueprint, Channel, Kit, Secrets, Section, Simulator,
 };
-use trunkline_graph::AppSettings;
+use trunkline_graph::{AppSettings, Target};
 
 use crate::adapter::Pages;
 use crate::simulator::PageSimulator;
@@ -21,6 +21,16 @@ pub(crate) struct Settings {
     pub(crate) app: AppSettings,
     /// Each page's token.
     pub(crate) pages: HashMap<Address, Secrets>,
+}
+
+impl Settings {
+    /// Where each page sends.
+    pub(crate) fn targets(&self) -> HashMap<Address, Target> {
+        let target = |(page, token): (&Address, &Secrets)| {
+            (page.clone(), Target::new(&self.app.messages_url(page.value()), token.first()))
+        };
+        self.pages.iter().map(target).collect()
+    }
 }
 
 /// The address of a page or of a person on one.

@@ -7,11 +7,13 @@ use trunkline_adapter::{
     WebhookRequest,
 };
 
+use crate::send::Desk;
 use crate::settings::Account;
 use crate::{capability, receive, send};
 
 pub(crate) struct Live {
     account: Account,
+    desk: Option<Desk>,
     proxies: HashMap<Address, Capabilities>,
     kit: Kit,
 }
@@ -19,7 +21,7 @@ pub(crate) struct Live {
 impl Live {
     pub(crate) fn new(account: Account, proxies: &[Address], kit: Kit) -> Live {
         let proxies = proxies.iter().map(|proxy| (proxy.clone(), capability::of(proxy))).collect();
-        Live { account, proxies, kit }
+        Live { desk: Desk::new(&account), account, proxies, kit }
     }
 }
 
@@ -29,7 +31,7 @@ impl Adapter for Live {
     }
 
     fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Outcome> {
-        Box::pin(send::send(&self.account, &self.kit, outbound))
+        Box::pin(send::send(self.desk.as_ref(), &self.kit, outbound))
     }
 
     fn webhook(&self) -> Option<&dyn Webhook> {

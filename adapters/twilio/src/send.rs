@@ -3,8 +3,11 @@
 use std::error::Error;
 use std::time::Duration;
 
-use http::StatusCode;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Method, StatusCode};
+use reqwest::Url;
 use serde::Deserialize;
 use trunkline_adapter::{Address, Blame, Cause, Class, Content, Failure, Kit, Outbound, Outcome, Scope};
 
@@ -20,15 +23,36 @@ const MOST_WAIT: u64 = 3_600;
 /// A sender's queue at Twilio holds hours: asking again at once would only be refused again.
 const QUEUE_FULL: Duration = Duration::from_secs(60);
 
-pub(crate) async fn send(account: &Account, kit: &Kit, outbound: &Outbound) -> Outcome {
-    let sid = account.sid.first().expose();
-    let request = kit
-        .http
-        .post(format!("{}/2010-04-01/Accounts/{sid}/Messages.json", account.base_url))
-        .basic_auth(sid, Some(account.tokens.first().expose()))
-        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .body(form(kit, outbound));
-    match request.send().await {
+/// What every request to an account has in common.
+pub(crate) struct Desk {
+    url: Url,
+    headers: HeaderMap,
+}
+
+impl Desk {
+    /// Nothing when the account's settings make no request.
+    pub(crate) fn new(account: &Account) -> Option<Desk> {
+        let (sid, token) = (account.sid.first().expose(), account.tokens.first().expose());
+        let url =
+            Url::parse(&format!("{}/2010-04-01/Accounts/{sid}/Messages.json", account.base_url)).ok()?;
+        let credentials = format!("Basic {}", STANDARD.encode(format!("{sid}:{token}")));
+        let mut credentials = HeaderValue::try_from(credentials).ok()?;
+        credentials.set_sensitive(true);
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, credentials), (CONTENT_TYPE, form)]);
+        Some(Desk { url, headers })
+    }
+}
+
+pub(crate) async fn send(desk: Option<&Desk>, kit: &Kit, outbound: &Outbound) -> Outcome {
+    let Some(desk) = desk else {
+        let cause = Cause::new("no request could be made: are base_url and account_sid right?");
+        return Outcome::Rejected { blame: Blame::Operator, cause };
+    };
+    let mut request = reqwest::Request::new(Method::POST, desk.url.clone());
+    *request.headers_mut() = desk.headers.clone();
+    *request.body_mut() = Some(form(kit, outbound).into());
+    match kit.http.execute(request).await {
         Ok(response) => answer(response).await,
         Err(error) => unanswered(error),
     }

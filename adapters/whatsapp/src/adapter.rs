@@ -1,12 +1,13 @@
 //! The live adapter: one app, its access token, its numbers.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use trunkline_adapter::{
     Adapter, Address, BoxFuture, Capabilities, Channel, Kit, Outbound, Outcome, OverLimit, Rate, Receipts,
     TextLimit, TextUnit, Webhook,
 };
-use trunkline_graph::Endpoint;
+use trunkline_graph::{Endpoint, Target};
 
 use crate::errors::CODEBOOK;
 use crate::receive::Receiver;
@@ -18,8 +19,9 @@ pub(crate) const TEXT_LIMIT: usize = 4096;
 
 /// A Cloud API app.
 pub(crate) struct CloudApi {
-    settings: Settings,
     endpoint: Endpoint,
+    /// Where each of our numbers sends.
+    targets: HashMap<Address, Target>,
     receiver: Receiver,
     capabilities: Capabilities,
 }
@@ -30,7 +32,7 @@ impl CloudApi {
             endpoint: Endpoint { http: kit.http, clock: kit.clock, codebook: CODEBOOK },
             receiver: Receiver::new(settings.app.gate(), settings.numbers.clone()),
             capabilities: capabilities(),
-            settings,
+            targets: settings.targets(),
         }
     }
 }
@@ -51,11 +53,11 @@ fn capabilities() -> Capabilities {
 
 impl Adapter for CloudApi {
     fn capabilities(&self, proxy: &Address) -> Option<&Capabilities> {
-        self.settings.numbers.id(proxy).map(|_| &self.capabilities)
+        self.targets.contains_key(proxy).then_some(&self.capabilities)
     }
 
     fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Outcome> {
-        Box::pin(send::send(&self.settings, &self.endpoint, outbound))
+        Box::pin(send::send(&self.targets, &self.endpoint, outbound))
     }
 
     fn webhook(&self) -> Option<&dyn Webhook> {

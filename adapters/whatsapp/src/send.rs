@@ -1,14 +1,20 @@
 //! One text to one person.
 
-use serde_json::{Value, json};
+use std::collections::HashMap;
+
+use serde::Serialize;
+use serde_json::Value;
 use trunkline_adapter::{Address, Blame, Cause, Channel, Content, Outbound, Outcome};
-use trunkline_graph::{Endpoint, broken_answer, lenient, post};
+use trunkline_graph::{Endpoint, Target, broken_answer, lenient, post};
 
 use crate::person;
-use crate::settings::Settings;
 
-pub(crate) async fn send(settings: &Settings, endpoint: &Endpoint, outbound: &Outbound) -> Outcome {
-    let Some(id) = settings.numbers.id(&outbound.from) else {
+pub(crate) async fn send(
+    targets: &HashMap<Address, Target>,
+    endpoint: &Endpoint,
+    outbound: &Outbound,
+) -> Outcome {
+    let Some(target) = targets.get(&outbound.from) else {
         let cause = Cause::new("no phone_number_id is configured for this sender");
         return Outcome::Rejected { blame: Blame::Operator, cause };
     };
@@ -16,28 +22,48 @@ pub(crate) async fn send(settings: &Settings, endpoint: &Endpoint, outbound: &Ou
         let cause = Cause::new("the recipient is not on WhatsApp");
         return Outcome::Rejected { blame: Blame::Recipient, cause };
     }
-    let url = settings.app.messages_url(id);
-    match post(endpoint, &url, settings.access_token.first(), &body(outbound)).await {
+    match post(endpoint, target, &Request::of(outbound)).await {
         Ok(answer) => accepted(&answer, outbound),
         Err(outcome) => outcome,
     }
 }
 
-fn body(outbound: &Outbound) -> Value {
-    let Content::Text { body } = &outbound.content;
-    let mut request = json!({
-        "messaging_product": "whatsapp",
-        "recipient_type": "individual",
-        "type": "text",
-        "text": { "body": body, "preview_url": false },
-        "biz_opaque_callback_data": outbound.correlation,
-    });
-    // Never both: the number would win, and it may have changed hands since.
-    match outbound.to.digits() {
-        Some(digits) => request["to"] = digits.into(),
-        None => request["recipient"] = outbound.to.value().into(),
+/// The request's JSON.
+#[derive(Serialize)]
+struct Request<'a> {
+    messaging_product: &'static str,
+    recipient_type: &'static str,
+    /// Never both of these: the number would win, and it may have changed hands since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient: Option<&'a str>,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    text: Text<'a>,
+    biz_opaque_callback_data: &'a str,
+}
+
+#[derive(Serialize)]
+struct Text<'a> {
+    body: &'a str,
+    preview_url: bool,
+}
+
+impl<'a> Request<'a> {
+    fn of(outbound: &'a Outbound) -> Request<'a> {
+        let Content::Text { body } = &outbound.content;
+        let to = outbound.to.digits();
+        Request {
+            messaging_product: "whatsapp",
+            recipient_type: "individual",
+            to,
+            recipient: to.is_none().then(|| outbound.to.value()),
+            kind: "text",
+            text: Text { body, preview_url: false },
+            biz_opaque_callback_data: &outbound.correlation,
+        }
     }
-    request
 }
 
 fn accepted(answer: &Value, outbound: &Outbound) -> Outcome {
@@ -61,6 +87,8 @@ fn names(contact: &Value) -> Vec<Address> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+    use serde_json::json;
+
     use crate::adapter::CloudApi;
     use crate::settings::tests::{PROXY, settings};
     use trunkline_adapter::{Adapter, Clock, Kit, Scope};

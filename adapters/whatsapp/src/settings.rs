@@ -6,7 +6,7 @@ use std::sync::Arc;
 use trunkline_adapter::{
     Adapter, AdapterKind, Address, Blueprint, Channel, Kit, Secrets, Section, Simulator,
 };
-use trunkline_graph::AppSettings;
+use trunkline_graph::{AppSettings, Target};
 
 use crate::adapter::CloudApi;
 use crate::simulator::CloudSimulator;
@@ -21,6 +21,15 @@ pub(crate) struct Settings {
     pub(crate) app: AppSettings,
     pub(crate) access_token: Secrets,
     pub(crate) numbers: Numbers,
+}
+
+impl Settings {
+    /// Where each number sends.
+    pub(crate) fn targets(&self) -> HashMap<Address, Target> {
+        let token = self.access_token.first();
+        let target = |id: &String| Target::new(&self.app.messages_url(id), token);
+        self.numbers.ids.iter().map(|(address, id)| (address.clone(), target(id))).collect()
+    }
 }
 
 /// Our numbers: the address the world knows, and the id the provider routes by.

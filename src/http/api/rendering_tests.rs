@@ -136,9 +136,9 @@ fn world() -> World {
         conversation: Conversation {
             head,
             head_revision: 1,
-            record,
+            record: Arc::new(record),
             record_revision: 1,
-            members: Vec::new(),
+            members: Arc::default(),
         },
         receipt: ReceiptRecord::new(ReceiptSid::new(&mint), phone.sid.clone(), at),
         chat,

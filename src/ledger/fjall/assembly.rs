@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use ::fjall::PersistMode;
+use ::fjall::{PersistMode, UserKey, UserValue};
 
+use super::recent::Recent;
 use super::stored::{self, Head, LARGEST};
 use super::{Files, View};
 use crate::ledger::engine::{Batch, Check, CommitError, Committed, ReadError, Revision, Row, Write};
@@ -20,15 +21,38 @@ pub enum Refused {
 /// its batch one number and could not tell two writes of one key apart.
 pub struct Assembly<'a> {
     view: &'a View,
-    heads: HashMap<Key, Option<Head>>,
-    items: HashMap<(Keyspace, Vec<u8>), Option<Vec<u8>>>,
+    recent: &'a mut Recent,
+    touched: HashMap<Key, Touched>,
+    /// Chunks by their keys; few rows have any.
+    chunks: HashMap<(Keyspace, Vec<u8>), Option<Vec<u8>>>,
+    items: Vec<Item>,
     newest: Revision,
     next: Revision,
 }
 
+/// A row as the group will leave it.
+struct Touched {
+    head: Option<Head>,
+    /// Its place among the items, once it was written.
+    item: Option<usize>,
+    /// Whether the next groups are likely to ask for it.
+    keep: bool,
+}
+
+/// A key and what it will hold.
+type Item = (Keyspace, UserKey, Option<UserValue>);
+
 impl<'a> Assembly<'a> {
-    pub fn new(view: &'a View, newest: Revision, next: Revision) -> Assembly<'a> {
-        Assembly { view, heads: HashMap::new(), items: HashMap::new(), newest, next }
+    pub fn new(view: &'a View, recent: &'a mut Recent, newest: Revision, next: Revision) -> Assembly<'a> {
+        Assembly {
+            view,
+            recent,
+            touched: HashMap::new(),
+            chunks: HashMap::new(),
+            items: Vec::new(),
+            newest,
+            next,
+        }
     }
 
     /// The newest number given, and the next one.
@@ -51,16 +75,28 @@ impl<'a> Assembly<'a> {
         if batch.writes.is_empty() {
             return Ok(Committed { first: self.newest, last: self.newest });
         }
-        let first = self.next;
+        let first = self.next.max(batch.least);
+        self.next = first;
         for write in &batch.writes {
             let number = self.next;
-            let old = self.head(write.key()).map_err(Refused::Store)?;
             match write {
+                Write::Insert(key, payload) => {
+                    debug_assert!(self.head(key).is_ok_and(|old| old.is_none()), "{key:?} is not new");
+                    self.put_row(
+                        key,
+                        None,
+                        &Row { created: number, changed: number, payload: payload.clone() },
+                    );
+                }
                 Write::Put(key, payload) => {
+                    let old = self.head(key).map_err(Refused::Store)?;
                     let created = old.map_or(number, |head| head.created);
                     self.put_row(key, old, &Row { created, changed: number, payload: payload.clone() });
                 }
-                Write::Delete(key) => self.delete(key, old),
+                Write::Delete(key) => {
+                    let old = self.head(key).map_err(Refused::Store)?;
+                    self.delete(key, old);
+                }
             }
             self.newest = number;
             self.next = number + 1;
@@ -73,11 +109,10 @@ impl<'a> Assembly<'a> {
         let keyspace = stored::keyspace(key);
         let encoded = stored::encode(row.created, row.changed, &row.payload);
         self.drop_chunks(key, keyspace, encoded.head.chunks(), old);
-        self.items.insert((keyspace, key.as_bytes().to_vec()), Some(encoded.value));
+        self.place(key, keyspace, Some(encoded.head), Some(encoded.value));
         for (index, chunk) in (0..).zip(encoded.chunks) {
-            self.items.insert((keyspace, stored::chunk_key(key.as_bytes(), index)), Some(chunk));
+            self.chunks.insert((keyspace, stored::chunk_key(key.as_bytes(), index)), Some(chunk));
         }
-        self.heads.insert(key.clone(), Some(encoded.head));
     }
 
     fn delete(&mut self, key: &Key, old: Option<Head>) {
@@ -86,28 +121,60 @@ impl<'a> Assembly<'a> {
         }
         let keyspace = stored::keyspace(key);
         self.drop_chunks(key, keyspace, 0, old);
-        self.items.insert((keyspace, key.as_bytes().to_vec()), None);
-        self.heads.insert(key.clone(), None);
+        self.place(key, keyspace, None, None);
+    }
+
+    /// Puts a row's new value among the items, in the place it has there already if the group wrote it before.
+    fn place(&mut self, key: &Key, keyspace: Keyspace, head: Option<Head>, value: Option<UserValue>) {
+        match self.touched.entry(key.clone()) {
+            Entry::Occupied(mut found) => {
+                let touched = found.get_mut();
+                touched.head = head;
+                if let Some(item) = touched.item {
+                    self.items[item].2 = value;
+                    return;
+                }
+                touched.item = Some(self.items.len());
+            }
+            Entry::Vacant(place) => {
+                // A row that is new is not asked for again soon, unless it is work.
+                let keep = keyspace == Keyspace::Queue;
+                place.insert(Touched { head, item: Some(self.items.len()), keep });
+            }
+        }
+        self.items.push((keyspace, UserKey::from(key.as_bytes()), value));
     }
 
     /// Removes the chunks of the old payload that the new one does not overwrite.
     fn drop_chunks(&mut self, key: &Key, keyspace: Keyspace, kept: u32, old: Option<Head>) {
         for index in kept..old.map_or(0, |head| head.chunks()) {
-            self.items.insert((keyspace, stored::chunk_key(key.as_bytes(), index)), None);
+            self.chunks.insert((keyspace, stored::chunk_key(key.as_bytes(), index)), None);
         }
     }
 
     fn head(&mut self, key: &Key) -> Result<Option<Head>, ReadError> {
-        match self.heads.entry(key.clone()) {
-            Entry::Occupied(found) => Ok(*found.get()),
-            Entry::Vacant(place) => Ok(*place.insert(self.view.head(key)?)),
+        match self.touched.entry(key.clone()) {
+            Entry::Occupied(found) => Ok(found.get().head),
+            Entry::Vacant(place) => {
+                let head = match self.recent.head(key) {
+                    Some(known) => known,
+                    None => self.view.head(key)?,
+                };
+                place.insert(Touched { head, item: None, keep: true });
+                Ok(head)
+            }
         }
     }
 
     /// Writes everything as one fjall batch, with the newest number beside it.
-    pub fn write(self, files: &Files, mode: PersistMode) -> Result<(), String> {
+    pub fn write(mut self, files: &Files, mode: PersistMode) -> Result<(), String> {
         let mut batch = files.database.batch().durability(Some(mode));
-        for ((keyspace, key), value) in self.items {
+        // In the order of the keys, because neighbours share the way to their place.
+        self.items.sort_unstable_by(|a, b| (a.0 as u8, &a.1).cmp(&(b.0 as u8, &b.1)));
+        let chunks = self.chunks.into_iter();
+        let chunks =
+            chunks.map(|((space, key), value)| (space, UserKey::from(key), value.map(UserValue::from)));
+        for (keyspace, key, value) in self.items.into_iter().chain(chunks) {
             match value {
                 Some(value) if value.len() > LARGEST => {
                     return Err(format!("a value of {} bytes was about to reach fjall", value.len()));
@@ -121,6 +188,9 @@ impl<'a> Assembly<'a> {
             stored::fact_key(super::NEWEST),
             self.newest.to_be_bytes().to_vec(),
         );
-        batch.commit().map_err(|error| error.to_string())
+        batch.commit().map_err(|error| error.to_string())?;
+        let kept = self.touched.into_iter().filter(|(_, touched)| touched.keep);
+        self.recent.remember(kept.map(|(key, touched)| (key, touched.head)));
+        Ok(())
     }
 }

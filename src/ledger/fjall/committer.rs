@@ -8,7 +8,7 @@ use ::fjall::PersistMode;
 use tokio::sync::{mpsc, oneshot};
 
 use super::assembly::Refused;
-use super::{Assembly, OnFatal, Shared, View};
+use super::{Assembly, OnFatal, Recent, Shared, View};
 use crate::ledger::engine::{Batch, CommitError, Committed, Follower, Revision, Write};
 use crate::ledger::high::HighMark;
 use crate::ledger::store::{Durability, PAST_LARGEST_NUMBER};
@@ -39,6 +39,7 @@ pub struct Committer {
     pub on_fatal: OnFatal,
     /// When the mark was last written, where that is not after every group.
     pub synced: Option<Instant>,
+    pub recent: Recent,
 }
 
 /// What happened to each batch of a group that was written.
@@ -115,7 +116,7 @@ impl Committer {
         followed: &mut Vec<Vec<Write>>,
     ) -> Result<(), String> {
         let view = self.shared.view();
-        let mut assembly = Assembly::new(&view, self.newest, self.next);
+        let mut assembly = Assembly::new(&view, &mut self.recent, self.newest, self.next);
         for Submission { batch, answer } in waiting {
             let outcome = if batch.intake && self.shared.gate.full_now() {
                 Err(CommitError::Full)

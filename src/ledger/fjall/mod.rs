@@ -7,6 +7,8 @@
 mod assembly;
 mod committer;
 mod disk;
+pub(super) mod journal;
+mod recent;
 mod stored;
 mod view;
 
@@ -26,6 +28,7 @@ use super::store::Durability;
 pub(super) use assembly::Assembly;
 use committer::{Committer, Submission};
 use disk::DiskGate;
+pub(super) use recent::Recent;
 pub use stored::LARGEST;
 pub(super) use view::View;
 
@@ -134,6 +137,7 @@ impl FjallEngine {
             durability: start.durability,
             on_fatal: start.on_fatal,
             synced: None,
+            recent: Recent::default(),
         };
         let thread =
             std::thread::Builder::new().name("ledger-committer".into()).spawn(move || committer.run())?;

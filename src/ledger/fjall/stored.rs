@@ -1,5 +1,6 @@
 //! How a row lies in fjall: two numbers and the payload, or two numbers and the promise of chunks.
 
+use ::fjall::UserValue;
 use bytes::Bytes;
 
 use crate::ledger::engine::{ReadError, Revision};
@@ -7,7 +8,7 @@ use crate::ledger::key::{Key, Keyspace, Space};
 
 /// Most bytes of one value in fjall. Above one page, a value torn by a power cut keeps the database from opening.
 pub const LARGEST: usize = 4_000;
-/// First byte of the engine's own keys. A row's key begins with a name's length, at most 250, or with 255.
+/// First byte of the engine's own keys. A row's key begins with a byte below it.
 pub const PRIVATE: u8 = 0xFE;
 /// The two numbers before the payload.
 const HEADER: usize = 16;
@@ -61,19 +62,20 @@ impl Head {
 /// A row as it is to be stored: its head, its value, and its chunks in order.
 pub struct Encoded {
     pub head: Head,
-    pub value: Vec<u8>,
+    pub value: UserValue,
     pub chunks: Vec<Vec<u8>>,
 }
 
 /// Encodes a row; the payload is at most a batch long, so its length fits.
 pub fn encode(created: Revision, changed: Revision, payload: &Bytes) -> Encoded {
     if HEADER + payload.len() <= LARGEST {
-        let value = [&created.to_be_bytes()[..], &changed.to_be_bytes(), payload].concat();
+        let value = [&created.to_be_bytes()[..], &changed.to_be_bytes(), payload].concat().into();
         return Encoded { head: Head { created, changed, chunked: None }, value, chunks: Vec::new() };
     }
     let length = payload.len() as u32;
-    let value =
-        [&(created | IN_CHUNKS).to_be_bytes()[..], &changed.to_be_bytes(), &length.to_be_bytes()].concat();
+    let value = [&(created | IN_CHUNKS).to_be_bytes()[..], &changed.to_be_bytes(), &length.to_be_bytes()]
+        .concat()
+        .into();
     let chunks = payload.chunks(LARGEST).map(<[u8]>::to_vec).collect();
     Encoded { head: Head { created, changed, chunked: Some(length) }, value, chunks }
 }
