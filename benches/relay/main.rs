@@ -5,6 +5,7 @@
 //!
 //! `benches/README.md` says how it is measured and what came out.
 #![allow(clippy::indexing_slicing, reason = "a bench whose own bounds are wrong should stop")]
+#![allow(clippy::disallowed_methods, reason = "a bench measures real time")]
 
 mod compare;
 mod daemon;

@@ -58,6 +58,7 @@ on_every_engine!(
     batches_are_all_or_nothing,
     checks_see_the_batches_before_them,
     writes_are_numbered_one_by_one,
+    numbers_begin_where_a_batch_wants_them_to,
     rows_keep_the_number_that_created_them,
     the_last_write_of_a_key_in_a_batch_wins,
     scans_stop_at_bounds_and_limits,
@@ -129,6 +130,16 @@ async fn checks_see_the_batches_before_them(Subject { engine, .. }: Subject) {
         get(&engine, &a).await.unwrap(),
         Row { created: NOW, changed: NOW + 1, payload: Bytes::from("third") }
     );
+}
+
+async fn numbers_begin_where_a_batch_wants_them_to(Subject { engine, .. }: Subject) {
+    let named = |name: &str| key(Space::Service, name);
+    let batch = Batch { least: NOW + 100, ..put(&named("a"), "a") };
+    assert_eq!(commit(&engine, batch).await, Committed { first: NOW + 100, last: NOW + 100 });
+    assert_eq!(get(&engine, &named("a")).await.unwrap().changed, NOW + 100);
+    assert_eq!(engine.published(), NOW + 100);
+    let batch = Batch { least: NOW + 50, ..put(&named("b"), "b") };
+    assert_eq!(commit(&engine, batch).await, Committed { first: NOW + 101, last: NOW + 101 });
 }
 
 async fn writes_are_numbered_one_by_one(Subject { engine, .. }: Subject) {

@@ -103,39 +103,47 @@ pub(super) struct Writer<'a, W> {
 
 impl<'a, W: Write> Writer<'a, W> {
     pub fn begin(out: &'a mut W, format: u32, incarnation: Incarnation, number: u64) -> io::Result<Self> {
-        let mut writer = Writer { out, rows: 0 };
         let incarnation = incarnation.to_string();
-        writer.line(&Header { trunkline_dump: VERSION, format, incarnation, number })?;
-        Ok(writer)
+        line(out, &Header { trunkline_dump: VERSION, format, incarnation, number })?;
+        Ok(Writer { out, rows: 0 })
     }
 
     pub fn row(&mut self, key: &Key, row: &Row) -> Result<(), DumpError> {
-        let Some(parts) = key.parts() else {
-            return Err(ReadError::Damaged(format!("{key:?} is no key of ours")).into());
-        };
-        self.line(&Line {
-            account: parts.account,
-            partition: parts.partition,
-            space: format!("{:?}", parts.space),
-            rest: STANDARD.encode(parts.rest),
-            created: row.created,
-            changed: row.changed,
-            payload: payload_to_json(&row.payload)?,
-        })?;
+        write(self.out, key, row)?;
         self.rows += 1;
         Ok(())
     }
 
-    pub fn end(mut self, skipped: Option<u64>) -> io::Result<u64> {
-        self.line(&Trailer { trunkline_dump_rows: self.rows, skipped })?;
+    pub fn end(self, skipped: Option<u64>) -> io::Result<u64> {
+        line(self.out, &Trailer { trunkline_dump_rows: self.rows, skipped })?;
         self.out.flush()?;
         Ok(self.rows)
     }
+}
 
-    fn line(&mut self, line: &impl Serialize) -> io::Result<()> {
-        serde_json::to_writer(&mut *self.out, line)?;
-        self.out.write_all(b"\n")
-    }
+/// Writes the line of one row.
+///
+/// # Errors
+/// When the key is none of ours, or the line cannot be written.
+pub fn write(out: &mut impl Write, key: &Key, row: &Row) -> Result<(), DumpError> {
+    let Some(parts) = key.parts() else {
+        return Err(ReadError::Damaged(format!("{key:?} is no key of ours")).into());
+    };
+    let stated = Line {
+        account: parts.account,
+        partition: parts.partition,
+        space: format!("{:?}", parts.space),
+        rest: STANDARD.encode(parts.rest),
+        created: row.created,
+        changed: row.changed,
+        payload: payload_to_json(&row.payload)?,
+    };
+    Ok(line(out, &stated)?)
+}
+
+fn line(out: &mut impl Write, line: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")
 }
 
 impl Line {

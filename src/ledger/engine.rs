@@ -61,6 +61,9 @@ pub struct Batch {
     /// Brings something new in from outside: refused with [`CommitError::Full`] when the disk is nearly full,
     /// while outcomes, receipts and deletions go on.
     pub intake: bool,
+    /// Its writes are given this number or a higher one: what was numbered by others, and is part of a key in here,
+    /// lies below every number that is published from now on.
+    pub least: Revision,
 }
 
 /// What must hold when the batch is applied.

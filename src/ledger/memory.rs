@@ -50,8 +50,8 @@ impl Memory {
     }
 
     /// Takes batches in and applies and answers them only at [`Memory::flush`], so that a crash can come between.
-    pub fn unflushed(now_micros: u64) -> Memory {
-        Memory::build(now_micros, Vec::new(), Some(Vec::new()))
+    pub fn unflushed(now_micros: u64, followers: Vec<Arc<dyn Follower>>) -> Memory {
+        Memory::build(now_micros, followers, Some(Vec::new()))
     }
 
     fn build(now: u64, followers: Vec<Arc<dyn Follower>>, waiting: Option<Vec<Waiting>>) -> Memory {
@@ -132,7 +132,7 @@ impl State {
         if batch.writes.is_empty() {
             return Ok(Committed { first: self.newest, last: self.newest });
         }
-        let first = self.next;
+        let first = self.next.max(batch.least);
         // Copies the map only while somebody still reads an older snapshot.
         let rows = Arc::make_mut(&mut self.rows);
         for (changed, write) in (first..).zip(&batch.writes) {
@@ -232,7 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_crash_forgets_what_was_not_flushed() {
-        let memory = Arc::new(Memory::unflushed(100));
+        let memory = Arc::new(Memory::unflushed(100, Vec::new()));
         let key = |name: &str| Key::new("A", "", Space::Service, name.as_bytes());
         let submit = |name: &'static str| {
             let mut batch = Batch::default();

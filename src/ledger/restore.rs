@@ -7,9 +7,10 @@ use std::path::Path;
 use ::fjall::PersistMode;
 
 use super::dump::{Header, Line, Trailer, VERSION};
-use super::engine::MAX_KEY;
+use super::engine::{MAX_KEY, Row};
 use super::fjall::{Assembly, Files, Recent, View};
 use super::high::{HighMark, Mark};
+use super::key::Key;
 use super::store::{FORMAT, Identity, Incarnation, Layout, OpenError, PAST_LARGEST_NUMBER};
 
 /// Longest line: a payload as large as a batch, written in base64, and room for its key.
@@ -122,20 +123,11 @@ fn fill_rows(files: &Files, lines: &mut Lines<impl BufRead>) -> Result<(u64, u64
         let mut bytes = 0;
         let said = loop {
             let Some(line) = lines.next()? else { return Err(RestoreError::CutOff) };
-            if let Ok(trailer) = serde_json::from_slice::<Trailer>(line) {
-                break Some(trailer.trunkline_dump_rows);
-            }
-            let read = serde_json::from_slice::<Line>(line).map_err(|error| error.to_string());
-            let (key, row) = match read.and_then(Line::read) {
-                Ok(row) => row,
+            let (key, row) = match read(line) {
+                Ok(Said::Row(key, row)) => (key, row),
+                Ok(Said::End(rows)) => break Some(rows),
                 Err(reason) => return Err(lines.error(reason)),
             };
-            if row.created > row.changed || row.changed >= PAST_LARGEST_NUMBER {
-                return Err(lines.error(format!("numbers {} and {}", row.created, row.changed)));
-            }
-            if key.as_bytes().len() > MAX_KEY {
-                return Err(lines.error("the key is too long".into()));
-            }
             bytes += key.as_bytes().len() + row.payload.len();
             highest = highest.max(row.changed);
             rows += 1;
@@ -152,6 +144,33 @@ fn fill_rows(files: &Files, lines: &mut Lines<impl BufRead>) -> Result<(u64, u64
             None => {}
         }
     }
+}
+
+/// What a line behind the header says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    Row(Key, Row),
+    /// The last line: how many rows there were.
+    End(u64),
+}
+
+/// Reads one line behind the header, without its line end.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read(line: &[u8]) -> Result<Said, String> {
+    if let Ok(trailer) = serde_json::from_slice::<Trailer>(line) {
+        return Ok(Said::End(trailer.trunkline_dump_rows));
+    }
+    let read = serde_json::from_slice::<Line>(line).map_err(|error| error.to_string());
+    let (key, row) = read.and_then(Line::read)?;
+    if row.created > row.changed || row.changed >= PAST_LARGEST_NUMBER {
+        return Err(format!("numbers {} and {}", row.created, row.changed));
+    }
+    if key.as_bytes().len() > MAX_KEY {
+        return Err("the key is too long".into());
+    }
+    Ok(Said::Row(key, row))
 }
 
 /// Bounded lines of a dump.

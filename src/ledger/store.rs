@@ -1,5 +1,6 @@
 //! Opening a store's directory: the lock, the ledger, the mark beside it, and when not to serve.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -11,11 +12,11 @@ use std::sync::Arc;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::engine::{Engine, Follower, Revision};
-use super::fjall::{Files, FjallEngine, NEWEST, OnFatal, Start};
+use super::fjall::{Files, FjallEngine, NEWEST, OnFatal, Start, journal};
 use super::high::{HighMark, Mark};
 
 /// The format of the store that this program reads and writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// JavaScript can carry whole numbers below this one.
 pub(super) const PAST_LARGEST_NUMBER: Revision = 1 << 53;
 
@@ -83,6 +84,11 @@ pub enum OpenError {
     #[error("the store has format {found}, this program knows formats up to {known}: use a newer release")]
     NewerFormat { found: u32, known: u32 },
     #[error(
+        "the store has format {found}, this program writes format {known}: \
+         `trunkline dump` it with the release that wrote it and `trunkline restore` it with this one"
+    )]
+    OlderFormat { found: u32, known: u32 },
+    #[error(
         "the ledger is {ledger} and ledger.high beside it is of {mark}: one of them was copied from another store"
     )]
     OtherStore { ledger: Incarnation, mark: Incarnation },
@@ -120,12 +126,19 @@ pub struct Store {
 pub(super) struct Layout {
     pub root: PathBuf,
     pub ledger: PathBuf,
+    /// A ledger that is being begun.
+    beginning: PathBuf,
     pub high: PathBuf,
 }
 
 impl Layout {
     pub fn new(root: &Path) -> Layout {
-        Layout { root: root.to_owned(), ledger: root.join("ledger"), high: root.join("ledger.high") }
+        Layout {
+            root: root.to_owned(),
+            ledger: root.join("ledger"),
+            beginning: root.join("ledger.beginning"),
+            high: root.join("ledger.high"),
+        }
     }
 
     /// Creates the directory if need be, and locks it.
@@ -149,6 +162,21 @@ impl Layout {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(source) => Err(OpenError::Io { path: self.ledger.clone(), source }),
         }
+    }
+
+    /// Begins a ledger beside its place and puts it there when it is whole: what fjall has half created when the power
+    /// fails, it neither opens nor creates again.
+    fn begin(&self, mark: &Mark) -> Result<(), OpenError> {
+        let io = |source| OpenError::Io { path: self.beginning.clone(), source };
+        match fs::remove_dir_all(&self.beginning) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+        let files = Files::open(&self.beginning, 0)?;
+        Identity { format: FORMAT, incarnation: mark.incarnation, newest: 0 }.write(&files)?;
+        drop(files);
+        fs::rename(&self.beginning, &self.ledger).map_err(io)?;
+        File::open(&self.root).and_then(|folder| folder.sync_all()).map_err(io)
     }
 
     /// Opens the ledger itself.
@@ -236,18 +264,23 @@ impl Store {
         let lock = layout.lock()?;
         let mut high = layout.mark()?;
         let mark = high.mark();
-        refuse_newer(mark.format)?;
-        let files = layout.open(settings.cache_bytes)?;
-        let newest = match Identity::read(&files)? {
-            Some(identity) => admit(&identity, &mark)?,
-            None if mark.number > 0 => {
+        refuse_other(mark.format)?;
+        if !layout.has_ledger()? {
+            if mark.number > 0 {
                 return Err(OpenError::LostData { ledger: 0, acknowledged: mark.number });
             }
-            None => {
-                Identity { format: FORMAT, incarnation: mark.incarnation, newest: 0 }.write(&files)?;
-                0
-            }
+            layout.begin(&mark)?;
+        }
+        let survey = journal::survey(&layout.ledger, mark.number);
+        let survey = survey.map_err(|source| OpenError::Io { path: layout.ledger.clone(), source })?;
+        if let Some(ledger) = survey {
+            return Err(OpenError::LostData { ledger, acknowledged: mark.number });
+        }
+        let files = layout.open(settings.cache_bytes)?;
+        let Some(identity) = Identity::read(&files)? else {
+            return Err(OpenError::LostData { ledger: 0, acknowledged: mark.number });
         };
+        let newest = admit(&identity, &mark)?;
         let next = now_micros.max(newest + 1);
         if next >= PAST_LARGEST_NUMBER {
             return Err(OpenError::Clock { micros: now_micros });
@@ -282,13 +315,18 @@ impl Store {
     }
 }
 
-fn refuse_newer(found: u32) -> Result<(), OpenError> {
-    if found > FORMAT { Err(OpenError::NewerFormat { found, known: FORMAT }) } else { Ok(()) }
+/// Refuses a store whose rows lie differently.
+pub(super) fn refuse_other(found: u32) -> Result<(), OpenError> {
+    match found.cmp(&FORMAT) {
+        Ordering::Less => Err(OpenError::OlderFormat { found, known: FORMAT }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(OpenError::NewerFormat { found, known: FORMAT }),
+    }
 }
 
 /// The ledger's newest number, if ledger and mark belong together and nothing acknowledged is missing.
 fn admit(identity: &Identity, mark: &Mark) -> Result<Revision, OpenError> {
-    refuse_newer(identity.format)?;
+    refuse_other(identity.format)?;
     if identity.incarnation != mark.incarnation {
         return Err(OpenError::OtherStore { ledger: identity.incarnation, mark: mark.incarnation });
     }

@@ -3,10 +3,9 @@
 
 use std::borrow::Cow;
 
-use bytes::{BufMut, BytesMut};
 use trunkline_adapter::Address;
 
-use super::key::{Key, Space, put_name};
+use super::key::{Key, Piece, Space};
 
 /// An account's services, in order of birth when read through their records.
 pub fn service(account: &str, service: &str) -> Key {
@@ -25,17 +24,13 @@ pub fn account_settings(account: &str) -> Key {
 
 /// The claim on a messaging binding.
 pub fn binding(account: &str, proxy: &Address, address: &Address) -> Key {
-    let mut rest = BytesMut::with_capacity(proxy.as_str().len() + address.as_str().len() + 2);
-    put_name(&mut rest, proxy.as_str());
-    put_name(&mut rest, address.as_str());
-    Key::new(account, "", Space::Binding, &rest)
+    let names = [Piece::Name(proxy.as_str()), Piece::Name(address.as_str())];
+    Key::of(account, "", Space::Binding, &names)
 }
 
 /// The prefix of an account's messaging bindings on one proxy address.
 pub fn bindings_of_proxy(account: &str, proxy: &Address) -> Key {
-    let mut rest = BytesMut::new();
-    put_name(&mut rest, proxy.as_str());
-    Key::new(account, "", Space::Binding, &rest)
+    Key::of(account, "", Space::Binding, &[Piece::Name(proxy.as_str())])
 }
 
 /// The prefix of an account's messaging bindings.
@@ -60,10 +55,8 @@ pub fn conversation_list(account: &str, service: &str) -> Key {
 
 /// Whether an address has opted out of a proxy address.
 pub fn opt_out(account: &str, proxy: &Address, address: &Address) -> Key {
-    let mut rest = BytesMut::new();
-    put_name(&mut rest, proxy.as_str());
-    put_name(&mut rest, address.as_str());
-    Key::new(account, "", Space::OptOut, &rest)
+    let names = [Piece::Name(proxy.as_str()), Piece::Name(address.as_str())];
+    Key::of(account, "", Space::OptOut, &names)
 }
 
 /// The prefix of an account's opt-outs.
@@ -73,10 +66,8 @@ pub fn opt_outs(account: &str) -> Key {
 
 /// An entry of the person index.
 pub fn person(account: &str, name: &str, participant: &str) -> Key {
-    let mut rest = BytesMut::new();
-    put_name(&mut rest, name);
-    rest.put_slice(participant.as_bytes());
-    Key::new(account, "", Space::Person, &rest)
+    let rest = [Piece::Name(name), Piece::Bytes(participant.as_bytes())];
+    Key::of(account, "", Space::Person, &rest)
 }
 
 /// A place in the ring of raw requests that could not be read.
@@ -131,10 +122,8 @@ pub fn message_sid(account: &str, conversation: &str, message: &str) -> Key {
 
 /// A delivery receipt.
 pub fn receipt(account: &str, conversation: &str, index: u64, receipt: &str) -> Key {
-    let mut rest = BytesMut::new();
-    rest.put_u64(index);
-    rest.put_slice(receipt.as_bytes());
-    Key::new(account, conversation, Space::Receipt, &rest)
+    let rest = [Piece::Bytes(&index.to_be_bytes()), Piece::Bytes(receipt.as_bytes())];
+    Key::of(account, conversation, Space::Receipt, &rest)
 }
 
 /// The prefix of a message's receipts.
@@ -144,20 +133,17 @@ pub fn receipts(account: &str, conversation: &str, index: u64) -> Key {
 
 /// What is left of a removed participant (`b'P'`, SID) or message (`b'M'`, index).
 pub fn tombstone(account: &str, conversation: &str, what: u8, name: &[u8]) -> Key {
-    let mut rest = BytesMut::new();
-    rest.put_u8(what);
-    rest.put_slice(name);
-    Key::new(account, conversation, Space::Tombstone, &rest)
+    Key::of(account, conversation, Space::Tombstone, &[Piece::Bytes(&[what]), Piece::Bytes(name)])
 }
 
 /// What a provider's id stands for.
 pub fn provider_id(account: &str, kind: &str, proxy: &Address, id: &str) -> Key {
-    Key::new(account, "", Space::ProviderId, &provider_rest(kind, proxy, id))
+    named_by_provider(account, Space::ProviderId, kind, proxy, id)
 }
 
 /// Statuses waiting for a provider's id to be known.
 pub fn parked(account: &str, kind: &str, proxy: &Address, id: &str) -> Key {
-    Key::new(account, "", Space::Parked, &provider_rest(kind, proxy, id))
+    named_by_provider(account, Space::Parked, kind, proxy, id)
 }
 
 /// The prefix of all parked statuses of an account.
@@ -165,12 +151,9 @@ pub fn all_parked(account: &str) -> Key {
     Key::new(account, "", Space::Parked, b"")
 }
 
-fn provider_rest(kind: &str, proxy: &Address, id: &str) -> BytesMut {
-    let mut rest = BytesMut::with_capacity(kind.len() + proxy.as_str().len() + id.len() + 2);
-    put_name(&mut rest, kind);
-    put_name(&mut rest, proxy.as_str());
-    rest.put_slice(&bounded(id));
-    rest
+fn named_by_provider(account: &str, space: Space, kind: &str, proxy: &Address, id: &str) -> Key {
+    let names = [Piece::Name(kind), Piece::Name(proxy.as_str()), Piece::Bytes(&bounded(id))];
+    Key::of(account, "", space, &names)
 }
 
 /// Names from outside of up to this many bytes are stored as they are.

@@ -54,12 +54,14 @@ impl Ledger {
         self.engine.health()
     }
 
-    pub async fn commit(&self, batch: Batch) -> Result<Committed, CommitError> {
+    pub async fn commit(&self, mut batch: Batch) -> Result<Committed, CommitError> {
+        batch.least = batch.least.max(self.births.load(Ordering::Relaxed));
         self.engine.commit(batch).await
     }
 
     /// A number that orders things by when they began: grows with every call. Over restarts too, whatever the clock
-    /// does in between: every birth goes into a row of its own, so the engine's numbers grow at least as fast.
+    /// does in between: births begin at what is published, and no batch is published below a birth that it may hold.
+    /// That a birth is a row is not enough: a decision that is refused, or made again, leaves births behind.
     pub fn birth(&self) -> u64 {
         let published = self.engine.published();
         let step = |last: u64| last.max(published) + 1;
@@ -172,6 +174,20 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), 8000);
+    }
+
+    #[tokio::test]
+    async fn births_of_decisions_that_came_to_nothing_do_not_come_back() {
+        let memory = Arc::new(Memory::new(5_000));
+        let ledger = Ledger::new(memory.clone());
+        for _ in 0..100 {
+            ledger.birth();
+        }
+        let last = ledger.birth();
+        let mut batch = Batch::default();
+        batch.put(Key::new("A", "", Space::Service, &last.to_be_bytes()), "x");
+        ledger.commit(batch).await.unwrap();
+        assert!(Ledger::new(memory).birth() > last);
     }
 
     #[tokio::test]

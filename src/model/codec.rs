@@ -68,7 +68,7 @@ pub trait Json: Serialize + DeserializeOwned {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::model::{Dispatch, ParticipantRecord, ReceiptRecord};
+    use crate::model::{Dispatch, OptOutRow, ParticipantRecord, ReceiptRecord};
 
     #[test]
     fn a_compact_row_is_read_by_its_format_and_nothing_else() {
@@ -104,5 +104,23 @@ mod tests {
             "parts":["sent"],"taken_at":null,"created":1,"updated":1}"#;
         assert_eq!(ReceiptRecord::decode(before_via).unwrap().via, None);
         assert!(ParticipantRecord::decode(b"{}").unwrap_err().to_string().contains("participant"));
+    }
+
+    #[test]
+    fn numbers_we_only_pass_on_stay_what_they_are() {
+        let mut row = OptOutRow {
+            keyword: None,
+            provider_id: "SM1".to_owned(),
+            at: trunkline_adapter::Timestamp(0),
+            rest: serde_json::Map::new(),
+        };
+        let mut number = 52.520_006_599_999_994_f64;
+        for place in 0..1_000 {
+            number = f64::from_bits(number.to_bits() + 7_919 * place);
+            row.rest.insert(format!("n{place}"), number.into());
+        }
+        let again = OptOutRow::decode(&row.encode()).unwrap();
+        let drifted = row.rest.iter().filter(|(name, number)| again.rest.get(*name) != Some(number)).count();
+        assert_eq!(drifted, 0, "of {}", row.rest.len());
     }
 }

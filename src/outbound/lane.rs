@@ -171,6 +171,8 @@ impl Lane {
             let wake_at = wake_at.into_iter().chain(counting.then_some(self.count_at)).min();
             let now = self.now();
             tokio::select! {
+                // Each of them is looked at in every round anyway; an order makes a run repeatable.
+                biased;
                 Some(arrival) = self.flights.next(), if !self.flights.is_empty() => {
                     self.arrive(arrival);
                     while let Some(Some(arrival)) = self.flights.next().now_or_never() {
@@ -270,6 +272,7 @@ impl Lane {
             }
             self.stirred = true;
             let Some(taken) = self.window.next().await? else { continue };
+            failpoint!("lane::taken");
             if let Some(at) = self.start(plan, taken).await? {
                 return Ok(Some(at));
             }
@@ -403,6 +406,10 @@ impl Lane {
         } else {
             self.launch(flight);
         }
+        // The permit counts from now: the request leaves before the rows of others are read.
+        while let Some(Some(arrival)) = self.flights.next().now_or_never() {
+            self.arrive(arrival);
+        }
         Ok(None)
     }
 
@@ -416,6 +423,7 @@ impl Lane {
         let now = self.now();
         flight.plan.series.rate_waited(self.waits.end(now));
         flight.limited = self.waits.after(flight.from, now);
+        failpoint!("lane::permitted");
         self.flights.push(flight.begin());
     }
 

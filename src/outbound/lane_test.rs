@@ -341,3 +341,18 @@ async fn every_series_is_there_before_anything_happens_and_gauges_follow() {
     assert!(text.contains("trunkline_lane_messages{adapter=\"us\",proxy=\"line\"} 0"));
     assert!(text.contains("trunkline_lane_messages{adapter=\"renamed\",proxy=\"line\"} 3"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_of_nothing_to_say_fails_and_is_not_forgotten() {
+    let mut house = House::new(|_, _| unreachable!()).await;
+    let provider = house.script(|_, number| (MILLI, accepted(number)));
+    house.start().await;
+    let nothing = house.post(&number(1), "").await;
+    let spaces = house.post(&number(2), &" ".repeat(50)).await;
+    house.pass(SECOND * 5).await;
+    for one in [&nothing, &spaces] {
+        let receipt = house.receipt(one).await.unwrap();
+        assert_eq!((receipt.status, receipt.error_code), (Some(DeliveryStatus::Failed), 21602));
+    }
+    assert_eq!((provider.count(), house.rows().await), (0, 0));
+}

@@ -220,7 +220,9 @@ async fn try_settle(
             accept(site, subjects, id, *at, &mut batch, &mut statuses, &mut learned).await?
         }
     };
+    failpoint!("receipt::before-commit");
     site.ledger.commit(batch).await?;
+    failpoint!("receipt::committed");
     for status in statuses {
         subjects.series.delivery_status(status);
     }
@@ -282,7 +284,11 @@ async fn fail(
         Dispatch::Message { sent, .. } => sent.len(),
         Dispatch::Notice { .. } => 0,
     };
-    if record.advance(sent, DeliveryStatus::Failed, code, site.clock.now()) {
+    // A status may have told of that part already; then it is one behind it that does not leave any more.
+    let now = site.clock.now();
+    if (sent..record.parts.len().max(sent + 1))
+        .any(|part| record.advance(part, DeliveryStatus::Failed, code, now))
+    {
         batch.put(key, Json::encode(&record));
         statuses.push(DeliveryStatus::Failed);
     }

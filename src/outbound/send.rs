@@ -99,6 +99,7 @@ pub(super) async fn prepare(
                 participant: participant.clone(),
                 receipt: receipt.clone(),
                 part: u32::try_from(sent.len()).unwrap_or(u32::MAX),
+                parts: 0,
             };
             message_changed = Some(message.changed);
             (message.record.relayed_text(), binding.address, binding.aliases, sent.len(), Some(correlation))
@@ -111,6 +112,10 @@ pub(super) async fn prepare(
         Ok(pieces) => pieces,
         Err(cause) => return Ok(Prepared::End(End::Fail(cause.code))),
     };
+    if pieces.is_empty() {
+        // Nothing but spaces, and too many of them to be sent as they are.
+        return Ok(Prepared::End(End::Fail(NO_TEXT)));
+    }
     if sent >= pieces.len() {
         // The text was shortened after its first parts had left.
         return Ok(Prepared::End(End::Drop));
@@ -132,7 +137,13 @@ pub(super) async fn prepare(
             to,
             aliases,
             content: Content::Text { body: pieces.swap_remove(sent) },
-            correlation: correlation.map_or_else(|| "notice".to_owned(), |correlation| correlation.encode()),
+            correlation: correlation.map_or_else(
+                || "notice".to_owned(),
+                |correlation| {
+                    let parts = u32::try_from(parts).unwrap_or(u32::MAX);
+                    Correlation { parts, ..correlation }.encode()
+                },
+            ),
         },
         part: sent,
         parts,

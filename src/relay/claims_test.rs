@@ -163,7 +163,7 @@ async fn a_caller_who_hangs_up_at_the_commit_loses_nothing() {
     let house = House::new().await;
     let conversation = house.talk(1, &[1]).await;
     // The same rows behind an engine that takes batches in and applies them later.
-    let slow = Arc::new(crate::ledger::memory::Memory::unflushed(1));
+    let slow = Arc::new(crate::ledger::memory::Memory::unflushed(1, Vec::new()));
     let engine: Arc<dyn crate::ledger::engine::Engine> = slow.clone();
     let mut batch = crate::ledger::engine::Batch::default();
     for (key, row) in house.rows(None).await {

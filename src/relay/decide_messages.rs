@@ -1,6 +1,6 @@
 //! Decisions about messages: joining a conversation and its recipients' lanes, changing, going.
 
-use trunkline_adapter::{Part, Timestamp};
+use trunkline_adapter::Timestamp;
 
 use super::command::{MessageChange, NewMessage};
 use super::commit::Wake;
@@ -24,7 +24,8 @@ pub struct Draft {
     /// Another member who has it already: the one an agent wrote to in the provider's own inbox.
     pub has_it: Option<ParticipantSid>,
     pub body: Option<String>,
-    pub parts: Vec<Part>,
+    /// As they are kept: see [`message::kept_parts`].
+    pub parts: Vec<u8>,
     pub attributes: Option<String>,
     pub created: Option<Timestamp>,
     pub updated: Option<Timestamp>,
@@ -120,7 +121,7 @@ pub fn append(
             created,
             updated: draft.updated.unwrap_or(created),
             deliveries,
-            parts: message::kept_parts(&draft.parts),
+            parts: draft.parts,
             reply_to: draft.reply_to,
             source: draft.source,
         };

@@ -185,7 +185,7 @@ impl Relay {
                             participant: None,
                             has_it: Some(member.record.sid.clone()),
                             body: message::body(&echo.parts),
-                            parts: echo.parts.clone(),
+                            parts: message::kept_parts(&echo.parts),
                             attributes: None,
                             created: None,
                             updated: None,

@@ -14,7 +14,7 @@
 //! Nothing is scanned. A conversation that is not in memory costs two looks and a scan of its participants, a pair the
 //! table does not know one look per name of the person.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use trunkline_adapter::{Address, Inbound, InboundMessage, Part, Person, Signal};
@@ -283,16 +283,21 @@ impl Relay {
         let snapshot = self.ledger.snapshot();
         let account = origin.account;
         let mut fates = Vec::with_capacity(messages.len());
-        let (mut drafts, mut opting, mut seen) = (Vec::new(), Opting::default(), HashSet::new());
-        for message in messages {
-            let key = tables::provider_id(account.as_str(), origin.kind, &message.to, &message.id);
+        let (mut drafts, mut opting) = (Vec::new(), Opting::default());
+        for (at, message) in messages.iter().enumerate() {
             let member = conversation.bound(&message.to, &message.from);
             let member = member.filter(|_| conversation.head.state.open());
             let bound = member.and_then(|member| Some((member, member.record.binding.as_ref()?)));
             // A new id is the rule, and the batch checks for it; it is looked up only when that has failed, or when
             // nothing is going to check.
-            let look = context.again || bound.is_none();
-            if !seen.insert(key.clone()) || (look && snapshot.get(&key).await?.is_some()) {
+            let known = if context.again || bound.is_none() {
+                let key = tables::provider_id(account.as_str(), origin.kind, &message.to, &message.id);
+                snapshot.get(&key).await?.is_some()
+            } else {
+                false
+            };
+            let same = |before: &InboundMessage| before.id == message.id && before.to == message.to;
+            if known || messages[..at].iter().any(same) {
                 fates.push(Fate::Duplicate);
                 continue;
             }
@@ -315,7 +320,7 @@ impl Relay {
                 participant: Some(member.record.sid.clone()),
                 has_it: None,
                 body: message::body(&message.parts),
-                parts: message.parts.clone(),
+                parts: message::kept_parts(&message.parts),
                 attributes: None,
                 created: None,
                 updated: None,
@@ -424,7 +429,7 @@ impl Relay {
             None => None,
         };
         let member = known.as_ref().and_then(|known| known.bound(to, from)?.record.binding.as_ref());
-        let names: HashSet<&Address> = member
+        let names: BTreeSet<&Address> = member
             .map(|binding| &binding.address)
             .into_iter()
             .chain(std::iter::once(&from.address))

@@ -39,6 +39,7 @@ impl Relay {
                 Err(error) => {
                     tracing::error!(%error, "Parked statuses cannot be swept");
                     tokio::select! {
+                        biased;
                         () = self.parked.0.notified() => {}
                         () = tokio::time::sleep(AGAIN) => {}
                     }

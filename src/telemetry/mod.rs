@@ -10,3 +10,4 @@ pub mod log;
 pub mod mask;
 pub mod names;
 pub mod outbound;
+mod series;

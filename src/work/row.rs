@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use trunkline_adapter::Timestamp;
 
 use crate::ledger::engine::Batch;
-use crate::ledger::key::{Key, Space, put_name, take_name};
+use crate::ledger::key::{Key, Piece, Space, take_name};
 use crate::model::Compact;
 
 /// Which kind of work. The byte is part of the stored key: never reuse one.
@@ -43,19 +43,14 @@ pub(super) fn lane_prefix(account: &str, queue: Queue, lane: &str) -> Key {
 
 /// The prefix of a subject's rows.
 pub(super) fn subject_prefix(account: &str, queue: Queue, lane: &str, subject: &str) -> Key {
-    let mut rest = BytesMut::with_capacity(subject.len() + 2);
-    rest.put_u8(queue as u8);
-    put_name(&mut rest, subject);
-    Key::new(account, lane, Space::Queue, &rest)
+    Key::of(account, lane, Space::Queue, &[Piece::Bytes(&[queue as u8]), Piece::Name(subject)])
 }
 
 /// The key of one row.
 pub fn row_key(account: &str, queue: Queue, lane: &str, subject: &str, seq: u64) -> Key {
-    let mut rest = BytesMut::with_capacity(subject.len() + 10);
-    rest.put_u8(queue as u8);
-    put_name(&mut rest, subject);
-    rest.put_u64(seq);
-    Key::new(account, lane, Space::Queue, &rest)
+    let (queue, seq) = ([queue as u8], seq.to_be_bytes());
+    let rest = [Piece::Bytes(&queue), Piece::Name(subject), Piece::Bytes(&seq)];
+    Key::of(account, lane, Space::Queue, &rest)
 }
 
 /// The subject in a row's key.

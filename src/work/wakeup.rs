@@ -1,6 +1,6 @@
 //! How whoever does the work learns that there is some, without looking again and again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -25,8 +25,8 @@ struct Pending {
 /// What was told since the last look.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Woken {
-    /// New rows by subject.
-    pub subjects: HashMap<Arc<str>, u32>,
+    /// New rows by subject; in an order of its own, so that a simulation repeats itself.
+    pub subjects: BTreeMap<Arc<str>, u32>,
     /// New rows in all, those of subjects that did not fit included.
     pub rows: u64,
     /// Some subjects did not fit: look through the whole queue.
@@ -97,7 +97,7 @@ mod tests {
         wakeups.work(Queue::Outbound, "a", "x");
         wakeups.work(Queue::Cleanup, "b", "y");
         a.told().await;
-        assert_eq!(a.take().subjects, HashMap::from([("x".into(), 2)]));
+        assert_eq!(a.take().subjects, BTreeMap::from([("x".into(), 2)]));
         assert_eq!(b.take(), Woken::default());
     }
 

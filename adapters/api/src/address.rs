@@ -113,8 +113,12 @@ impl Address {
     /// An id that only its provider understands, such as a page-scoped id or a business-scoped user id.
     ///
     /// # Errors
-    /// When it is empty, too long, or holds anything but visible ASCII.
+    /// When it is empty, too long, or holds anything but visible ASCII, or the channel knows no ids: on SMS everybody
+    /// is a number, and what looks like another channel's prefix would be read back as one.
     pub fn from_id(channel: Channel, id: &str) -> Result<Address, AddressError> {
+        if channel == Channel::Sms {
+            return Err(AddressError::Malformed(channel.name()));
+        }
         Ok(Address::make(channel, &opaque(id, channel.name())?))
     }
 
@@ -184,11 +188,22 @@ fn e164(text: &str) -> Option<String> {
     if !(7..=15).contains(&digits.len()) {
         return None;
     }
-    match phonenumber::parse(None, text) {
-        Ok(number) => Some(number.format().mode(phonenumber::Mode::E164).to_string()),
-        Err(_) => Some(format!("+{digits}")),
+    // What is left when a prefix was taken off may look as if it had one more. The canonical form has none, or it would
+    // be another number when it is read again.
+    let mut number = format!("+{digits}");
+    for _ in 0..ROUNDS {
+        let Ok(read) = phonenumber::parse(None, &number) else { return Some(number) };
+        let next = read.format().mode(phonenumber::Mode::E164).to_string();
+        if next == number || !(8..=16).contains(&next.len()) {
+            return Some(number);
+        }
+        number = next;
     }
+    Some(format!("+{digits}"))
 }
+
+/// More prefixes than any number has.
+const ROUNDS: usize = 8;
 
 fn opaque(id: &str, channel: &'static str) -> Result<String, AddressError> {
     if id.is_empty() || id.len() > 200 || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -252,6 +267,20 @@ mod tests {
     }
 
     #[test]
+    fn a_canonical_form_is_its_own_canonical_form() {
+        for written in [
+            "+550215102-3-3",
+            "+55 0 21 5102 3344",
+            "+39 06 1234567",
+            "+5404401512345",
+            "+52 044 55 1234 5678",
+        ] {
+            let address = Address::parse(written).unwrap();
+            assert_eq!(Address::parse(address.as_str()).as_ref(), Ok(&address), "{written}");
+        }
+    }
+
+    #[test]
     fn refused_forms() {
         for written in [
             "",
@@ -267,6 +296,13 @@ mod tests {
             assert!(Address::parse(written).is_err(), "{written:?}");
         }
         assert_eq!(Address::parse(&"9".repeat(300)), Err(AddressError::TooLong));
+    }
+
+    #[test]
+    fn ids_are_of_channels_that_have_them() {
+        assert_eq!(Address::from_id(Channel::Whatsapp, "US.1").unwrap().as_str(), "whatsapp:US.1");
+        assert!(Address::from_id(Channel::Sms, "whatsapp:US.1").is_err());
+        assert!(Address::from_id(Channel::Messenger, "a b").is_err());
     }
 
     #[test]

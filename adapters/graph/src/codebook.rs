@@ -7,7 +7,8 @@ use http::StatusCode;
 use serde_json::Value;
 use trunkline_adapter::{Class, Failure, ProviderError};
 
-use crate::{lenient, redact};
+use crate::lenient::{self, Node};
+use crate::redact;
 
 /// One line of a provider's error table.
 #[derive(Clone, Debug)]
@@ -88,8 +89,10 @@ impl Codebook {
     }
 
     /// Reads an element of a webhook's `errors[]`.
-    pub fn reported(&self, error: &Value) -> Option<ProviderError> {
-        error.as_object()?;
+    pub fn reported(&self, error: &impl Node) -> Option<ProviderError> {
+        if !error.is_object() {
+            return None;
+        }
         let code = lenient::code(error, "code").unwrap_or(0);
         let class = self.class(code, lenient::code(error, "error_subcode")).unwrap_or(Class::Permanent);
         Some(ProviderError { code, class, text: sentence(error) })
@@ -119,10 +122,10 @@ fn unlisted(status: StatusCode) -> Class {
     }
 }
 
-fn sentence(error: &Value) -> String {
-    let said = |key: &str| error.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+fn sentence<N: Node>(error: &N) -> String {
+    let said = |key: &str| error.member(key).and_then(N::text).filter(|text| !text.is_empty());
     let message = said("message").or_else(|| said("title")).unwrap_or("no message");
-    let details = error.get("error_data").and_then(|data| data.get("details")).and_then(Value::as_str);
+    let details = error.member("error_data").and_then(|data| data.member("details")).and_then(N::text);
     match details {
         Some(details) if details != message => redact::words(&format!("{message}: {details}")),
         _ => redact::words(message),

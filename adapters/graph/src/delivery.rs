@@ -1,16 +1,14 @@
 //! The batch envelope: `entry[]`, and in each of them `changes[]`, `messaging[]` or `standby[]`. All of it is walked;
 //! one element that cannot be read never hides the others.
 
-use serde_json::Value;
 use trunkline_adapter::{Inbound, Refusal};
 
-use crate::lenient;
+use crate::{Json, lenient};
 
 /// A parsed delivery.
 #[derive(Debug)]
-pub struct Delivery {
-    object: String,
-    body: Value,
+pub struct Delivery<'a> {
+    body: Json<'a>,
 }
 
 /// One element of a delivery.
@@ -21,49 +19,49 @@ pub enum Event<'a> {
         /// What changed: `messages`, `account_update`, …
         field: &'a str,
         /// How.
-        value: &'a Value,
+        value: &'a Json<'a>,
     },
     /// An element of `messaging[]`.
     Messaging {
         /// The entry it stands in, which names the page.
-        entry: &'a Value,
+        entry: &'a Json<'a>,
         /// The event.
-        event: &'a Value,
+        event: &'a Json<'a>,
     },
     /// An element of `standby[]`: another app owns the thread. To be read, never answered.
     Standby {
         /// The event.
-        event: &'a Value,
+        event: &'a Json<'a>,
     },
     /// Something of no shape we know.
     Unreadable {
         /// It, whole.
-        raw: &'a Value,
+        raw: &'a Json<'a>,
     },
 }
 
-impl Delivery {
+impl<'a> Delivery<'a> {
     /// Takes a parsed body.
     ///
     /// # Errors
     /// When it is no envelope at all.
-    pub fn new(body: Value) -> Result<Delivery, Refusal> {
-        let Some(object) = body.get("object").and_then(Value::as_str) else {
+    pub fn new(body: Json<'a>) -> Result<Delivery<'a>, Refusal> {
+        if body.get("object").and_then(Json::as_str).is_none() {
             return Err(Refusal::Malformed("no object".to_owned()));
-        };
-        if !body.get("entry").is_some_and(Value::is_array) {
+        }
+        if !body.get("entry").is_some_and(Json::is_array) {
             return Err(Refusal::Malformed("no entry list".to_owned()));
         }
-        Ok(Delivery { object: object.to_owned(), body })
+        Ok(Delivery { body })
     }
 
     /// What the delivery is about: `whatsapp_business_account`, `page`, `instagram`.
     pub fn object(&self) -> &str {
-        &self.object
+        self.body.get("object").and_then(Json::as_str).unwrap_or_default()
     }
 
     /// The entries, whole.
-    pub fn entries(&self) -> &[Value] {
+    pub fn entries(&self) -> &[Json<'a>] {
         lenient::list(&self.body, "entry")
     }
 
@@ -73,13 +71,13 @@ impl Delivery {
     }
 }
 
-fn events_of(entry: &Value) -> Vec<Event<'_>> {
+fn events_of<'a>(entry: &'a Json<'a>) -> Vec<Event<'a>> {
     let mut events = Vec::new();
     let mut known = false;
     for key in ["changes", "messaging", "standby"] {
         match entry.get(key) {
-            None | Some(Value::Null) => {}
-            Some(Value::Array(elements)) => {
+            None | Some(Json::Null) => {}
+            Some(Json::List(elements)) => {
                 known = true;
                 events.extend(elements.iter().map(|element| match key {
                     "changes" => change(element),
@@ -100,16 +98,16 @@ fn events_of(entry: &Value) -> Vec<Event<'_>> {
     events
 }
 
-fn change(element: &Value) -> Event<'_> {
-    match (element.get("field").and_then(Value::as_str), element.get("value")) {
+fn change<'a>(element: &'a Json<'a>) -> Event<'a> {
+    match (element.get("field").and_then(Json::as_str), element.get("value")) {
         (Some(field), Some(value)) => Event::Change { field, value },
         _ => Event::Unreadable { raw: element },
     }
 }
 
 /// The notice that stands for an element that cannot be read.
-pub fn unreadable(what: &str, raw: &Value) -> Inbound {
-    Inbound::Notice { kind: format!("unreadable_{what}"), raw: raw.clone() }
+pub fn unreadable(what: &str, raw: &Json<'_>) -> Inbound {
+    Inbound::Notice { kind: format!("unreadable_{what}"), raw: raw.to_value() }
 }
 
 /// A word of the provider's vocabulary, fit for logs and counters: short, and of harmless characters only.
@@ -130,13 +128,13 @@ mod tests {
 
     #[test]
     fn every_element_of_every_list_is_walked() {
-        let delivery = Delivery::new(json!({"object": "page", "entry": [
+        let delivery = Delivery::new(Json::from(json!({"object": "page", "entry": [
             {"id": "1", "messaging": [{"a": 1}, 7], "standby": [{"b": 1}]},
             {"id": "2", "changes": [{"field": "feed", "value": {}}, {"field": "feed"}]},
             {"id": "3"},
             {"id": "4", "messaging": "none"},
             null,
-        ]}))
+        ]})))
         .unwrap();
         let seen: Vec<&str> = delivery
             .events()
@@ -165,7 +163,7 @@ mod tests {
     #[test]
     fn what_is_no_envelope_is_malformed() {
         for body in [json!(null), json!([]), json!({"object": 1}), json!({"object": "page", "entry": {}})] {
-            assert!(matches!(Delivery::new(body), Err(Refusal::Malformed(_))));
+            assert!(matches!(Delivery::new(body.into()), Err(Refusal::Malformed(_))));
         }
     }
 

@@ -1,10 +1,9 @@
 //! What every webhook request passes before anything else sees it: the challenge of a subscription, or the signature.
 
 use http::{Method, StatusCode};
-use serde_json::Value;
 use trunkline_adapter::{Received, Refusal, Reply, Secrets, WebhookRequest};
 
-use crate::{json, signature};
+use crate::{Json, json, signature};
 
 /// Longest challenge that is given back. Meta's are about ten digits.
 const CHALLENGE_LIMIT: usize = 256;
@@ -18,11 +17,11 @@ pub struct Gate {
 
 /// A request that passed.
 #[derive(Debug)]
-pub enum Passed {
+pub enum Passed<'a> {
     /// A subscription was challenged; nothing is left but to give this back.
     Challenge(Received),
     /// A signed delivery, parsed.
-    Delivery(Value),
+    Delivery(Json<'a>),
 }
 
 impl Gate {
@@ -35,7 +34,7 @@ impl Gate {
     ///
     /// # Errors
     /// A wrong signature or token, a method Meta does not use, or signed bytes that are not JSON.
-    pub fn pass(&self, request: &WebhookRequest) -> Result<Passed, Refusal> {
+    pub fn pass<'a>(&self, request: &'a WebhookRequest) -> Result<Passed<'a>, Refusal> {
         if request.method == Method::GET {
             return self.challenge(&request.query).map(Passed::Challenge);
         }
@@ -94,6 +93,7 @@ mod tests {
     use crate::{SIGNATURE_HEADER, sign};
     use bytes::Bytes;
     use http::HeaderMap;
+    use serde_json::Value;
 
     fn gate() -> Gate {
         Gate::new(Secrets::one("secret"), Secrets::one("token"))
@@ -114,14 +114,16 @@ mod tests {
         }
     }
 
-    fn get(query: &str) -> Result<Passed, Refusal> {
-        gate().pass(&request(Method::GET, query, b"", None))
+    fn get(query: &str) -> Result<Received, Refusal> {
+        match gate().pass(&request(Method::GET, query, b"", None))? {
+            Passed::Challenge(received) => Ok(received),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
     fn a_challenge_with_the_right_token_comes_back_as_plain_text() {
-        let passed = get("hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=token").unwrap();
-        let Passed::Challenge(received) = passed else { panic!("{passed:?}") };
+        let received = get("hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=token").unwrap();
         assert!(received.inbound.is_empty());
         assert_eq!(received.reply.body, "1158201444");
         assert_eq!(received.reply.content_type, Some("text/plain"));
@@ -151,30 +153,30 @@ mod tests {
 
     #[test]
     fn the_signature_is_checked_before_the_body_is_parsed() {
-        let refused = gate().pass(&request(Method::POST, "", b"not json", Some(sign("other", b"not json"))));
-        assert!(matches!(refused, Err(Refusal::BadSignature { .. })));
-        let refused = gate().pass(&request(Method::POST, "", b"{}", None));
-        assert!(matches!(refused, Err(Refusal::BadSignature { .. })));
-        let malformed =
-            gate().pass(&request(Method::POST, "", b"not json", Some(sign("secret", b"not json"))));
-        assert!(matches!(malformed, Err(Refusal::Malformed(_))));
-        let passed = gate().pass(&request(Method::POST, "", b"{}", Some(sign("secret", b"{}"))));
-        assert!(matches!(passed, Ok(Passed::Delivery(_))));
+        let post = |body, signature| request(Method::POST, "", body, signature);
+        let forged = post(b"not json", Some(sign("other", b"not json")));
+        assert!(matches!(gate().pass(&forged), Err(Refusal::BadSignature { .. })));
+        let bare = post(b"{}", None);
+        assert!(matches!(gate().pass(&bare), Err(Refusal::BadSignature { .. })));
+        let garbled = post(b"not json", Some(sign("secret", b"not json")));
+        assert!(matches!(gate().pass(&garbled), Err(Refusal::Malformed(_))));
+        let good = post(b"{}", Some(sign("secret", b"{}")));
+        assert!(matches!(gate().pass(&good), Ok(Passed::Delivery(_))));
     }
 
     #[test]
     fn a_body_that_says_the_same_in_other_bytes_is_refused() {
         let escaped: &[u8] = b"{\"text\":\"h\\u00e9\"}";
         let again = serde_json::to_vec(&serde_json::from_slice::<Value>(escaped).unwrap()).unwrap();
-        let refused = gate().pass(&request(Method::POST, "", &again, Some(sign("secret", escaped))));
-        assert!(matches!(refused, Err(Refusal::BadSignature { .. })));
+        let again = request(Method::POST, "", &again, Some(sign("secret", escaped)));
+        assert!(matches!(gate().pass(&again), Err(Refusal::BadSignature { .. })));
     }
 
     #[test]
     fn other_methods_are_not_ours() {
         for method in [Method::PUT, Method::DELETE, Method::HEAD] {
-            let refused = gate().pass(&request(method, "", b"{}", Some(sign("secret", b"{}"))));
-            assert!(matches!(refused, Err(Refusal::Method)));
+            let other = request(method, "", b"{}", Some(sign("secret", b"{}")));
+            assert!(matches!(gate().pass(&other), Err(Refusal::Method)));
         }
     }
 }

@@ -1,65 +1,105 @@
 //! Reading values whose documented types drift: ids that are numbers one day and strings the next, times in seconds or
 //! milliseconds. Nothing here fails; what cannot be read is not there.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 use trunkline_adapter::Timestamp;
 
+/// What can be read here: a value of its own, or one that borrows from a body.
+pub trait Node: Sized {
+    /// A member of an object.
+    fn member(&self, key: &str) -> Option<&Self>;
+    /// A string's text.
+    fn text(&self) -> Option<&str>;
+    /// A number.
+    fn number(&self) -> Option<&Number>;
+    /// `true` or `false`.
+    fn truth(&self) -> Option<bool>;
+    /// An array's elements.
+    fn elements(&self) -> Option<&[Self]>;
+    /// Whether it is an object.
+    fn is_object(&self) -> bool;
+}
+
+impl Node for Value {
+    fn member(&self, key: &str) -> Option<&Value> {
+        self.get(key)
+    }
+
+    fn text(&self) -> Option<&str> {
+        self.as_str()
+    }
+
+    fn number(&self) -> Option<&Number> {
+        self.as_number()
+    }
+
+    fn truth(&self) -> Option<bool> {
+        self.as_bool()
+    }
+
+    fn elements(&self) -> Option<&[Value]> {
+        self.as_array().map(Vec::as_slice)
+    }
+
+    fn is_object(&self) -> bool {
+        Value::is_object(self)
+    }
+}
+
 /// A member as text: a string that is not empty, or a whole number written out.
-pub fn text(object: &Value, key: &str) -> Option<String> {
-    scalar(object.get(key)?)
+pub fn text(object: &impl Node, key: &str) -> Option<String> {
+    scalar(object.member(key)?)
 }
 
 /// A value as text, as [`text`].
-pub fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
-        _ => None,
+pub fn scalar(value: &impl Node) -> Option<String> {
+    match (value.text(), value.number()) {
+        (Some(text), _) => (!text.is_empty()).then(|| text.to_owned()),
+        (None, Some(number)) => (!number.is_f64()).then(|| number.to_string()),
+        (None, None) => None,
     }
 }
 
 /// A member as a number, also when it is written as a string.
-pub fn number(object: &Value, key: &str) -> Option<f64> {
-    let number = match object.get(key)? {
-        Value::Number(number) => number.as_f64()?,
-        Value::String(text) => text.trim().parse().ok()?,
-        _ => return None,
+pub fn number(object: &impl Node, key: &str) -> Option<f64> {
+    let value = object.member(key)?;
+    let number = match (value.number(), value.text()) {
+        (Some(number), _) => number.as_f64()?,
+        (None, text) => text?.trim().parse().ok()?,
     };
     number.is_finite().then_some(number)
 }
 
 /// A member as a whole number, also when it is written as a string.
-pub fn integer(object: &Value, key: &str) -> Option<i64> {
-    match object.get(key)? {
-        Value::Number(number) => number.as_i64(),
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
+pub fn integer(object: &impl Node, key: &str) -> Option<i64> {
+    let value = object.member(key)?;
+    match (value.number(), value.text()) {
+        (Some(number), _) => number.as_i64(),
+        (None, text) => text?.trim().parse().ok(),
     }
 }
 
 /// A member as an error code.
-pub fn code(object: &Value, key: &str) -> Option<u32> {
+pub fn code(object: &impl Node, key: &str) -> Option<u32> {
     integer(object, key).and_then(|code| u32::try_from(code).ok())
 }
 
 /// A member as a flag: `true`, `"true"` or `1`.
-pub fn flag(object: &Value, key: &str) -> bool {
-    match object.get(key) {
-        Some(Value::Bool(flag)) => *flag,
-        Some(Value::String(text)) => text == "true" || text == "1",
-        Some(Value::Number(number)) => number.as_i64() == Some(1),
-        _ => false,
-    }
+pub fn flag(object: &impl Node, key: &str) -> bool {
+    let Some(value) = object.member(key) else { return false };
+    value.truth() == Some(true)
+        || value.text().is_some_and(|text| text == "true" || text == "1")
+        || value.number().and_then(Number::as_i64) == Some(1)
 }
 
 /// A member as a list; empty when it is none.
-pub fn list<'a>(object: &'a Value, key: &str) -> &'a [Value] {
-    object.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+pub fn list<'a, N: Node>(object: &'a N, key: &str) -> &'a [N] {
+    object.member(key).and_then(N::elements).unwrap_or_default()
 }
 
 /// A member as an instant. Seconds and milliseconds are told apart by size: as seconds the bound lies in the year 5138,
 /// as milliseconds in 1973.
-pub fn instant(object: &Value, key: &str) -> Option<Timestamp> {
+pub fn instant(object: &impl Node, key: &str) -> Option<Timestamp> {
     const BOUND: i64 = 100_000_000_000;
     match integer(object, key)? {
         seconds @ 1..BOUND => Some(Timestamp::from_seconds(seconds)),

@@ -25,6 +25,7 @@ mod signature;
 pub use codebook::{Codebook, Rule};
 pub use delivery::{Delivery, Event, kind_word, unreadable};
 pub use gate::{Gate, Passed};
+pub use json::{Json, NULL};
 pub use post::{ANSWER_LIMIT, Endpoint, Target, broken_answer, post};
 pub use redact::words;
 pub use settings::AppSettings;

@@ -11,14 +11,20 @@ const TOKEN: usize = 24;
 pub fn words(text: &str) -> String {
     let mut masked = String::new();
     let mut run = String::new();
+    let mut characters = text.chars();
     // A little beyond what is kept, so that a run that crosses the end is still seen as one.
-    for character in text.chars().take(LONGEST + TOKEN).chain([' ']) {
+    for character in characters.by_ref().take(LONGEST + TOKEN) {
         if character.is_ascii_alphanumeric() {
             run.push(character);
             continue;
         }
         close(&mut run, &mut masked);
         masked.push(if character.is_control() { ' ' } else { character });
+    }
+    // Where masks have made the text shorter, the last run may be shown; nobody saw how long it would have been.
+    match characters.next() {
+        Some(next) if next.is_ascii_alphanumeric() => masked.push('…'),
+        _ => close(&mut run, &mut masked),
     }
     masked.truncate(masked.trim_end().len());
     masked.chars().take(LONGEST).collect()
@@ -64,5 +70,16 @@ mod tests {
         assert_eq!(words(&"é ".repeat(500)).chars().count(), 200);
         let text = format!("{} 15550001111", "b ".repeat(96));
         assert!(!words(&text).contains("155"), "{}", words(&text));
+    }
+
+    #[test]
+    fn what_moves_into_sight_because_of_a_mask_is_masked_too() {
+        // 201 characters become two, so the end of what was read is shown: 23 letters of a token.
+        let text = format!("{} {}", "1".repeat(200), "T".repeat(100));
+        assert_eq!(words(&text), "… …");
+        assert_eq!(
+            words(&format!("{} {}", "1".repeat(200), "T".repeat(23))),
+            format!("… {}", "T".repeat(23))
+        );
     }
 }

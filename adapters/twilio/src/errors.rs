@@ -160,7 +160,8 @@ pub(crate) fn clean(text: &str) -> String {
     let mut cleaned = String::new();
     // A number in the making: how it was written so far, and its digits.
     let (mut run, mut digits) = (String::new(), 0_usize);
-    for character in text.chars().take(400) {
+    let mut characters = text.chars();
+    for character in characters.by_ref().take(400) {
         let between = digits > 0 && matches!(character, ' ' | '-' | '.' | '(' | ')');
         if character.is_ascii_digit() || between {
             digits += usize::from(character.is_ascii_digit());
@@ -170,12 +171,19 @@ pub(crate) fn clean(text: &str) -> String {
         settle(&mut cleaned, &mut run, &mut digits);
         cleaned.push(if character.is_control() { ' ' } else { character });
     }
+    // A number that is not read to its end may be one to mask.
+    if digits > 0 && characters.next().is_some() {
+        digits = digits.max(MASKED);
+    }
     settle(&mut cleaned, &mut run, &mut digits);
     cleaned.trim().chars().take(200).collect()
 }
 
+/// As many digits may be somebody's number.
+const MASKED: usize = 7;
+
 fn settle(cleaned: &mut String, run: &mut String, digits: &mut usize) {
-    if *digits >= 7 {
+    if *digits >= MASKED {
         let tail = run.trim_end_matches(|c: char| !c.is_ascii_digit()).len();
         cleaned.push('…');
         cleaned.push_str(&run[tail..]);
@@ -246,5 +254,7 @@ mod tests {
             assert_eq!(clean(words), cleaned, "{words}");
         }
         assert_eq!(clean(&"é".repeat(900)).chars().count(), 200);
+        // The number is cut where reading ends, and moves into sight because the one before it is masked.
+        assert_eq!(clean(&format!("{}: +15550001111", "1".repeat(394))), "…: +…");
     }
 }

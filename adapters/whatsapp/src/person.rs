@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
 use trunkline_adapter::{Address, Channel, Person, lookalike};
-use trunkline_graph::lenient;
+use trunkline_graph::{Json, lenient};
 
 /// A phone number as the provider writes it, without `+`.
 pub(crate) fn phone(digits: &str) -> Option<Address> {
@@ -33,14 +32,14 @@ pub(crate) fn person(phone: Option<Address>, id: Option<Address>, name: Option<S
 
 /// The `contacts[]` beside a change's messages, by either name.
 pub(crate) struct Contacts<'a> {
-    by_phone: HashMap<String, &'a Value>,
-    by_id: HashMap<String, &'a Value>,
-    only: Option<&'a Value>,
+    by_phone: HashMap<String, &'a Json<'a>>,
+    by_id: HashMap<String, &'a Json<'a>>,
+    only: Option<&'a Json<'a>>,
 }
 
 impl<'a> Contacts<'a> {
     /// Reads a change's contacts. `alone` says that the change holds a single message, whose sender a single contact is.
-    pub(crate) fn of(value: &'a Value, alone: bool) -> Contacts<'a> {
+    pub(crate) fn of(value: &'a Json<'a>, alone: bool) -> Contacts<'a> {
         let list = lenient::list(value, "contacts");
         let by =
             |key| list.iter().filter_map(|contact| Some((lenient::text(contact, key)?, contact))).collect();
@@ -49,7 +48,7 @@ impl<'a> Contacts<'a> {
     }
 
     /// The sender of a message. Names are joined only where a contact carries one that the message carries too.
-    pub(crate) fn sender(&self, message: &Value) -> Option<Person> {
+    pub(crate) fn sender(&self, message: &Json<'_>) -> Option<Person> {
         self.person(lenient::text(message, "from"), lenient::text(message, "from_user_id"))
     }
 
@@ -78,32 +77,36 @@ impl<'a> Contacts<'a> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
+
+    fn json(value: Value) -> Json<'static> {
+        value.into()
+    }
 
     #[test]
     fn the_id_is_the_surest_name_and_the_number_its_alias() {
-        let value = json!({"contacts": [
+        let value = json(json!({"contacts": [
             {"wa_id": "15550199", "user_id": "US.900100", "profile": {"name": "Ana"}},
             {"user_id": "US.900101", "profile": {"username": "bo.b"}},
-        ]});
+        ]}));
         let contacts = Contacts::of(&value, false);
-        let both = contacts.sender(&json!({"from": 15550199})).unwrap();
+        let both = contacts.sender(&json(json!({"from": 15550199}))).unwrap();
         assert_eq!(both.address.as_str(), "whatsapp:US.900100");
         assert_eq!(both.aliases[0].as_str(), "whatsapp:+15550199");
         assert_eq!(both.name.as_deref(), Some("Ana"));
-        let hidden = contacts.sender(&json!({"from_user_id": "US.900101"})).unwrap();
+        let hidden = contacts.sender(&json(json!({"from_user_id": "US.900101"}))).unwrap();
         assert_eq!((hidden.address.as_str(), hidden.aliases.len()), ("whatsapp:US.900101", 0));
         assert_eq!(hidden.name.as_deref(), Some("bo.b"));
-        let unlisted = contacts.sender(&json!({"from": "15550177"})).unwrap();
+        let unlisted = contacts.sender(&json(json!({"from": "15550177"}))).unwrap();
         assert_eq!((unlisted.address.as_str(), unlisted.name), ("whatsapp:+15550177", None));
     }
 
     #[test]
     fn a_single_contact_stands_in_only_for_a_single_message() {
-        let value = json!({"contacts": [{"user_id": "US.900100"}]});
-        assert!(Contacts::of(&value, true).sender(&json!({})).is_some());
-        assert!(Contacts::of(&value, false).sender(&json!({})).is_none());
-        let other = Contacts::of(&value, true).sender(&json!({"from": "15550199"})).unwrap();
+        let value = json(json!({"contacts": [{"user_id": "US.900100"}]}));
+        assert!(Contacts::of(&value, true).sender(&json(json!({}))).is_some());
+        assert!(Contacts::of(&value, false).sender(&json(json!({}))).is_none());
+        let other = Contacts::of(&value, true).sender(&json(json!({"from": "15550199"}))).unwrap();
         assert_eq!(other.address.as_str(), "whatsapp:+15550199", "an id of somebody else is not joined");
     }
 }

@@ -75,7 +75,8 @@ impl<'a> Assembly<'a> {
         if batch.writes.is_empty() {
             return Ok(Committed { first: self.newest, last: self.newest });
         }
-        let first = self.next;
+        let first = self.next.max(batch.least);
+        self.next = first;
         for write in &batch.writes {
             let number = self.next;
             match write {

@@ -7,6 +7,7 @@
 mod assembly;
 mod committer;
 mod disk;
+pub(super) mod journal;
 mod recent;
 mod stored;
 mod view;

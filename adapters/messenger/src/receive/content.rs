@@ -3,15 +3,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::Value;
 use trunkline_adapter::{MediaKind, MediaReference, Part};
-use trunkline_graph::{kind_word, lenient};
+use trunkline_graph::{Json, NULL, kind_word, lenient};
 
 /// The thumbs-up the app offers in three sizes; people mean the word, not the picture.
 const THUMBS_UP: [&str; 3] = ["369239263222822", "369239343222814", "369239383222810"];
 
 /// The parts of a `message` or `message_edit`; never empty.
-pub(super) fn parts(message: &Value) -> Vec<Part> {
+pub(super) fn parts(message: &Json<'_>) -> Vec<Part> {
     let mut parts: Vec<Part> = written(message).into_iter().collect();
     let attachments = lenient::list(message, "attachments");
     // One pass first, so that many attachments cost no more than few.
@@ -21,23 +20,25 @@ pub(super) fn parts(message: &Value) -> Vec<Part> {
     parts.extend(message.get("referral").and_then(referral));
     parts.extend(story(message));
     if parts.is_empty() || lenient::flag(message, "is_unsupported") {
-        parts.push(Part::Unsupported { kind: "message".to_owned(), raw: message.clone() });
+        parts.push(Part::Unsupported { kind: "message".to_owned(), raw: message.to_value() });
     }
     parts
 }
 
 /// The advertisement, link or code somebody came from.
-pub(super) fn referral(raw: &Value) -> Option<Part> {
-    raw.as_object()?;
+pub(super) fn referral(raw: &Json<'_>) -> Option<Part> {
+    if !raw.is_object() {
+        return None;
+    }
     let from = ["ref", "source"].iter().find_map(|key| lenient::text(raw, key));
     let summary = match from {
         Some(from) => format!("came from: {from}"),
         None => "came from a link".to_owned(),
     };
-    Some(Part::Structured { kind: "referral".to_owned(), summary, raw: raw.clone() })
+    Some(Part::Structured { kind: "referral".to_owned(), summary, raw: raw.to_value() })
 }
 
-fn written(message: &Value) -> Option<Part> {
+fn written(message: &Json<'_>) -> Option<Part> {
     let text = lenient::text(message, "text");
     let Some(reply) = message.get("quick_reply").filter(|reply| reply.is_object()) else {
         return text.map(|text| Part::Text { text });
@@ -47,18 +48,18 @@ fn written(message: &Value) -> Option<Part> {
     Some(Part::Choice { text, payload })
 }
 
-fn story(message: &Value) -> Option<Part> {
+fn story(message: &Json<'_>) -> Option<Part> {
     let story = message.get("reply_to")?.get("story")?;
     let summary = "answers a story".to_owned();
-    Some(Part::Structured { kind: "story_reply".to_owned(), summary, raw: story.clone() })
+    Some(Part::Structured { kind: "story_reply".to_owned(), summary, raw: story.to_value() })
 }
 
-fn kind(attachment: &Value) -> &str {
-    attachment.get("type").and_then(Value::as_str).unwrap_or_default()
+fn kind<'a>(attachment: &'a Json<'_>) -> &'a str {
+    attachment.get("type").and_then(Json::as_str).unwrap_or_default()
 }
 
-fn payload(attachment: &Value) -> &Value {
-    attachment.get("payload").unwrap_or(&Value::Null)
+fn payload<'a>(attachment: &'a Json<'a>) -> &'a Json<'a> {
+    attachment.get("payload").unwrap_or(&NULL)
 }
 
 /// For a while a sticker came twice, as itself and as an image; the image may be the only one with a link.
@@ -68,7 +69,7 @@ struct Twins {
 }
 
 impl Twins {
-    fn of(attachments: &[Value]) -> Twins {
+    fn of(attachments: &[Json<'_>]) -> Twins {
         let (mut stickers, mut links) = (HashSet::new(), HashMap::new());
         for attachment in attachments {
             let payload = payload(attachment);
@@ -82,13 +83,13 @@ impl Twins {
         Twins { stickers, links }
     }
 
-    fn is_image_of_sticker(&self, attachment: &Value) -> bool {
+    fn is_image_of_sticker(&self, attachment: &Json<'_>) -> bool {
         kind(attachment) == "image"
             && lenient::text(payload(attachment), "sticker_id").is_some_and(|id| self.stickers.contains(&id))
     }
 }
 
-fn attachment(raw: &Value, twins: &Twins) -> Part {
+fn attachment(raw: &Json<'_>, twins: &Twins) -> Part {
     let (kind, payload) = (kind(raw), payload(raw));
     let read = match kind {
         "sticker" => sticker(payload, twins),
@@ -100,10 +101,10 @@ fn attachment(raw: &Value, twins: &Twins) -> Part {
         "location" => location(raw, payload),
         _ => shared(kind, raw, payload),
     };
-    read.unwrap_or_else(|| Part::Unsupported { kind: kind_word(kind), raw: raw.clone() })
+    read.unwrap_or_else(|| Part::Unsupported { kind: kind_word(kind), raw: raw.to_value() })
 }
 
-fn sticker(payload: &Value, twins: &Twins) -> Option<Part> {
+fn sticker(payload: &Json<'_>, twins: &Twins) -> Option<Part> {
     let id = lenient::text(payload, "sticker_id");
     if id.as_deref().is_some_and(|id| THUMBS_UP.contains(&id)) {
         return Some(Part::Text { text: "👍".to_owned() });
@@ -116,7 +117,7 @@ fn sticker(payload: &Value, twins: &Twins) -> Option<Part> {
     Some(Part::Media(reference(MediaKind::Sticker, id, url)))
 }
 
-fn media(kind: MediaKind, payload: &Value) -> Option<Part> {
+fn media(kind: MediaKind, payload: &Json<'_>) -> Option<Part> {
     let url = lenient::text(payload, "url")?;
     Some(Part::Media(reference(kind, None, Some(url))))
 }
@@ -125,7 +126,7 @@ fn reference(kind: MediaKind, id: Option<String>, url: Option<String>) -> MediaR
     MediaReference { kind, id, url, content_type: None, filename: None, caption: None, sha256: None }
 }
 
-fn location(raw: &Value, payload: &Value) -> Option<Part> {
+fn location(raw: &Json<'_>, payload: &Json<'_>) -> Option<Part> {
     let place = payload.get("coordinates")?;
     let degrees = |key, most: f64| lenient::number(place, key).filter(|degrees| degrees.abs() <= most);
     Some(Part::Location {
@@ -137,7 +138,7 @@ fn location(raw: &Value, payload: &Value) -> Option<Part> {
 }
 
 /// Links, posts, reels, templates: a title and a link, wherever they stand.
-fn shared(kind: &str, raw: &Value, payload: &Value) -> Option<Part> {
+fn shared(kind: &str, raw: &Json<'_>, payload: &Json<'_>) -> Option<Part> {
     let found = |key| lenient::text(raw, key).or_else(|| lenient::text(payload, key));
     let words: Vec<String> = [found("title"), found("url")].into_iter().flatten().collect();
     let summary = match (words.is_empty(), kind) {
@@ -145,5 +146,5 @@ fn shared(kind: &str, raw: &Value, payload: &Value) -> Option<Part> {
         (true, "template") => "a template".to_owned(),
         (true, _) => return None,
     };
-    Some(Part::Structured { kind: kind_word(kind), summary, raw: raw.clone() })
+    Some(Part::Structured { kind: kind_word(kind), summary, raw: raw.to_value() })
 }

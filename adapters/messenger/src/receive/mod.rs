@@ -10,9 +10,8 @@ mod receipt;
 
 use std::collections::HashSet;
 
-use serde_json::Value;
 use trunkline_adapter::{Address, Inbound, Person, Received, Refusal, Reply, Webhook, WebhookRequest};
-use trunkline_graph::{Delivery, Event, Gate, Passed, kind_word, lenient, unreadable};
+use trunkline_graph::{Delivery, Event, Gate, Json, Passed, kind_word, lenient, unreadable};
 
 use crate::settings::address;
 
@@ -28,7 +27,7 @@ impl Receiver {
     }
 
     /// The page an element belongs to, as an address; the entry says so, and the element itself where it does not.
-    fn page(&self, entry: &Value, event: &Value) -> Option<Address> {
+    fn page(&self, entry: &Json<'_>, event: &Json<'_>) -> Option<Address> {
         let side = |key: &str| event.get(key).and_then(|side| lenient::text(side, "id"));
         let ours = |id: String| address(&id).filter(|page| self.pages.contains(page));
         let ids = [lenient::text(entry, "id"), side("recipient"), side("sender")];
@@ -94,7 +93,7 @@ const KINDS: [&str; 9] = [
 ];
 
 /// Reads one element; `None` when it lacks what its kind always has.
-fn read(raw: &Value, page: &Address) -> Option<Vec<Inbound>> {
+fn read(raw: &Json<'_>, page: &Address) -> Option<Vec<Inbound>> {
     let Some((kind, object)) = KINDS.iter().find_map(|kind| Some((*kind, raw.get(kind)?))) else {
         return other(raw).map(|kind| vec![notice(kind, raw)]);
     };
@@ -112,19 +111,19 @@ fn read(raw: &Value, page: &Address) -> Option<Vec<Inbound>> {
 }
 
 /// Thread control, policy, account linking, news: named by the member beside sender, recipient and time.
-fn other(raw: &Value) -> Option<&str> {
-    let mut members = raw.as_object()?.keys().map(String::as_str);
-    members.find(|key| !matches!(*key, "sender" | "recipient" | "timestamp" | "prior_message"))
+fn other<'a>(raw: &'a Json<'_>) -> Option<&'a str> {
+    // Of several the first by name, so that the order in which they stand tells nothing.
+    raw.names().filter(|name| !matches!(*name, "sender" | "recipient" | "timestamp" | "prior_message")).min()
 }
 
-fn notice(kind: &str, raw: &Value) -> Inbound {
-    Inbound::Notice { kind: kind_word(kind), raw: raw.clone() }
+fn notice(kind: &str, raw: &Json<'_>) -> Inbound {
+    Inbound::Notice { kind: kind_word(kind), raw: raw.to_value() }
 }
 
 /// One element, its telling member, and the page it came to.
 struct Element<'a> {
-    raw: &'a Value,
-    object: &'a Value,
+    raw: &'a Json<'a>,
+    object: &'a Json<'a>,
     page: &'a Address,
 }
 

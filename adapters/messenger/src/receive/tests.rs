@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use trunkline_graph::{SIGNATURE_HEADER, lenient::ascii_json, sign};
 
 use super::*;

@@ -1,15 +1,14 @@
 //! People whose names change: a new number, a new business-scoped id.
 
-use serde_json::Value;
 use trunkline_adapter::{Address, Inbound, Person};
-use trunkline_graph::{kind_word, lenient};
+use trunkline_graph::{Json, NULL, kind_word, lenient};
 
 use crate::person;
 
 /// A `system` message. Its sender is the person under the names known so far.
-pub(super) fn system(message: &Value, from: Person, to: Address) -> Inbound {
-    let system = message.get("system").unwrap_or(&Value::Null);
-    let kind = system.get("type").and_then(Value::as_str).unwrap_or("system");
+pub(super) fn system(message: &Json<'_>, from: Person, to: Address) -> Inbound {
+    let system = message.get("system").unwrap_or(&NULL);
+    let kind = system.get("type").and_then(Json::as_str).unwrap_or("system");
     let number = lenient::text(system, "new_wa_id").or_else(|| lenient::text(system, "wa_id"));
     let id = lenient::text(system, "user_id");
     let now = addresses(number, id);
@@ -18,11 +17,11 @@ pub(super) fn system(message: &Value, from: Person, to: Address) -> Inbound {
     if news && matches!(kind, "user_changed_number" | "customer_changed_number" | "user_changed_user_id") {
         return Inbound::Identity { from, to, now };
     }
-    Inbound::Notice { kind: kind_word(kind), raw: message.clone() }
+    Inbound::Notice { kind: kind_word(kind), raw: message.to_value() }
 }
 
 /// An element of the `user_id_update` field; `None` when old and new are not both there.
-pub(super) fn update(update: &Value, to: &Address) -> Option<Inbound> {
+pub(super) fn update(update: &Json<'_>, to: &Address) -> Option<Inbound> {
     let ids = update.get("user_id")?;
     let old = lenient::text(ids, "previous").as_deref().and_then(person::user_id);
     let new = lenient::text(ids, "current").as_deref().and_then(person::user_id)?;

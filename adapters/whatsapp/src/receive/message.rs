@@ -1,17 +1,16 @@
 //! One element of `messages[]` or `message_echoes[]`.
 
-use serde_json::Value;
 use trunkline_adapter::{Address, Echo, Inbound, InboundMessage, Signal};
-use trunkline_graph::{kind_word, lenient};
+use trunkline_graph::{Json, kind_word, lenient};
 
 use super::{content, identity};
 use crate::person::Contacts;
 
 /// Reads a message; `None` when it lacks what every message has.
-pub(super) fn read(message: &Value, contacts: &Contacts<'_>, to: &Address) -> Option<Inbound> {
+pub(super) fn read(message: &Json<'_>, contacts: &Contacts<'_>, to: &Address) -> Option<Inbound> {
     let id = lenient::text(message, "id")?;
     if lenient::text(message, "group_id").is_some() {
-        return Some(Inbound::Notice { kind: "group_message".to_owned(), raw: message.clone() });
+        return Some(Inbound::Notice { kind: "group_message".to_owned(), raw: message.to_value() });
     }
     let from = contacts.sender(message)?;
     let to = to.clone();
@@ -45,12 +44,12 @@ pub(super) fn read(message: &Value, contacts: &Contacts<'_>, to: &Address) -> Op
 }
 
 /// Reads what an agent wrote in the business app.
-pub(super) fn echo(message: &Value, contacts: &Contacts<'_>, from: &Address) -> Option<Inbound> {
+pub(super) fn echo(message: &Json<'_>, contacts: &Contacts<'_>, from: &Address) -> Option<Inbound> {
     let id = lenient::text(message, "id")?;
     let kind = kind(message);
     // These change an earlier echo; there is nothing of ours to change.
     if matches!(kind, "reaction" | "edit" | "revoke" | "system") || message.get("group_id").is_some() {
-        return Some(Inbound::Notice { kind: kind_word(&format!("echo_{kind}")), raw: message.clone() });
+        return Some(Inbound::Notice { kind: kind_word(&format!("echo_{kind}")), raw: message.to_value() });
     }
     let to = contacts.person(lenient::text(message, "to"), lenient::text(message, "to_user_id"))?;
     Some(Inbound::Echo(Echo {
@@ -63,6 +62,6 @@ pub(super) fn echo(message: &Value, contacts: &Contacts<'_>, from: &Address) -> 
     }))
 }
 
-fn kind(message: &Value) -> &str {
-    message.get("type").and_then(Value::as_str).unwrap_or_default()
+fn kind<'a>(message: &'a Json<'_>) -> &'a str {
+    message.get("type").and_then(Json::as_str).unwrap_or_default()
 }

@@ -8,9 +8,8 @@ mod identity;
 mod message;
 mod status;
 
-use serde_json::Value;
 use trunkline_adapter::{Address, Inbound, Received, Refusal, Reply, Webhook, WebhookRequest};
-use trunkline_graph::{Delivery, Event, Gate, Passed, kind_word, lenient, unreadable};
+use trunkline_graph::{Delivery, Event, Gate, Json, NULL, Passed, kind_word, lenient, unreadable};
 
 use crate::person::Contacts;
 use crate::settings::Numbers;
@@ -64,11 +63,11 @@ struct Tray<'a> {
 }
 
 impl Tray<'_> {
-    fn change(&mut self, field: &str, value: &Value) {
+    fn change(&mut self, field: &str, value: &Json<'_>) {
         if !matches!(field, "messages" | "smb_message_echoes" | "user_id_update") {
             return self.notice(field, value);
         }
-        let metadata = value.get("metadata").unwrap_or(&Value::Null);
+        let metadata = value.get("metadata").unwrap_or(&NULL);
         let Some(id) = lenient::text(metadata, "phone_number_id") else {
             // Errors of the account as a whole name no number.
             return match lenient::list(value, "errors") {
@@ -92,7 +91,7 @@ impl Tray<'_> {
         }
     }
 
-    fn messages(&mut self, to: &Address, value: &Value) {
+    fn messages(&mut self, to: &Address, value: &Json<'_>) {
         let messages = lenient::list(value, "messages");
         let contacts = Contacts::of(value, messages.len() == 1);
         for raw in messages {
@@ -107,7 +106,7 @@ impl Tray<'_> {
         }
     }
 
-    fn echoes(&mut self, from: &Address, value: &Value) {
+    fn echoes(&mut self, from: &Address, value: &Json<'_>) {
         let echoes = lenient::list(value, "message_echoes");
         let contacts = Contacts::of(value, false);
         for raw in echoes {
@@ -116,15 +115,15 @@ impl Tray<'_> {
         }
     }
 
-    fn identities(&mut self, to: &Address, value: &Value) {
+    fn identities(&mut self, to: &Address, value: &Json<'_>) {
         for raw in lenient::list(value, "user_id_update") {
             let read = identity::update(raw, to);
             self.inbound.push(read.unwrap_or_else(|| unreadable("user_id_update", raw)));
         }
     }
 
-    fn notice(&mut self, kind: &str, raw: &Value) {
-        self.inbound.push(Inbound::Notice { kind: kind_word(kind), raw: raw.clone() });
+    fn notice(&mut self, kind: &str, raw: &Json<'_>) {
+        self.inbound.push(Inbound::Notice { kind: kind_word(kind), raw: raw.to_value() });
     }
 }
 

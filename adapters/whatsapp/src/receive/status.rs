@@ -1,14 +1,13 @@
 //! One element of `statuses[]`.
 
-use serde_json::Value;
 use trunkline_adapter::{Address, DeliveryStatus, Inbound, StatusReport};
-use trunkline_graph::{kind_word, lenient};
+use trunkline_graph::{Json, kind_word, lenient};
 
 use crate::errors::CODEBOOK;
 use crate::person;
 
 /// Reads a status; `None` when it lacks what every status has.
-pub(super) fn read(status: &Value, from: &Address) -> Option<Inbound> {
+pub(super) fn read(status: &Json<'_>, from: &Address) -> Option<Inbound> {
     let id = lenient::text(status, "id")?;
     let word = status.get("status")?.as_str()?;
     let group = lenient::text(status, "recipient_type").is_some_and(|kind| kind == "group");
@@ -23,7 +22,7 @@ pub(super) fn read(status: &Value, from: &Address) -> Option<Inbound> {
     };
     let Some(reached) = reached else {
         let kind = if group { "group_status".to_owned() } else { kind_word(&format!("status_{word}")) };
-        return Some(Inbound::Notice { kind, raw: status.clone() });
+        return Some(Inbound::Notice { kind, raw: status.to_value() });
     };
     let error = lenient::list(status, "errors").first().and_then(|error| CODEBOOK.reported(error));
     let user_id = lenient::text(status, "recipient_user_id").as_deref().and_then(person::user_id);
