@@ -41,7 +41,7 @@ impl Plan {
         let mut jobs = Vec::new();
         // In the long form two deaths in a row: the second finds the daemon still busy with what the first left.
         for _ in 0..if self.long.is_some() { 2 } else { 1 } {
-            if !over && !self.waiting.iter().any(|point| fits(point)) {
+            if !over && !self.waiting.iter().any(&fits) {
                 let waiting: Vec<&str> = self.waiting.iter().map(|point| point.name).collect();
                 self.waiting.extend(POINTS.iter().filter(|point| !waiting.contains(&point.name)));
             }
