@@ -259,13 +259,8 @@ impl Books {
                     self.fault(line);
                 }
             }
-            Item::OptOut(proxy, address, Some(row)) => {
-                if self.ever.keywords.contains(&row.provider_id) {
-                    self.fault(format!(
-                        "{address} opted out of {proxy} a second time by {}",
-                        row.provider_id
-                    ));
-                }
+            Item::OptOut(proxy, address, Some(row)) if self.ever.keywords.contains(&row.provider_id) => {
+                self.fault(format!("{address} opted out of {proxy} a second time by {}", row.provider_id));
             }
             _ => {}
         }

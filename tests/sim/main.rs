@@ -46,7 +46,7 @@ fn asked(name: &str) -> Option<u64> {
 }
 
 fn one(seed: u64, printed: bool, folder: &std::path::Path) -> run::Ended {
-    run::seed(seed, printed, (seed % COPIED == 0).then_some(folder))
+    run::seed(seed, printed, seed.is_multiple_of(COPIED).then_some(folder))
 }
 
 #[derive(Default)]

@@ -276,7 +276,7 @@ impl World {
         let plain = |code, text: &str| Cause { code, text: text.to_owned() };
         let answer = |wait, outcome| Answer { wait, outcome, proxy: from.clone() };
         if self.sink.mistaken.contains(&from) {
-            self.reached(Fault::OperatorsFault, books);
+            self.reached(Fault::WrongToken, books);
             let cause = plain(WRONG_TOKEN, "authenticate");
             return answer(wait, Outcome::Rejected { blame: Blame::Operator, cause });
         }
