@@ -1,9 +1,7 @@
 //! The ledger's binding rows in key order, a page at a time.
 
-use bytes::BytesMut;
-
 use crate::ledger::engine::{ReadError, Row, Snapshot};
-use crate::ledger::key::{Key, Range, Space, put_name};
+use crate::ledger::key::{Key, Range, Space};
 
 /// Rows read at a time.
 const PAGE: usize = 512;
@@ -19,7 +17,7 @@ pub struct LedgerRows<'a> {
 
 impl<'a> LedgerRows<'a> {
     pub fn new(snapshot: &'a dyn Snapshot) -> LedgerRows<'a> {
-        LedgerRows { snapshot, ahead: Some(Range::all()), at_hand: None }
+        LedgerRows { snapshot, ahead: Some(Range::accounts()), at_hand: None }
     }
 
     /// The next rows; empty at the end.
@@ -41,15 +39,7 @@ impl<'a> LedgerRows<'a> {
                 let parts = key.parts().ok_or_else(|| ReadError::Damaged(format!("{key:?}")))?;
                 let prefix = Key::new(&parts.account, "", Space::Binding, b"");
                 self.at_hand = Some((prefix.clone(), Range::prefix(&prefix)));
-                let mut name = BytesMut::new();
-                put_name(&mut name, &parts.account);
-                let behind = Range::prefix(&Key::from_bytes(name.freeze())).end;
-                // An empty end says that no key can come behind this account.
-                self.ahead = (!behind.is_empty()).then(|| Range {
-                    start: behind,
-                    end: Default::default(),
-                    reverse: false,
-                });
+                self.ahead = Some(Range::accounts_behind(&parts.account));
             } else {
                 return Ok(Vec::new());
             }

@@ -16,6 +16,7 @@ pub mod form;
 pub mod front;
 pub mod operator;
 pub mod paging;
+mod pressure;
 pub mod provider;
 pub mod route;
 pub mod server;

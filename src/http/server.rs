@@ -27,6 +27,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use super::body::{Body, BodyError, Upload};
 use super::error::{self, ApiError};
+use super::pressure::Pressure;
 use crate::relay::Lasting;
 use crate::telemetry;
 
@@ -100,6 +101,7 @@ pub async fn serve<H: Handler>(
     let house = House {
         handler,
         gate: Arc::new(Semaphore::new(limits.concurrent)),
+        pressure: Arc::new(Pressure::new(limits.concurrent)),
         doors: Arc::new(Semaphore::new(doors)),
         limits,
     };
@@ -161,6 +163,8 @@ struct House<H> {
     handler: Arc<H>,
     /// Requests being answered.
     gate: Arc<Semaphore>,
+    /// How many of them there may be.
+    pressure: Arc<Pressure>,
     /// Connections open.
     doors: Arc<Semaphore>,
     limits: Limits,
@@ -171,6 +175,7 @@ impl<H> Clone for House<H> {
         House {
             handler: Arc::clone(&self.handler),
             gate: Arc::clone(&self.gate),
+            pressure: Arc::clone(&self.pressure),
             doors: Arc::clone(&self.doors),
             limits: self.limits,
         }
@@ -208,12 +213,14 @@ impl<H: Handler> House<H> {
         }
         let mut upload = Upload::new(&head.headers, incoming);
         let Admission { label, verdict } = self.handler.admit(&mut head);
-        let mut response = match Arc::clone(&self.gate).try_acquire_owned() {
-            Ok(permit) => {
+        let room = self.pressure.admits(self.inside() + 1);
+        let permit = if room { Arc::clone(&self.gate).try_acquire_owned().ok() } else { None };
+        let mut response = match permit {
+            Some(permit) => {
                 let deadline = begun + self.limits.request_timeout;
                 self.within(deadline, head, verdict, &mut upload, permit).await
             }
-            Err(_) => {
+            None => {
                 telemetry::http::overloaded(label);
                 let response = ApiError::unavailable("too many requests at once").into_response();
                 tidy(response, &mut upload).await
@@ -223,6 +230,11 @@ impl<H: Handler> House<H> {
         self.handler.dress(label, took, &mut response);
         telemetry::http::answered(label, response.status(), took);
         response
+    }
+
+    /// How many requests are being answered now.
+    fn inside(&self) -> usize {
+        self.limits.concurrent.saturating_sub(self.gate.available_permits())
     }
 
     /// Reads the body and has the request answered, before the deadline or not at all.
@@ -254,9 +266,12 @@ impl<H: Handler> House<H> {
             }
             None => return closing(ApiError::from(error::TOO_SLOW).into_response()),
         };
-        let handler = Arc::clone(&self.handler);
+        let (handler, pressure) = (Arc::clone(&self.handler), Arc::clone(&self.pressure));
+        let inside = self.inside();
         let work = async move {
+            let begun = Instant::now();
             let response = handler.answer(Request::from_parts(head, body)).await;
+            pressure.answered(inside, begun.elapsed());
             drop(permit);
             response
         };

@@ -9,7 +9,7 @@ use super::dump::{DumpError, Writer};
 use super::engine::ReadError;
 use super::fjall::{View, journal};
 use super::key::Keyspace;
-use super::store::{FORMAT, Identity, Incarnation, Layout, OpenError};
+use super::store::{FORMAT, Identity, Incarnation, Layout, OpenError, refuse_other};
 
 const CACHE: u64 = 32 * 1024 * 1024;
 /// Failures in a row after which a walk is given up.
@@ -53,9 +53,7 @@ pub fn dump_damaged(path: &Path, out: &mut impl Write) -> Result<Salvaged, Salva
     let files = layout.open(CACHE)?;
     let nobody = Identity { format: FORMAT, incarnation: Incarnation::NONE, newest: 0 };
     let identity = Identity::read(&files)?.unwrap_or(nobody);
-    if identity.format > FORMAT {
-        return Err(OpenError::NewerFormat { found: identity.format, known: FORMAT }.into());
-    }
+    refuse_other(identity.format)?;
     let view = View::take(&files, identity.newest);
     let mut writer = Writer::begin(out, identity.format, identity.incarnation, identity.newest)
         .map_err(DumpError::from)?;

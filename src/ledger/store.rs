@@ -1,5 +1,6 @@
 //! Opening a store's directory: the lock, the ledger, the mark beside it, and when not to serve.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -15,7 +16,7 @@ use super::fjall::{Files, FjallEngine, NEWEST, OnFatal, Start, journal};
 use super::high::{HighMark, Mark};
 
 /// The format of the store that this program reads and writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// JavaScript can carry whole numbers below this one.
 pub(super) const PAST_LARGEST_NUMBER: Revision = 1 << 53;
 
@@ -82,6 +83,11 @@ pub enum OpenError {
     InUse { path: PathBuf },
     #[error("the store has format {found}, this program knows formats up to {known}: use a newer release")]
     NewerFormat { found: u32, known: u32 },
+    #[error(
+        "the store has format {found}, this program writes format {known}: \
+         `trunkline dump` it with the release that wrote it and `trunkline restore` it with this one"
+    )]
+    OlderFormat { found: u32, known: u32 },
     #[error(
         "the ledger is {ledger} and ledger.high beside it is of {mark}: one of them was copied from another store"
     )]
@@ -258,7 +264,7 @@ impl Store {
         let lock = layout.lock()?;
         let mut high = layout.mark()?;
         let mark = high.mark();
-        refuse_newer(mark.format)?;
+        refuse_other(mark.format)?;
         if !layout.has_ledger()? {
             if mark.number > 0 {
                 return Err(OpenError::LostData { ledger: 0, acknowledged: mark.number });
@@ -309,13 +315,18 @@ impl Store {
     }
 }
 
-fn refuse_newer(found: u32) -> Result<(), OpenError> {
-    if found > FORMAT { Err(OpenError::NewerFormat { found, known: FORMAT }) } else { Ok(()) }
+/// Refuses a store whose rows lie differently.
+pub(super) fn refuse_other(found: u32) -> Result<(), OpenError> {
+    match found.cmp(&FORMAT) {
+        Ordering::Less => Err(OpenError::OlderFormat { found, known: FORMAT }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(OpenError::NewerFormat { found, known: FORMAT }),
+    }
 }
 
 /// The ledger's newest number, if ledger and mark belong together and nothing acknowledged is missing.
 fn admit(identity: &Identity, mark: &Mark) -> Result<Revision, OpenError> {
-    refuse_newer(identity.format)?;
+    refuse_other(identity.format)?;
     if identity.incarnation != mark.incarnation {
         return Err(OpenError::OtherStore { ledger: identity.incarnation, mark: mark.incarnation });
     }

@@ -188,15 +188,20 @@ async fn a_strange_or_missing_mark_is_refused() {
 }
 
 #[tokio::test]
-async fn a_newer_format_is_refused() {
+async fn another_format_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), 100).unwrap();
     let incarnation = store.incarnation();
     drop(store);
-    let mark = super::high::Mark { format: 7, incarnation, number: 0 };
-    super::high::HighMark::create(&folder.path().join("ledger.high"), mark).unwrap();
-    let refused = open(folder.path(), 100).err().unwrap();
-    assert!(matches!(refused, OpenError::NewerFormat { found: 7, known: 1 }));
+    let claim = |format| {
+        let mark = super::high::Mark { format, incarnation, number: 0 };
+        super::high::HighMark::create(&folder.path().join("ledger.high"), mark).unwrap();
+        open(folder.path(), 100).err().unwrap()
+    };
+    assert!(matches!(claim(7), OpenError::NewerFormat { found: 7, known: 2 }));
+    let older = claim(1);
+    assert!(matches!(older, OpenError::OlderFormat { found: 1, known: 2 }));
+    assert!(older.to_string().contains("restore"), "{older}");
 }
 
 #[tokio::test]
@@ -270,7 +275,7 @@ async fn a_dump_that_is_not_whole_is_refused_and_leaves_nothing() {
     for broken in [
         text.replacen(&format!("{second}\n"), "", 1),
         text.replacen("\"trunkline_dump\":1", "\"trunkline_dump\":2", 1),
-        text.replacen("\"format\":1", "\"format\":2", 1),
+        text.replacen("\"format\":2", "\"format\":3", 1),
         text.replacen("Service", "Nonsense", 1),
         text.replacen("\"created\":7000", "\"created\":9999", 1),
         format!("{text}{second}\n"),

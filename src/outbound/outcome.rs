@@ -221,7 +221,9 @@ async fn try_settle(
             accept(site, subjects, id, *at, &mut batch, &mut statuses, &mut learned).await?
         }
     };
+    failpoint!("receipt::before-commit");
     site.ledger.commit(batch).await?;
+    failpoint!("receipt::committed");
     for status in statuses {
         subjects.series.delivery_status(status);
     }

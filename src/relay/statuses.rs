@@ -101,8 +101,10 @@ impl Relay {
             if batch.writes.is_empty() {
                 return Ok(());
             }
+            failpoint!("status::before-commit");
             match self.ledger.commit(batch).await {
                 Ok(_) => {
+                    failpoint!("status::committed");
                     if moved {
                         count_status(origin.adapter, report.status);
                         tracing::info!(
@@ -180,6 +182,7 @@ impl Relay {
         }
         parked.reports.push(report.clone());
         batch.put(key, parked.encode());
+        failpoint!("status::before-park");
         let after = After { parked: true, ..After::default() };
         match self.commits.commit(origin.account, batch, after).await {
             Ok(()) => Ok(Ok(())),
@@ -266,6 +269,7 @@ impl Relay {
             }
             let moved = batch.writes.len();
             if moved > 0 {
+                failpoint!("status::before-watermark");
                 self.ledger.commit(batch).await?;
             }
             (0..moved).for_each(|_| count_status(origin.adapter, mark.status));

@@ -8,7 +8,7 @@ use crate::ledger::key::{Key, Keyspace, Space};
 
 /// Most bytes of one value in fjall. Above one page, a value torn by a power cut keeps the database from opening.
 pub const LARGEST: usize = 4_000;
-/// First byte of the engine's own keys. A row's key begins with a name's length, at most 250, or with 255.
+/// First byte of the engine's own keys. A row's key begins with a byte below it.
 pub const PRIVATE: u8 = 0xFE;
 /// The two numbers before the payload.
 const HEADER: usize = 16;
