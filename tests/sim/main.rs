@@ -12,6 +12,7 @@
 mod auditor;
 mod dice;
 mod disk;
+mod item;
 mod life;
 mod panics;
 mod run;
