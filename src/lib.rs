@@ -22,6 +22,9 @@
 //! change of it checks and bumps. **Intake** takes what providers tell. A **decision** is the batch that makes a
 //! command so. An **outcome** is how a send ended. An **engine** stores rows, in **batches**.
 
+#[macro_use]
+mod failpoint;
+
 pub mod app;
 pub mod bindings;
 pub mod cli;

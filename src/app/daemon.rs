@@ -130,6 +130,7 @@ impl Daemon {
                 "The key that masks addresses cannot be kept; lines of this run cannot be joined with others"
             ),
         }
+        failpoint!("start::opened");
         let (running, clean) = Running::mark(&folder).map_err(StartError::Folder)?;
         if !clean {
             tracing::warn!(
@@ -142,6 +143,7 @@ impl Daemon {
         let ledger = Ledger::new(engine);
         let wakeups = Wakeups::default();
         let opt_outs = OptOuts::load(&*ledger.snapshot(), account.as_str()).await?;
+        failpoint!("start::marked");
         let relay = Arc::new(Relay::new(Parts {
             ledger: ledger.clone(),
             bindings: bindings.clone(),
@@ -271,9 +273,11 @@ impl Daemon {
         while self.servers.join_next().await.is_some() {}
         self.background.shutdown().await;
         let orderly = self.house.lanes.drain(DRAIN).await;
+        failpoint!("stop::drained");
         if orderly {
             self.running.clear();
         }
+        failpoint!("stop::cleared");
         let _ = self.stop.send(Stage::Down);
         // A scraper that keeps its connection open is no reason to stay.
         let _ = tokio::time::timeout(DOORS, async { while self.doors.join_next().await.is_some() {} }).await;

@@ -111,8 +111,10 @@ impl House {
                 if change.is_empty() {
                     lines.push("nothing changed".to_owned());
                 }
+                failpoint!("reload::read");
                 match self.apply(&loaded.config).await {
                     Ok(()) => {
+                        failpoint!("reload::in-force");
                         lines.push("the configuration is in force".to_owned());
                         *current = loaded.config;
                         Ok(lines)

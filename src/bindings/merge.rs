@@ -118,6 +118,7 @@ async fn merge(table: &Table, engine: &Weak<dyn Engine>, copy: &Arc<Copy>) -> Re
             None => break,
         }
     }
+    failpoint!("bindings::merged");
     table.end_merge()?;
     let took_ms = started.elapsed().as_millis() as u64;
     tracing::info!(bindings = copy.count(), changed, took_ms, "the binding table equals the ledger");

@@ -163,6 +163,7 @@ impl Follower for Table {
         if bindings.peek().is_none() {
             return;
         }
+        failpoint!("bindings::before-copy");
         let mut changes = self.changes();
         let copy = match &mut *changes {
             Changes::Nobody | Changes::Closed => return,
@@ -184,5 +185,6 @@ impl Follower for Table {
                 return;
             }
         }
+        failpoint!("bindings::copied");
     }
 }

@@ -25,6 +25,8 @@ pub fn serve(path: &Path) -> Result<(), Failure> {
     };
     let level = log::install(loaded.config.log.level.name(), format);
     let exporter = Exporter::install(store::FORMAT).map_err(|error| Failure::new(&error))?;
+    #[cfg(feature = "failpoints")]
+    crate::failpoint::arm();
     runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::new(&error))?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Failure::new(&error))?;

@@ -77,10 +77,16 @@ impl Provider {
         let (request, uri) = received(&root, head, body);
         match webhook.receive(&request) {
             Ok(received) if received.inbound.is_empty() => reply(received.reply),
-            Ok(received) => match self.inlet.take(name, entry.kind, received.inbound).await {
-                Ok(()) => reply(received.reply),
-                Err(error) => refused(error),
-            },
+            Ok(received) => {
+                failpoint!("inbound::verified");
+                match self.inlet.take(name, entry.kind, received.inbound).await {
+                    Ok(()) => {
+                        failpoint!("inbound::before-answer");
+                        reply(received.reply)
+                    }
+                    Err(error) => refused(error),
+                }
+            }
             Err(Refusal::BadSignature { .. }) => {
                 if let Some(unseen) = self.hint_due(name) {
                     hint(name, unseen, webhook, with_alternatives(request, &root, &uri));

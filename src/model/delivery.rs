@@ -43,11 +43,14 @@ pub struct Correlation {
     pub receipt: ReceiptSid,
     /// Which part of the message, from 0.
     pub part: u32,
+    /// Of how many; 0 where nobody said. Whoever hears of the first part must not take it for the whole.
+    pub parts: u32,
 }
 
 impl Correlation {
     pub fn encode(&self) -> String {
-        format!("{}.{}.{}.{}.{}", self.conversation, self.index, self.participant, self.receipt, self.part)
+        let Correlation { conversation, index, participant, receipt, part, parts } = self;
+        format!("{conversation}.{index}.{participant}.{receipt}.{part}.{parts}")
     }
 
     pub fn decode(text: &str) -> Option<Correlation> {
@@ -58,6 +61,7 @@ impl Correlation {
             participant: ParticipantSid::parse(fields.next()?)?,
             receipt: ReceiptSid::parse(fields.next()?)?,
             part: fields.next()?.parse().ok()?,
+            parts: fields.next().map_or(Some(0), |parts| parts.parse().ok())?,
         };
         fields.next().is_none().then_some(correlation)
     }
@@ -77,10 +81,13 @@ mod tests {
             participant: ParticipantSid::new(&mint),
             receipt: ReceiptSid::new(&mint),
             part: 1,
+            parts: 3,
         };
         let text = correlation.encode();
         assert!(text.len() <= 200);
-        assert_eq!(Correlation::decode(&text), Some(correlation));
+        assert_eq!(Correlation::decode(&text), Some(correlation.clone()));
+        let older = text.rsplit_once('.').map(|(before, _)| before);
+        assert_eq!(older.and_then(Correlation::decode), Some(Correlation { parts: 0, ..correlation }));
         for rubbish in ["", "....", "CH.1.MB.DY.0", &format!("{text}.0"), &text[1..]] {
             assert_eq!(Correlation::decode(rubbish), None, "{rubbish}");
         }

@@ -60,6 +60,13 @@ impl ReceiptRecord {
         }
     }
 
+    /// So many parts are to leave; no more are believed than there can be.
+    pub fn expect_parts(&mut self, parts: usize) {
+        if self.parts.len() < parts && parts <= MOST_PARTS {
+            self.parts.resize(parts, None);
+        }
+    }
+
     /// Moves one part forward. Says whether anything changed; a step back changes nothing.
     pub fn advance(&mut self, part: usize, status: DeliveryStatus, code: u32, now: Timestamp) -> bool {
         if part >= MOST_PARTS {

@@ -65,6 +65,7 @@ impl Flight {
         let mut batch = Batch::default();
         batch.put(self.taken.key.clone(), job.encode());
         async move {
+            failpoint!("lane::before-begun");
             let noted = self.site.surroundings.ledger.commit(batch).await;
             Arrival::Noted(match noted {
                 Ok(_) => {
@@ -114,8 +115,10 @@ impl Flight {
             span(&site.proxy, &dispatch)
                 .in_scope(|| tracing::warn!("Sending what may have been sent before"));
         }
+        failpoint!("lane::before-send");
         let begun = surroundings.clock.elapsed();
         let outcome = send(&*plan.adapter, outbound).await;
+        failpoint!("lane::answered");
         plan.series.answered(&outcome, surroundings.clock.elapsed() - begun);
         let now = surroundings.clock.now();
         let case = Case {
@@ -128,8 +131,10 @@ impl Flight {
             mint: &surroundings.mint,
         };
         let step = judge(&case, &outcome);
+        failpoint!("outcome::judged");
         log(&site.proxy, &dispatch, &shipment, taken.job.attempts + 1, &outcome);
         let result = settle(surroundings, &subjects, &step).await;
+        failpoint!("outcome::settled");
         if matches!((&result, &dispatch), (Ok(Settled { complete: true, .. }), Dispatch::Message { .. })) {
             plan.series.relayed(now.since(from).saturating_sub(limited));
         }

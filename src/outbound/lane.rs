@@ -25,8 +25,10 @@ use crate::model::Dispatch;
 use crate::telemetry::outbound as metrics;
 use crate::work::{Queue, Taken, Window};
 
-/// Requests a lane has out at once, one per recipient.
-pub(super) const IN_FLIGHT: usize = 256;
+/// Requests a lane has out at once, one per recipient...
+const IN_FLIGHT: usize = 256;
+/// ...and before the first of them is known to have been taken, so that a wrong token is not tried more often.
+const UNPROVEN: usize = 32;
 /// Recipients a lane holds in memory, a kilobyte each.
 const WINDOW: usize = 4096;
 /// What a removed proxy address says.
@@ -53,6 +55,8 @@ pub(super) struct Lane {
     /// Flights of which it is being written down that they begin. There is a permit for each of them, not taken yet: it
     /// counts from the moment the request leaves.
     noting: u32,
+    /// The provider took something since the plan came or the lane was last held.
+    proven: bool,
     waits: RateWaits,
     suspects: Suspects,
     /// Waiting counts from here at the earliest: neither down nor held time makes a message expire.
@@ -114,6 +118,7 @@ impl Lane {
             held: Arc::default(),
             flights: FuturesUnordered::new(),
             noting: 0,
+            proven: false,
             waits: RateWaits::default(),
             suspects: Suspects { unclean: !clean, seen: HashSet::new() },
             resumed: clock.now(),
@@ -185,6 +190,11 @@ impl Lane {
         self.site.surroundings.clock.now()
     }
 
+    /// Requests that may be out now.
+    fn most(&self) -> usize {
+        if self.proven { IN_FLIGHT } else { UNPROVEN }
+    }
+
     fn read_mail(&mut self) {
         let mail = self.site.mailbox.read();
         let plan = mail.plan.clone();
@@ -207,6 +217,7 @@ impl Lane {
     fn planned(&mut self, plan: Option<Arc<InForce>>) {
         let clock = self.site.surroundings.clock;
         self.mail.plan = plan;
+        self.proven = false;
         let Some(plan) = &self.mail.plan else {
             self.gate.renew();
             self.gate.shut(NOT_CONFIGURED);
@@ -239,7 +250,7 @@ impl Lane {
     async fn advance(&mut self) -> Result<Option<Timestamp>, LedgerError> {
         loop {
             let now = self.now();
-            if self.mail.stop || self.broken || self.flights.len() >= IN_FLIGHT {
+            if self.mail.stop || self.broken || self.flights.len() >= self.most() {
                 return Ok(None);
             }
             let Some(plan) = self.mail.plan.clone() else { return Ok(None) };
@@ -261,6 +272,7 @@ impl Lane {
             }
             self.stirred = true;
             let Some(taken) = self.window.next().await? else { continue };
+            failpoint!("lane::taken");
             if let Some(at) = self.start(plan, taken).await? {
                 return Ok(Some(at));
             }
@@ -282,7 +294,7 @@ impl Lane {
         self.stirred = true;
         // Each recipient once: whose message has time left goes back to the end of the line.
         let mut fresh = HashSet::new();
-        while self.flights.len() < IN_FLIGHT
+        while self.flights.len() < self.most()
             && let Some(taken) = self.window.next().await?
         {
             let seen = !fresh.insert(Arc::clone(&taken.subject));
@@ -394,6 +406,10 @@ impl Lane {
         } else {
             self.launch(flight);
         }
+        // The permit counts from now: the request leaves before the rows of others are read.
+        while let Some(Some(arrival)) = self.flights.next().now_or_never() {
+            self.arrive(arrival);
+        }
         Ok(None)
     }
 
@@ -407,6 +423,7 @@ impl Lane {
         let now = self.now();
         flight.plan.series.rate_waited(self.waits.end(now));
         flight.limited = self.waits.after(flight.from, now);
+        failpoint!("lane::permitted");
         self.flights.push(flight.begin());
     }
 
@@ -495,7 +512,9 @@ impl Lane {
                 false
             }
         };
+        self.proven |= matches!(outcome, Outcome::Accepted { .. });
         if held {
+            self.proven = false;
             self.held.store(true, Ordering::Relaxed);
             let reason = self.gate.reason().unwrap_or_default();
             tracing::error!(lane = %self.site.proxy, reason, messages = self.window.depth(), "Lane held");

@@ -106,7 +106,8 @@ impl Case<'_> {
         };
         let mut dispatch = self.dispatch.clone();
         if let Dispatch::Message { begun, .. } = &mut dispatch {
-            *begun = maybe_sent;
+            // A try that surely was not taken says nothing of the one before it.
+            *begun = maybe_sent || *begun && self.policies.unknown == Unknown::Resend;
         }
         Job {
             since: self.taken.job.since,
@@ -220,7 +221,9 @@ async fn try_settle(
             accept(site, subjects, id, *at, &mut batch, &mut statuses, &mut learned).await?
         }
     };
+    failpoint!("receipt::before-commit");
     site.ledger.commit(batch).await?;
+    failpoint!("receipt::committed");
     for status in statuses {
         subjects.series.delivery_status(status);
     }
@@ -282,7 +285,11 @@ async fn fail(
         Dispatch::Message { sent, .. } => sent.len(),
         Dispatch::Notice { .. } => 0,
     };
-    if record.advance(sent, DeliveryStatus::Failed, code, site.clock.now()) {
+    // A status may have told of that part already; then it is one behind it that does not leave any more.
+    let now = site.clock.now();
+    if (sent..record.parts.len().max(sent + 1))
+        .any(|part| record.advance(part, DeliveryStatus::Failed, code, now))
+    {
         batch.put(key, Json::encode(&record));
         statuses.push(DeliveryStatus::Failed);
     }
@@ -383,6 +390,37 @@ mod tests {
     use super::super::house_test::House;
     use super::*;
     use crate::work::{Queue, row_key};
+
+    #[tokio::test]
+    async fn a_try_that_was_not_taken_does_not_hide_one_that_may_have_been() {
+        let mut house = House::new(|_, _| unreachable!()).await;
+        let (index, _) = house.post("+15550100", "x").await;
+        let site = house.around.clone();
+        let key = row_key(&site.account, Queue::Outbound, house.plan.proxy.as_str(), "+15550100", index);
+        let row = site.ledger.snapshot().get(&key).await.unwrap().unwrap();
+        let job = Job::decode(&row.payload).unwrap();
+        let mut dispatch = Dispatch::decode(&job.payload).unwrap();
+        if let Dispatch::Message { begun, .. } = &mut dispatch {
+            *begun = true;
+        }
+        let taken = Taken { subject: "+15550100".into(), key, job, old: false };
+        for (unknown, kept) in [(Unknown::Resend, true), (Unknown::Fail, false)] {
+            let case = Case {
+                taken: &taken,
+                dispatch: &dispatch,
+                policies: Policies { unknown, ..house.policies },
+                idempotent: false,
+                held: false,
+                now: site.clock.now(),
+                mint: &site.mint,
+            };
+            let cause = trunkline_adapter::Cause::new("busy");
+            let step = judge(&case, &Outcome::Retryable { after: None, tries: None, cause });
+            let Step::Later(job) = step else { panic!("{step:?}") };
+            let again = Dispatch::decode(&job.payload).unwrap();
+            assert!(matches!(again, Dispatch::Message { begun, .. } if begun == kept), "{unknown:?}");
+        }
+    }
 
     #[tokio::test]
     async fn a_first_receipt_is_not_written_when_its_message_goes_in_this_moment() {

@@ -99,6 +99,7 @@ pub(super) async fn prepare(
                 participant: participant.clone(),
                 receipt: receipt.clone(),
                 part: u32::try_from(sent.len()).unwrap_or(u32::MAX),
+                parts: 0,
             };
             message_changed = Some(message.changed);
             (message.record.relayed_text(), binding.address, binding.aliases, sent.len(), Some(correlation))
@@ -136,7 +137,13 @@ pub(super) async fn prepare(
             to,
             aliases,
             content: Content::Text { body: pieces.swap_remove(sent) },
-            correlation: correlation.map_or_else(|| "notice".to_owned(), |correlation| correlation.encode()),
+            correlation: correlation.map_or_else(
+                || "notice".to_owned(),
+                |correlation| {
+                    let parts = u32::try_from(parts).unwrap_or(u32::MAX);
+                    Correlation { parts, ..correlation }.encode()
+                },
+            ),
         },
         part: sent,
         parts,

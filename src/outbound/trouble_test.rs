@@ -283,12 +283,12 @@ async fn a_clean_stop_finishes_what_is_under_way_and_takes_nothing_new() {
     let mut house = House::new(|_, _| unreachable!()).await;
     let provider = house.script(|_, number| (SECOND, accepted(number)));
     house.start().await;
-    for person in 0..lane::IN_FLIGHT + 8 {
+    for person in 0..40 {
         house.post(&number(person), "x").await;
     }
     house.pass(MILLI * 500).await;
     assert!(house.lanes.take().unwrap().drain(SECOND * 5).await);
-    assert_eq!((provider.count(), house.rows().await), (lane::IN_FLIGHT, 8));
+    assert_eq!((provider.count(), house.rows().await), (32, 8));
 }
 
 #[tokio::test(start_paused = true)]

@@ -158,6 +158,7 @@ impl Relay {
                         }
                     }
                 }
+                failpoint!("cleanup::before-page");
                 match self.ledger.commit(batch).await {
                     Ok(_) | Err(CommitError::Conflict(_)) => {}
                     Err(other) => return Err(other.into()),
@@ -171,6 +172,7 @@ impl Relay {
 
     async fn finish_cleaning(&self, mut batch: Batch, job: &Key) -> Result<(), RelayError> {
         batch.delete(job.clone());
+        failpoint!("cleanup::before-end");
         self.ledger.commit(batch).await?;
         Ok(())
     }

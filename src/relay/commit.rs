@@ -68,6 +68,7 @@ impl Commits {
         let (this, account) = (Arc::clone(self), account.clone());
         Lasting::new(async move {
             this.ledger.commit(batch).await?;
+            failpoint!("relay::event-committed");
             this.follow(&account, after).await;
             Ok(())
         })
@@ -86,12 +87,14 @@ impl Commits {
             let batch = std::mem::take(&mut decision.batch);
             let after = std::mem::take(&mut decision.after);
             let next = Arc::new(decision.settle(this.ledger.commit(batch).await?));
+            failpoint!("relay::committed");
             if next.head.state == State::Deleted {
                 this.cache.forget(&account, next.sid().as_str());
             } else {
                 this.cache.put(ticket, &account, next.clone());
             }
             this.follow(&account, after).await;
+            failpoint!("relay::followed");
             Ok(next)
         })
         .await
@@ -114,6 +117,7 @@ impl Commits {
     /// too few until the next start is better than one after a STOP.
     async fn follow_opt_out(&self, account: &AccountSid, proxy: &Address, address: &Address) {
         let _one = self.opting.lock().await;
+        failpoint!("opt-out::before-lanes-know");
         let key = tables::opt_out(account.as_str(), proxy, address);
         let row = self.ledger.snapshot().get(&key).await;
         if let Err(error) = &row {

@@ -142,7 +142,7 @@ async fn our_own_echo_is_a_status_before_and_after_the_outcome() {
     let (index, record) = house.post(&conversation, "ours").await;
     let Delivery { participant, receipt } = record.deliveries[0].clone();
     let correlation =
-        Correlation { conversation: conversation.clone(), index, participant, receipt, part: 0 };
+        Correlation { conversation: conversation.clone(), index, participant, receipt, part: 0, parts: 1 };
     house.take(vec![echo("m1", 1, Some(correlation.encode()), "ours")]).await;
     let name = conversation.as_str();
     let receipts =

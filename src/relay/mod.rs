@@ -181,6 +181,7 @@ impl Relay {
                     continue;
                 }
             };
+            failpoint!("relay::decided");
             let ticket = self.cache.ticket();
             match self.commits.decided(account, decision, ticket).await {
                 Ok(next) => return Ok((next, result)),

@@ -34,6 +34,8 @@ struct Part {
     participant: ParticipantSid,
     receipt: ReceiptSid,
     part: u32,
+    /// Of how many, where that is known.
+    parts: u32,
 }
 
 impl Relay {
@@ -53,7 +55,7 @@ impl Relay {
                     conversation,
                     index,
                     subject: Subject::Outbound { participant, receipt, part },
-                }) => Part { conversation, index, participant, receipt, part },
+                }) => Part { conversation, index, participant, receipt, part, parts: 0 },
                 // About something that came in, or an event: nothing of ours to move.
                 Some(_) => return Ok(()),
                 None => match self.correlated(&*snapshot, origin, &report).await? {
@@ -88,7 +90,7 @@ impl Relay {
                 || ReceiptRecord::new(part.receipt.clone(), part.participant.clone(), now),
                 |row| row.record,
             );
-            let moved = move_part(&mut record, origin, part.part, &report, now);
+            let moved = move_part(&mut record, origin, &part, &report, now);
             let timed = report.at.is_some() && record.taken_at.is_none();
             if timed {
                 record.taken_at = report.at;
@@ -99,8 +101,10 @@ impl Relay {
             if batch.writes.is_empty() {
                 return Ok(());
             }
+            failpoint!("status::before-commit");
             match self.ledger.commit(batch).await {
                 Ok(_) => {
+                    failpoint!("status::committed");
                     if moved {
                         count_status(origin.adapter, report.status);
                         tracing::info!(
@@ -150,6 +154,7 @@ impl Relay {
             participant: found.participant,
             receipt: found.receipt,
             part: found.part,
+            parts: found.parts,
         }))
     }
 
@@ -177,6 +182,7 @@ impl Relay {
         }
         parked.reports.push(report.clone());
         batch.put(key, parked.encode());
+        failpoint!("status::before-park");
         let after = After { parked: true, ..After::default() };
         match self.commits.commit(origin.account, batch, after).await {
             Ok(()) => Ok(Ok(())),
@@ -263,6 +269,7 @@ impl Relay {
             }
             let moved = batch.writes.len();
             if moved > 0 {
+                failpoint!("status::before-watermark");
                 self.ledger.commit(batch).await?;
             }
             (0..moved).for_each(|_| count_status(origin.adapter, mark.status));
@@ -296,12 +303,13 @@ fn outbound(part: &Part) -> ProviderIdRow {
 fn move_part(
     record: &mut ReceiptRecord,
     origin: Origin<'_>,
-    part: u32,
+    part: &Part,
     report: &StatusReport,
     now: Timestamp,
 ) -> bool {
     let code = report.error.as_ref().map_or(0, |error| error.code);
-    let place = usize::try_from(part).unwrap_or(usize::MAX);
+    let place = usize::try_from(part.part).unwrap_or(usize::MAX);
+    record.expect_parts(usize::try_from(part.parts).unwrap_or(usize::MAX));
     let moved = record.advance(place, report.status, code, now);
     if moved {
         if record.provider_ids.len() <= place {

@@ -33,7 +33,7 @@ impl Sent {
     fn correlation(&self, part: u32) -> Option<String> {
         let Delivery { participant, receipt } = self.delivery.clone();
         let (conversation, index) = (self.conversation.clone(), self.index);
-        Some(Correlation { conversation, index, participant, receipt, part }.encode())
+        Some(Correlation { conversation, index, participant, receipt, part, parts: 0 }.encode())
     }
 
     fn report(&self, id: &str, status: DeliveryStatus) -> StatusReport {
@@ -100,6 +100,7 @@ impl Sent {
                 participant,
                 receipt,
                 part,
+                parts: 0,
             };
             batch.put(tables::provider_id(account, "test", &ours(1), id), outbound(&part).encode());
             match self.house.relay.ledger.commit(batch).await {
@@ -193,6 +194,17 @@ async fn a_status_and_the_sends_answer_at_the_same_time_never_miss_each_other() 
 }
 
 #[tokio::test]
+async fn the_first_of_several_parts_is_not_taken_for_the_whole() {
+    let sent = Sent::new().await;
+    let correlation = sent.correlation(0).unwrap();
+    let correlation = Some(Correlation { parts: 3, ..Correlation::decode(&correlation).unwrap() }.encode());
+    sent.told(StatusReport { correlation, ..sent.report("SM1", Delivered) }).await;
+    let receipt = sent.receipt().await.unwrap();
+    assert_eq!(receipt.status, Some(DeliveryStatus::Sent), "two more are to leave");
+    assert_eq!(receipt.parts, [Some(Delivered), None, None]);
+}
+
+#[tokio::test]
 async fn a_correlation_that_names_what_is_not_its_own_is_ignored() {
     let sent = Sent::new().await;
     let proxy = address("whatsapp:+12025550000");
@@ -200,7 +212,7 @@ async fn a_correlation_that_names_what_is_not_its_own_is_ignored() {
     sent.house.bind(&victim, &proxy, &address("whatsapp:+13035550009")).await.unwrap();
     let (index, record) = sent.house.post(&victim, "for another line").await;
     let Delivery { participant, receipt } = record.deliveries[0].clone();
-    let real = Correlation { conversation: victim.clone(), index, participant, receipt, part: 0 };
+    let real = Correlation { conversation: victim.clone(), index, participant, receipt, part: 0, parts: 1 };
     let mint = crate::model::Mint::seeded(99);
     let forged = [
         real.clone(),

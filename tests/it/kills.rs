@@ -12,44 +12,15 @@ use http::Method;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use trunkline_adapter::simulator::SignedRequest;
 
-use crate::harness::{Act, Client, PAGE, Phone, SMS, Sent, TURN, WHATSAPP, World};
+use crate::harness::arrivals::{DUPLICATES, REPEATING, excuses, without_repeats};
+use crate::harness::dice::{Dice, seed, setting};
+use crate::harness::{Act, PAGE, Phone, Road, SMS, TURN, WHATSAPP, World};
 
 const CONVERSATIONS: usize = 20;
 const CLIENTS: usize = 10;
 /// How long the sink is away, in the middle.
 const AWAY: Duration = Duration::from_secs(5);
-const DUPLICATES: &str = "trunkline_duplicate_sends_total";
-/// What the daemon logs, and counts, right before it sends something that may have been sent before.
-const REPEATING: &str = "Sending what may have been sent before";
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
-}
-
-/// SplitMix64: a few lines instead of a crate, and the same numbers for the same seed anywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn within(&mut self, range: std::ops::Range<u64>) -> u64 {
-        range.start + self.roll() % (range.end - range.start)
-    }
-
-    fn millis(&mut self, range: std::ops::Range<u64>) -> Duration {
-        Duration::from_millis(self.within(range))
-    }
-}
-
 /// A conversation under load.
 struct Talk {
     sid: String,
@@ -83,8 +54,7 @@ async fn talks(world: &World) -> Vec<Talk> {
 /// What all clients share.
 struct Load {
     talks: Vec<Talk>,
-    /// Where the daemon of this moment listens.
-    client: watch::Receiver<Client>,
+    road: Road,
     /// Texts that were answered with 2xx, by conversation.
     acknowledged: Mutex<BTreeMap<usize, BTreeSet<String>>>,
     over: AtomicBool,
@@ -92,10 +62,6 @@ struct Load {
 }
 
 impl Load {
-    fn now(&self) -> Client {
-        self.client.borrow().clone()
-    }
-
     fn acknowledge(&self, talk: usize, text: String) {
         assert!(self.acknowledged.lock().unwrap().entry(talk).or_default().insert(text), "texts are unique");
     }
@@ -117,7 +83,7 @@ impl Load {
                     let phone = if writer == 1 { &talk.sms } else { &talk.whatsapp };
                     // Far from the ids of sends.
                     let id = phone.simulator.message_id((1 << 60) + serial);
-                    self.deliver(phone.text(&id, &text)).await;
+                    self.road.deliver(&phone.text(&id, &text)).await;
                     self.acknowledge(number, text);
                 }
             }
@@ -129,34 +95,10 @@ impl Load {
     async fn post(&self, number: usize, text: String) {
         let path = format!("/v1/Conversations/{}/Messages", self.talks[number].sid);
         let fields = [("Author", "desk"), ("Body", text.as_str())];
-        if let Ok(answer) = self.now().try_call(Method::POST, &path, &fields).await
+        if let Some(answer) = self.road.once(Method::POST, &path, &fields).await
             && answer.status == 201
         {
             self.acknowledge(number, text);
-        }
-    }
-
-    /// A provider repeats the same request until it is answered.
-    async fn deliver(&self, signed: SignedRequest) {
-        let path = &signed.url[signed.url.find("/webhooks/").unwrap()..];
-        let mut client = self.client.clone();
-        loop {
-            let now = client.borrow_and_update().clone();
-            let mut request = now
-                .http
-                .request(signed.method.clone(), format!("{}{path}", now.base))
-                .body(signed.body.clone());
-            for (name, value) in &signed.headers {
-                request = request.header(*name, value);
-            }
-            match request.send().await {
-                Ok(answer) if answer.status().is_success() => return,
-                // Overload and the like: later.
-                Ok(answer) if answer.status() == 503 => tokio::time::sleep(Duration::from_millis(50)).await,
-                Ok(answer) => panic!("a webhook is answered with {}", answer.status()),
-                // Gone: there is another daemon soon.
-                Err(_) => drop(tokio::time::timeout(Duration::from_secs(1), client.changed()).await),
-            }
         }
     }
 }
@@ -169,37 +111,11 @@ struct Life {
     counted: Option<(Instant, f64)>,
 }
 
-/// A second arrival of the same text at the same person.
-struct Repeat {
-    first: Instant,
-    again: Instant,
-}
-
-/// What arrived for one person: the texts in order without repeats, and the repeats. A repeat directly follows its
-/// first: sends to one person wait for each other.
-fn without_repeats(mut arrived: Vec<&Sent>) -> (Vec<String>, Vec<Repeat>) {
-    arrived.sort_by_key(|sent| sent.at);
-    let (mut texts, mut repeats, mut last): (Vec<String>, Vec<Repeat>, Option<Instant>) = Default::default();
-    for sent in arrived {
-        match last {
-            Some(first) if texts.last().is_some_and(|text| text == sent.text()) => {
-                repeats.push(Repeat { first, again: sent.at });
-            }
-            _ => texts.push(sent.text().to_owned()),
-        }
-        last = Some(sent.at);
-    }
-    (texts, repeats)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_was_acknowledged_arrives_in_order_however_often_the_daemon_dies() {
     let _turn = TURN.lock().await;
     let kills = usize::try_from(setting("TRUNKLINE_KILLS", 8)).unwrap();
-    let seed = setting(
-        "TRUNKLINE_SEED",
-        u64::from(std::process::id()) ^ crate::harness::provider::now().0.unsigned_abs(),
-    );
+    let seed = seed();
     println!("TRUNKLINE_KILLS={kills} TRUNKLINE_SEED={seed}");
     let mut dice = Dice(seed);
 
@@ -208,10 +124,10 @@ async fn whatever_was_acknowledged_arrives_in_order_however_often_the_daemon_die
     // An answer takes a moment, so that there is something to interrupt.
     let mut delays = Dice(dice.roll());
     world.sink.script(move |_| Act::After(delays.millis(2..40), Box::new(Act::Accept)));
-    let (address, client) = watch::channel(world.client.clone());
+    let (address, road) = Road::to(world.client.clone());
     let load = Arc::new(Load {
         talks: talks(&world).await,
-        client,
+        road,
         acknowledged: Mutex::default(),
         over: AtomicBool::new(false),
         serial: AtomicU64::new(1),
@@ -291,16 +207,9 @@ async fn whatever_was_acknowledged_arrives_in_order_however_often_the_daemon_die
             let arrived = sent.iter().filter(|sent| sent.taken() && sent.to() == address).collect();
             let (texts, mut again) = without_repeats(arrived);
             assert_eq!(texts, expected, "to {address}");
-            // A repeat needs a kill since the first, and each kill excuses one.
-            let mut lived_since = 0;
-            for repeat in &again {
-                let excuse = lives
-                    .iter()
-                    .skip(lived_since)
-                    .position(|life| repeat.first < life.started && life.started <= repeat.again);
-                let Some(excuse) = excuse else { panic!("{address} got something twice without a kill") };
-                lived_since += excuse + 1;
-            }
+            let starts: Vec<Instant> = lives.iter().map(|life| life.started).collect();
+            let excused = excuses(&again, &starts);
+            assert!(excused.iter().all(Option::is_some), "{address} got something twice without a kill");
             repeats.append(&mut again);
         }
     }

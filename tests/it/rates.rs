@@ -3,7 +3,7 @@
 //! In any window at most `burst + rate × length` may arrive. Arrivals are measured where the provider would measure
 //! them, on a machine with fewer cores than processes that want them: now and then a request is held up on its way, and
 //! the windows that begin with it look shorter than they were. So one permit of slack is given, and of a hundred arrivals
-//! one may begin a window that is above even that, by what comes in [`HELD_UP`]. A rate that is really higher would be
+//! one may begin a window that is above even that, by what comes in [`HELD_UP`](crate::harness::limits::HELD_UP). A rate that is really higher would be
 //! above in nearly all windows; and every lane uses its burst in the beginning and is then kept at its limit, so that
 //! one which forgot a restart would be above by another burst, less what came back while it was away: fifty on the first
 //! lane, and eight for each pair.
@@ -18,12 +18,9 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
+use crate::harness::limits::{Limit, above, exceeded};
 use crate::harness::{Client, PAGE, Proxy, SMS, Sent, TURN, WHATSAPP, World};
 
-/// Permits by which a window may seem to be above its limit, which share may seem more, and how much: see the module.
-const SLACK: f64 = 1.0;
-const SHARE: f64 = 0.01;
-const HELD_UP: Duration = Duration::from_millis(100);
 /// How long the use of the limits is measured, from the moment at which all work is there.
 const SPAN: Duration = Duration::from_secs(40);
 /// From the start of the lanes to when every bucket is full.
@@ -39,12 +36,6 @@ const USE: f64 = 0.95;
 /// A second WhatsApp number, for the pair limits.
 const PAIRED: &str = "whatsapp:+15550003333";
 
-#[derive(Clone, Copy)]
-struct Limit {
-    per_second: f64,
-    burst: f64,
-}
-
 const LANES: [(&str, Limit); 4] = [
     (SMS, Limit { per_second: 20.0, burst: 60.0 }),
     (WHATSAPP, Limit { per_second: 30.0, burst: 5.0 }),
@@ -53,38 +44,6 @@ const LANES: [(&str, Limit); 4] = [
 ];
 /// 300 a minute, to each person.
 const PAIR: Limit = Limit { per_second: 5.0, burst: 10.0 };
-
-/// For each arrival, by how many arrivals the fullest of the windows that begin with it is above the limit; below zero
-/// when none is.
-fn excesses(times: &[Instant], limit: Limit) -> Vec<f64> {
-    // A window from arrival i to arrival j holds j - i + 1 of them. With v(i) = i - rate × t(i) it is above the limit by
-    // v(j) - v(i) + 1 - burst, so for each i only the largest v behind it matters.
-    let Some(start) = times.first() else { return Vec::new() };
-    let value = |place: usize| place as f64 - limit.per_second * (times[place] - *start).as_secs_f64();
-    let mut largest = f64::NEG_INFINITY;
-    let mut excesses: Vec<f64> = (0..times.len())
-        .rev()
-        .map(|place| {
-            largest = largest.max(value(place));
-            largest - value(place) + 1.0 - limit.burst
-        })
-        .collect();
-    excesses.reverse();
-    excesses
-}
-
-/// The fullest window's excess, and the share of arrivals with which a window begins that is above the slack.
-fn above(times: &[Instant], limit: Limit) -> (f64, f64) {
-    let excesses = excesses(times, limit);
-    let worst = excesses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let above = excesses.iter().filter(|excess| **excess > SLACK).count();
-    (worst, above as f64 / excesses.len().max(1) as f64)
-}
-
-/// Whether that is more than requests that were held up explain.
-fn exceeded((worst, share): (f64, f64), limit: Limit) -> bool {
-    share > SHARE || worst > SLACK + limit.per_second * HELD_UP.as_secs_f64()
-}
 
 /// The share of the limit that was used from `start` on.
 fn used(times: &[Instant], limit: Limit, start: Instant) -> f64 {

@@ -259,13 +259,8 @@ impl Books {
                     self.fault(line);
                 }
             }
-            Item::OptOut(proxy, address, Some(row)) => {
-                if self.ever.keywords.contains(&row.provider_id) {
-                    self.fault(format!(
-                        "{address} opted out of {proxy} a second time by {}",
-                        row.provider_id
-                    ));
-                }
+            Item::OptOut(proxy, address, Some(row)) if self.ever.keywords.contains(&row.provider_id) => {
+                self.fault(format!("{address} opted out of {proxy} a second time by {}", row.provider_id));
             }
             _ => {}
         }
@@ -451,8 +446,11 @@ impl Books {
             }
             return;
         };
+        // While a conversation is cleaned up, its messages go before their receipts.
         let owner = self.messages.get(&(of.to_owned(), index));
-        if !owner.is_some_and(|message| message.deliveries.iter().any(|one| one.receipt.as_str() == sid)) {
+        if !self.going(of)
+            && !owner.is_some_and(|message| message.deliveries.iter().any(|one| one.receipt.as_str() == sid))
+        {
             self.fault(format!("{of}/{index}: receipt {sid} is of no message"));
         }
         let (status, parts) = match self.receipts.get(&at) {

@@ -46,7 +46,7 @@ fn asked(name: &str) -> Option<u64> {
 }
 
 fn one(seed: u64, printed: bool, folder: &std::path::Path) -> run::Ended {
-    run::seed(seed, printed, (seed % COPIED == 0).then_some(folder))
+    run::seed(seed, printed, seed.is_multiple_of(COPIED).then_some(folder))
 }
 
 #[derive(Default)]
@@ -72,16 +72,20 @@ fn nothing_acknowledged_is_lost_whatever_goes_wrong() {
     let next = AtomicU64::new(first);
     let sum = Mutex::new(Sum::default());
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let at_work: Vec<AtomicU64> = (0..threads).map(|_| AtomicU64::new(u64::MAX)).collect();
     std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
+        scope.spawn(|| watch(&at_work));
+        for own in &at_work {
+            let (next, sum) = (&next, &sum);
+            scope.spawn(move || {
                 // Kept from seed to seed: what a copy holds of another store is made right, too.
                 let folder = tempfile::tempdir().unwrap();
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= first + seeds || sum.lock().unwrap().failed.len() >= ENOUGH {
-                        return;
+                        return own.store(DONE, Ordering::Relaxed);
                     }
+                    own.store(seed, Ordering::Relaxed);
                     let ended = one(seed, false, folder.path());
                     let mut sum = sum.lock().unwrap();
                     sum.tally.add(&ended.tally);
@@ -102,6 +106,28 @@ fn nothing_acknowledged_is_lost_whatever_goes_wrong() {
     missed.iter().for_each(|cell| println!("not reached often enough: {cell}"));
     assert!(sum.failed.is_empty(), "{} seeds failed", sum.failed.len());
     assert!(missed.is_empty(), "{} situations were not reached often enough", missed.len());
+}
+
+/// What a worker is at when it is done.
+const DONE: u64 = u64::MAX - 1;
+/// Quarters of a second that a seed may take, where a usual one takes a twentieth of a second.
+const STANDS: u32 = 240;
+
+/// A task that never waits for anything cannot be ended from outside; what is left is to say which seed it is.
+fn watch(at_work: &[AtomicU64]) {
+    let mut seen: Vec<(u64, u32)> = at_work.iter().map(|_| (u64::MAX, 0)).collect();
+    while at_work.iter().any(|one| one.load(Ordering::Relaxed) != DONE) {
+        std::thread::sleep(std::time::Duration::from_millis(250));
+        for (one, (seed, since)) in at_work.iter().zip(&mut seen) {
+            let now = one.load(Ordering::Relaxed);
+            (*seed, *since) = if now == *seed && now != DONE { (now, *since + 1) } else { (now, 0) };
+            if *since > STANDS {
+                println!("seed {now} FAILED: it goes round and round while time stands still");
+                println!("  TRUNKLINE_SEED={now} cargo sim");
+                std::process::exit(101);
+            }
+        }
+    }
 }
 
 fn report(sum: &Sum, seeds: u64) {

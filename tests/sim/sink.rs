@@ -39,6 +39,8 @@ pub struct Parcel {
     /// Statuses that were acknowledged, with the provider's id each was about.
     pub told: Vec<(String, DeliveryStatus, u32)>,
     pub ids: Vec<String>,
+    /// Since when the daemon could know by our own text that it was taken.
+    pub known: Option<Timestamp>,
 }
 
 /// A rate as the provider counts it: when it would be full again.
@@ -209,6 +211,7 @@ impl World {
     ) {
         let place = (conversation.clone(), from.clone(), to.clone());
         let here = (index, piece.1);
+        let now = self.now();
         let last = self.sink.order.insert(place, here);
         if last.is_some_and(|last| last > here) {
             self.fault(format!("{to} got {here:?} of {conversation} after {last:?}"));
@@ -232,10 +235,15 @@ impl World {
             self.fault(format!("{from} sent while it is not configured"));
         }
         let unknown = self.policies.unknown;
+        let moment_ago = Timestamp(now.0 - 1_000_000);
         let parcel = self.sink.parcels.entry(piece.clone()).or_default();
         parcel.text = body.to_owned();
         if parcel.takes > 0 {
-            if !parcel.doubt {
+            if parcel.known.is_some_and(|known| known < moment_ago) {
+                let line =
+                    format!("{conversation}/{index} went to {to} once more although a status told of it");
+                self.fault(line);
+            } else if !parcel.doubt {
                 let line = format!("{conversation}/{index} went to {to} once more without need");
                 self.fault(line);
             } else if unknown == Unknown::Fail {
@@ -268,7 +276,7 @@ impl World {
         let plain = |code, text: &str| Cause { code, text: text.to_owned() };
         let answer = |wait, outcome| Answer { wait, outcome, proxy: from.clone() };
         if self.sink.mistaken.contains(&from) {
-            self.reached(Fault::OperatorsFault, books);
+            self.reached(Fault::WrongToken, books);
             let cause = plain(WRONG_TOKEN, "authenticate");
             return answer(wait, Outcome::Rejected { blame: Blame::Operator, cause });
         }
@@ -467,7 +475,9 @@ impl World {
 
     /// A status was acknowledged.
     pub fn told(&mut self, report: &StatusReport) {
+        let now = self.now();
         let piece = report.correlation.as_deref().and_then(piece_of).map(|(_, _, piece)| piece);
+        let named = piece.is_some();
         let known = |parcel: &Parcel| parcel.ids.contains(&report.id);
         let code = report.error.as_ref().map_or(0, |error| error.code);
         let piece = piece.or_else(|| {
@@ -475,6 +485,9 @@ impl World {
         });
         if let Some(parcel) = piece.and_then(|piece| self.sink.parcels.get_mut(&piece)) {
             parcel.told.push((report.id.clone(), report.status, code));
+            if named && parcel.known.is_none() {
+                parcel.known = Some(now);
+            }
         }
     }
 }

@@ -146,7 +146,7 @@ fn bindings(books: &Books, wrong: &mut Vec<String>) {
                 wrong.push(format!("{pair:?} is in {other} and {of}"));
             }
             let claim = books.bindings.get(&pair);
-            if !claim.is_some_and(|claim| claim.participant.as_str() == who) {
+            if claim.is_none_or(|claim| claim.participant.as_str() != who) {
                 wrong.push(format!("{of}: {who} is there without a claim"));
             }
         }

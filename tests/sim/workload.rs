@@ -428,7 +428,7 @@ fn misfortune(shared: &Shared, life: &Arc<Life>) {
                 world.reached(Fault::DiskFull, &books);
                 world.full = true;
                 shared.disk.memory.set_full(true);
-                let wait = world.dice.millis(500, 20_000);
+                let wait = world.dice.millis(2_000, 60_000);
                 world.after(wait, Event::Room);
             }
         }

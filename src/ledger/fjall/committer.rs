@@ -85,6 +85,7 @@ impl Committer {
         let mut outcomes = Vec::with_capacity(group.len());
         let mut followed = Vec::with_capacity(group.len());
         let mut waiting = group.into_iter();
+        failpoint!("ledger::before-write");
         match self.write(&mut waiting, &mut outcomes, &mut followed) {
             Ok(()) => {}
             Err(reason) => {
@@ -102,9 +103,11 @@ impl Committer {
         for writes in &followed {
             self.tell_followers(writes);
         }
+        failpoint!("ledger::before-answers");
         telemetry::commit::committed(started.elapsed(), outcomes.len());
         for (answer, outcome) in outcomes {
             let _ = answer.send(outcome);
+            failpoint!("ledger::answered");
         }
         Ok(())
     }
@@ -149,6 +152,8 @@ impl Committer {
             Durability::Process => PersistMode::Buffer,
         };
         assembly.write(&self.shared.files, mode)?;
+        // Synced by now if that was asked for; otherwise the kernel has it.
+        failpoint!("ledger::written");
         (self.newest, self.next) = (newest, next);
         match self.durability {
             Durability::Power => self.mark()?,
@@ -158,7 +163,9 @@ impl Committer {
             Durability::Process => {}
         }
         // Before the followers: one who joins them, and then takes a view, has every write from one or the other.
+        failpoint!("ledger::before-visible");
         self.shared.publish(View::take(&self.shared.files, newest));
+        failpoint!("ledger::visible");
         Ok(())
     }
 
@@ -171,6 +178,7 @@ impl Committer {
     fn sync_and_mark(&mut self) -> Result<(), String> {
         self.shared.files.database.persist(PersistMode::SyncData).map_err(|error| error.to_string())?;
         self.synced = Some(Instant::now());
+        failpoint!("ledger::before-mark");
         self.mark()
     }
 

@@ -291,6 +291,7 @@ fn dumps() -> Vec<Vec<u8>> {
         participant: ParticipantSid::new(&mint),
         receipt: ReceiptSid::new(&mint),
         part: 0,
+        parts: 1,
     };
     seeds.push(format!("l{}", correlation.encode()).into_bytes());
     seeds

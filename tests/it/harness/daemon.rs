@@ -67,6 +67,25 @@ impl Log {
         line.unwrap_or_else(|| panic!("no line with {text:?} in the log:\n{}", self.lines().join("\n")))
     }
 
+    /// Waits for a line with this text, or for the end of a run without one.
+    pub async fn line_or_end(&self, text: &str) -> Option<String> {
+        let found = |written: &Written| written.lines.iter().find(|line| line.contains(text)).cloned();
+        let mut written = self.written.subscribe();
+        let waited = tokio::time::timeout(
+            PATIENCE,
+            written.wait_for(|written| written.ended || found(written).is_some()),
+        );
+        let Ok(Ok(written)) = waited.await else {
+            panic!("neither {text:?} nor an end:\n{}", self.lines().join("\n"))
+        };
+        found(&written)
+    }
+
+    /// Waits for the end of the run, however long it takes.
+    pub async fn end(&self) {
+        let _ = self.written.subscribe().wait_for(|written| written.ended).await;
+    }
+
     async fn ended(&self) {
         let mut written = self.written.subscribe();
         let _ = tokio::time::timeout(PATIENCE, written.wait_for(|written| written.ended)).await;
@@ -133,7 +152,17 @@ impl Daemon {
     /// Waits until the present run has said where it listens.
     pub async fn listening(&mut self) {
         let line = self.log().line("\"Listening\"").await;
-        let line: Value = serde_json::from_str(&line).unwrap();
+        self.listens(&line);
+    }
+
+    /// As [`Daemon::listening`], where the run may end before; says whether it listens.
+    pub async fn listening_or_gone(&mut self) -> bool {
+        let line = self.log().line_or_end("\"Listening\"").await;
+        line.inspect(|line| self.listens(line)).is_some()
+    }
+
+    fn listens(&mut self, line: &str) {
+        let line: Value = serde_json::from_str(line).unwrap();
         self.address = line["address"].as_str().unwrap().parse().unwrap();
         self.admin = line["admin"].as_str().unwrap().parse().unwrap();
     }

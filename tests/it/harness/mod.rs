@@ -5,11 +5,15 @@
 
 #![allow(dead_code, unused_imports, reason = "each suite uses its part")]
 
+pub mod arrivals;
 pub mod client;
 pub mod config;
 pub mod daemon;
+pub mod dice;
+pub mod limits;
 pub mod provider;
 pub mod readings;
+pub mod road;
 pub mod sink;
 pub mod world;
 
@@ -20,6 +24,7 @@ pub use config::{Adapter, Config, Proxy};
 pub use daemon::Daemon;
 pub use provider::Phone;
 pub use readings::{Metrics, Row};
+pub use road::Road;
 pub use sink::{Act, Sent, Sink};
 pub use world::World;
 

@@ -210,6 +210,11 @@ impl Sink {
         self.desk.sent.borrow().clone()
     }
 
+    /// To follow what arrives.
+    pub fn arrivals(&self) -> watch::Receiver<Vec<Sent>> {
+        self.desk.sent.subscribe()
+    }
+
     /// What was taken for this person.
     pub fn taken_for(&self, to: &str) -> Vec<Sent> {
         self.sent().into_iter().filter(|sent| sent.taken() && sent.to() == to).collect()
