@@ -161,7 +161,8 @@ impl Site {
                     self.live(deaths, &mut next, &mut came, tally).await;
                     continue;
                 }
-                () = until(edit.take()) => {
+                () = until(edit) => {
+                    edit = None;
                     self.edit();
                     continue;
                 }
@@ -170,6 +171,10 @@ impl Site {
             self.ended_by_itself(deaths, next, &mut came, tally).await;
             self.live(deaths, &mut next, &mut came, tally).await;
         };
+        // The work may be done before its middle came.
+        if edit.is_some() {
+            self.edit();
+        }
         // What is reached only by what comes after the work: statuses, clean-up, the end.
         over.store(true, Ordering::SeqCst);
         let mut telling = telling;
