@@ -137,8 +137,9 @@ impl<'a> Assembly<'a> {
                 touched.item = Some(self.items.len());
             }
             Entry::Vacant(place) => {
-                // A row that is new is not asked for again soon, unless it is work.
-                let keep = keyspace == Keyspace::Queue;
+                // A row that is new is not asked for again soon, unless it is work; but what is remembered has to stay
+                // true, the absence of this row too.
+                let keep = keyspace == Keyspace::Queue || self.recent.head(key).is_some();
                 place.insert(Touched { head, item: Some(self.items.len()), keep });
             }
         }
