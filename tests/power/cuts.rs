@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::mpsc::sync_channel;
 
-use super::dice::Dice;
 use super::disk::{Disk, Loss};
+use super::harness::dice::Dice;
 use super::journal::{Event, Journal};
 use super::layer::scratch;
 

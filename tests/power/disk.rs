@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::dice::Dice;
+use super::harness::dice::Dice;
 use super::journal::{Event, Journal};
 
 const PAGE: usize = 4096;

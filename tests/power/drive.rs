@@ -12,7 +12,7 @@ use trunkline::ledger::engine::{Batch, Row};
 use trunkline::ledger::key::{Key, Space};
 use trunkline::ledger::store::{Durability, Store, StoreSettings};
 
-use super::dice::Dice;
+use super::harness::dice::Dice;
 use super::layer::Layer;
 use crate::harness::provider::now;
 

@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::dice::Dice;
+use super::harness::dice::Dice;
 use super::layer::{Fault, Layer};
 use super::load::body;
 use crate::harness::daemon::executable;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use super::dice::Dice;
+use super::harness::dice::Dice;
 use super::layer::Layer;
 use super::wire::{Book, Cut, Promise, Wire};
 use crate::harness::{PAGE, Phone, SMS, WHATSAPP, World};

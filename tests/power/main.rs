@@ -8,7 +8,6 @@
 #![allow(clippy::disallowed_methods, reason = "a real daemon is measured by the real clock")]
 
 mod cuts;
-mod dice;
 mod disk;
 mod drive;
 mod faults;
@@ -28,11 +27,11 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use cuts::{Outcome, Tally, Verdict};
-use dice::Dice;
 use disk::{Disk, Loss};
 use faults::Damage;
 use harness::blocking;
 use harness::daemon::executable;
+use harness::dice::Dice;
 use journal::Journal;
 use judge::Known;
 use layer::{Fault, Layer};

@@ -14,7 +14,7 @@ pub fn seed() -> u64 {
 }
 
 /// SplitMix64: a few lines instead of a crate, and the same numbers for the same seed anywhere.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Dice(pub u64);
 
 impl Dice {
@@ -37,5 +37,10 @@ impl Dice {
     /// True once in so many times.
     pub fn once_in(&mut self, times: u64) -> bool {
         self.within(0..times) == 0
+    }
+
+    /// Another chance that goes its own way.
+    pub fn split(&mut self) -> Dice {
+        Dice(self.roll())
     }
 }
