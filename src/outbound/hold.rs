@@ -200,8 +200,39 @@ mod tests {
         gate.shut("gone");
         assert_eq!(gate.passage(at(1_000_000)), Passage::Shut(None));
         assert!(!gate.success());
+        assert!(!gate.operator("wrong token".into(), at(0)) && !gate.trouble(&"a".into(), "busy", at(0)));
+        assert_eq!(
+            gate.passage(at(1_000_000)),
+            Passage::Shut(None),
+            "no outcome turns it into one to be probed"
+        );
         assert!(gate.renew());
         assert_eq!(gate.passage(at(0)), Passage::Open);
+        assert!(!gate.renew(), "it was not held");
+    }
+
+    #[test]
+    fn gaps_between_probes_and_pauses_stay_below_their_longest() {
+        let (mut away, mut slow) = (Gate::default(), Gate::default());
+        for who in ["a", "b", "c", "d", "e"] {
+            away.trouble(&who.into(), "busy", at(0));
+        }
+        let mut now = at(0);
+        for _ in 0..20 {
+            while let Passage::Shut(Some(until)) = away.passage(now) {
+                now = until;
+            }
+            away.trouble(&"a".into(), "busy", now);
+        }
+        assert_eq!(away.passage(now), Passage::Shut(Some(now.plus(Duration::from_secs(60)))));
+        let mut end = at(0);
+        for _ in 0..20 {
+            end = slow.throttle(None, end);
+        }
+        assert_eq!(slow.throttle(None, end), end.plus(Duration::from_secs(300)));
+        assert_eq!(slow.throttle(Some(Duration::from_secs(90_000)), at(500_000)), at(503_600));
+        slow.success();
+        assert_eq!(slow.throttle(None, at(600_000)), at(600_001), "it begins anew once something was taken");
     }
 
     #[test]

@@ -276,6 +276,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn lateness_is_never_worth_a_second_permit() {
+        let clock = Clock::at(Timestamp(0));
+        for period in [1, 2, 4, 8, 16] {
+            let mut bucket = Bucket::empty(Rate { period: Duration::from_millis(period), burst: 1 }, clock);
+            tokio::time::advance(bucket.earliest() - clock.elapsed() + Duration::from_secs(1)).await;
+            bucket.take().unwrap();
+            assert!(bucket.take().is_err(), "every {period} ms");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_comes_behind_others_gets_the_permit_after_theirs() {
+        let clock = Clock::at(Timestamp(0));
+        let mut bucket = Bucket::empty(Rate { period: Duration::from_secs(1), burst: 3 }, clock);
+        let behind: Vec<Duration> = (0..5).map(|others| bucket.earliest_behind(others)).collect();
+        for at in behind {
+            assert_eq!(at, bucket.earliest());
+            tokio::time::advance(at - clock.elapsed()).await;
+            bucket.take().unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_recipient_first_seen_later_gets_only_what_came_back() {
         let clock = Clock::at(Timestamp(0));
         let rate = Rate { period: Duration::from_secs(6), burst: 10 };

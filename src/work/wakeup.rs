@@ -86,7 +86,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn nobody_is_woken_twice_for_the_same() {
+        let wakeups = Wakeups::default();
+        let lane = wakeups.register(Queue::Outbound, "a");
+        assert!(lane.told().now_or_never().is_none());
+        wakeups.work(Queue::Outbound, "a", "x");
+        assert!(lane.told().now_or_never().is_some());
+        assert!(lane.told().now_or_never().is_none());
+    }
 
     #[tokio::test]
     async fn a_wake_up_is_kept_until_it_is_taken_and_lanes_do_not_hear_each_other() {

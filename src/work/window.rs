@@ -319,8 +319,8 @@ impl Window {
             head.job = job;
         }
         match due {
-            Some(due) if due > self.clock.now() => self.wait(subject, due),
-            _ => {
+            Some(due) => self.wait(subject, due),
+            None => {
                 slot.state = State::Ready;
                 self.ready.push_back(Arc::clone(subject));
             }

@@ -286,3 +286,146 @@ async fn what_was_told_and_is_done_is_not_looked_for() {
         row_key("AC1", Queue::Outbound, LANE, &subject(0), 1)
     );
 }
+
+/// A window that has looked through an empty queue, and the receiver of its wake-ups.
+async fn opened(bench: &Bench, capacity: usize) -> (Window, crate::work::WorkReceiver) {
+    let told = bench.wakeups.register(Queue::Outbound, LANE);
+    let mut window = bench.open(capacity);
+    assert_eq!(window.next().await.unwrap(), None);
+    window.count_page().await.unwrap();
+    assert!(!window.counting() && window.is_empty());
+    (window, told)
+}
+
+fn key(who: usize, seq: u64) -> Key {
+    row_key("AC1", Queue::Outbound, LANE, &subject(who), seq)
+}
+
+#[tokio::test]
+async fn many_that_were_served_and_forgotten_cost_no_looks() {
+    let bench = Bench::new();
+    let (mut window, told) = opened(&bench, 16).await;
+    bench.add([(subject(0), 0)]).await;
+    window.told(told.take());
+    let in_hand = window.next().await.unwrap().unwrap();
+    for first in (1..3 * PLACES).step_by(8) {
+        bench.add((first..first + 8).map(|who| (subject(who), 0))).await;
+        window.told(told.take());
+        assert_eq!(bench.work_off(&mut window).await.len(), 8);
+    }
+    // A row that nobody told of: whoever looked would find it.
+    bench.add([(subject(0), 1)]).await;
+    bench.finish(&mut window, &in_hand).await;
+    assert_eq!(window.next().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn after_wake_ups_that_did_not_fit_no_place_is_trusted() {
+    let bench = Bench::new();
+    let (mut window, told) = opened(&bench, 16).await;
+    bench.add([(subject(0), 7), (subject(1), 7)]).await;
+    window.told(told.take());
+    let first = window.next().await.unwrap().unwrap();
+    let second = window.next().await.unwrap().unwrap();
+    bench.finish(&mut window, &first).await;
+    assert_eq!(window.next().await.unwrap(), None, "and its place is remembered without it");
+    // Sequences drawn before and committed after; that they were is lost.
+    bench.add([0, 1].into_iter().flat_map(|who| (3..6).map(move |seq| (subject(who), seq)))).await;
+    told.take();
+    window.told(Woken { rows: 6, overflow: true, ..Woken::default() });
+    let mut keys = Vec::new();
+    for _ in 0..3 {
+        let taken = window.next().await.unwrap().unwrap();
+        bench.finish(&mut window, &taken).await;
+        keys.push(taken.key);
+    }
+    assert_eq!(keys, [key(0, 3), key(0, 4), key(0, 5)]);
+    // The other one was in hand while everything was looked through.
+    assert_eq!(window.next().await.unwrap(), None);
+    bench.finish(&mut window, &second).await;
+    assert_eq!(window.next().await.unwrap().unwrap().key, key(1, 3));
+}
+
+#[tokio::test]
+async fn what_is_not_told_of_yet_is_not_looked_for_before_a_place() {
+    let bench = Bench::new();
+    bench.add([(subject(0), 6), (subject(0), 7)]).await;
+    let mut window = bench.open(16);
+    for _ in 0..2 {
+        let taken = window.next().await.unwrap().unwrap();
+        if taken.key == key(0, 7) {
+            bench.add([(subject(0), 3)]).await;
+        }
+        bench.finish(&mut window, &taken).await;
+    }
+    assert!(!window.exact, "nothing was counted yet");
+    assert_eq!(window.next().await.unwrap(), None, "deleted rows are not walked over again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_back_off_that_is_found_in_the_row_is_kept_but_not_for_longer_than_an_hour() {
+    let bench = Bench::new();
+    let (mut window, told) = opened(&bench, 16).await;
+    let now = bench.clock.now();
+    let minute = now.plus(Duration::from_secs(60));
+    let mut batch = Batch::default();
+    for (who, not_before) in [(0, minute), (1, now.plus(10 * FARTHEST))] {
+        let job = Job { since: now, attempts: 1, not_before, payload: b"0".to_vec() };
+        batch.put(key(who, 0), job.encode());
+    }
+    bench.ledger.commit(batch).await.unwrap();
+    for who in [0, 1] {
+        bench.wakeups.work(Queue::Outbound, LANE, &subject(who));
+    }
+    window.told(told.take());
+    assert_eq!(window.next().await.unwrap(), None);
+    assert_eq!(window.next_due(), Some(minute));
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert!(window.may_have_work());
+    assert_eq!(window.next().await.unwrap().unwrap().key, key(0, 0));
+    assert_eq!(window.next().await.unwrap(), None);
+    assert_eq!(window.next_due(), Some(now.plus(FARTHEST)), "written under another clock");
+}
+
+#[tokio::test]
+async fn rows_say_whether_they_were_there_before_the_window() {
+    let bench = Bench::new();
+    bench.add([(subject(0), 0)]).await;
+    let told = bench.wakeups.register(Queue::Outbound, LANE);
+    let mut window = bench.open(16);
+    bench.add([(subject(0), 1)]).await;
+    window.told(told.take());
+    let mut old = Vec::new();
+    while let Some(taken) = window.next().await.unwrap() {
+        old.push(taken.old);
+        bench.finish(&mut window, &taken).await;
+    }
+    assert_eq!(old, [true, false]);
+}
+
+#[tokio::test]
+async fn the_place_of_one_who_was_served_outlives_others() {
+    let bench = Bench::new();
+    let (mut window, told) = opened(&bench, 16).await;
+    for (who, seq) in [(0, 7), (1, 0), (2, 0), (3, 0)] {
+        bench.add([(subject(who), seq)]).await;
+        window.told(told.take());
+        assert_eq!(bench.work_off(&mut window).await, [(subject(who), seq)]);
+    }
+    // A row before the place that nobody told of: whoever began at the front again would find it.
+    bench.add([(subject(0), 3)]).await;
+    told.take();
+    bench.add([(subject(0), 8)]).await;
+    window.told(told.take());
+    assert_eq!(window.next().await.unwrap().unwrap().key, key(0, 8));
+}
+
+#[tokio::test]
+async fn a_window_that_does_not_count_serves_all_the_same() {
+    let bench = Bench::new();
+    bench.add([(subject(0), 0), (subject(1), 0)]).await;
+    let mut window = bench.open(16).uncounted();
+    assert!(!window.counting());
+    assert_eq!(bench.work_off(&mut window).await.len(), 2);
+    assert!(window.is_empty());
+}
