@@ -348,3 +348,60 @@ async fn the_copy_is_rebuilt_from_the_embedded_ledger() {
     println!("{rows} bindings compared in {:?}", started.elapsed());
     world.assert_equal(rows as u64).await;
 }
+
+fn copies_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_good_copy_is_used_again_and_a_failed_one_is_removed() {
+    let (folder, _) = earlier().await;
+    let world = World::new(folder.path());
+    world.bind(0..1_000, "earlier").await;
+    assert_eq!(world.start().await, Progress::Ready);
+    world.assert_equal(2_000).await;
+    assert_eq!(copies_in(folder.path()), ["1"]);
+    world.bindings.table.served().unwrap().break_next.store(true, Ordering::SeqCst);
+    assert_eq!(world.bindings.lookup(&pair(OURS, 1)), Lookup::Unknown);
+    assert_eq!(world.settle().await, Progress::Ready);
+    world.assert_equal(2_000).await;
+    assert_eq!(copies_in(folder.path()), ["2"]);
+}
+
+#[tokio::test]
+async fn nothing_is_answered_once_it_is_dropped() {
+    let (folder, _) = earlier().await;
+    let World { bindings, engine } = World::new(folder.path());
+    bindings.start(&engine);
+    let table = Arc::clone(&bindings.table);
+    table.progress().wait_for(|progress| *progress == Progress::Ready).await.unwrap();
+    drop(bindings);
+    assert!(table.served().is_none());
+    assert_eq!(*table.progress().borrow(), Progress::Off);
+}
+
+#[test]
+fn what_is_closed_stays_closed_and_a_copy_that_is_not_in_use_fails_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (events, _inbox) = mpsc::channel();
+    let table = Table::new(folder.path().to_owned(), events);
+    let [used, other] =
+        ["used", "other"].map(|name| Arc::new(copy::Copy::open(&folder.path().join(name)).unwrap()));
+    let file = folder.path().join("file");
+    fs::write(&file, b"no folder").unwrap();
+    let broken = copy::Copy::open(&file).err().unwrap();
+    assert!(table.begin_merge(&used).is_ok() && table.end_merge().is_ok());
+    table.give_up(&other, &broken);
+    assert!(table.served().is_some_and(|served| Arc::ptr_eq(&served, &used)));
+    table.give_up(&used, &broken);
+    assert!(table.served().is_none());
+    assert!(table.begin_merge(&used).is_ok());
+    table.turn_off("for a test");
+    assert!(table.merge_row(b"key", None).is_err() && table.end_merge().is_err());
+    table.close();
+    table.turn_off("for a test");
+    assert!(table.begin_merge(&used).is_err());
+}

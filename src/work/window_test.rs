@@ -220,6 +220,10 @@ async fn a_due_row_behind_thousands_that_wait_is_found_in_one_call() {
     assert_eq!(&*window.next().await.unwrap().unwrap().subject, "zz");
     assert_eq!(window.next().await.unwrap(), None);
     assert_eq!(window.next_due(), Some(due));
+    assert!(
+        (6..8).contains(&window.held()),
+        "who waits gets three slots of four, the rest is kept for others"
+    );
 }
 
 #[tokio::test]
@@ -428,4 +432,140 @@ async fn a_window_that_does_not_count_serves_all_the_same() {
     assert!(!window.counting());
     assert_eq!(bench.work_off(&mut window).await.len(), 2);
     assert!(window.is_empty());
+}
+
+#[tokio::test]
+async fn rows_told_of_while_another_is_in_hand_are_not_lost() {
+    let bench = Bench::new();
+    let (mut window, told) = opened(&bench, 16).await;
+    bench.add([(subject(0), 7)]).await;
+    window.told(told.take());
+    let taken = window.next().await.unwrap().unwrap();
+    bench.add([(subject(0), 8), (subject(0), 9)]).await;
+    window.told(told.take());
+    bench.finish(&mut window, &taken).await;
+    assert_eq!(bench.work_off(&mut window).await, [(subject(0), 8), (subject(0), 9)]);
+}
+
+#[tokio::test]
+async fn a_row_of_the_last_commit_before_the_window_costs_no_later_one() {
+    let bench = Bench::new();
+    bench.add([(subject(0), 0)]).await;
+    let told = bench.wakeups.register(Queue::Outbound, LANE);
+    let mut window = bench.open(16);
+    window.count_page().await.unwrap();
+    assert_eq!(bench.work_off(&mut window).await.len(), 1);
+    bench.add([(subject(0), 1)]).await;
+    window.told(told.take());
+    assert_eq!(bench.work_off(&mut window).await, [(subject(0), 1)]);
+}
+
+#[tokio::test]
+async fn who_does_not_fit_waits_outside_until_somebody_had_a_turn() {
+    let bench = Bench::new();
+    let (mut window, told) = opened(&bench, 4).await;
+    bench.add((0..5).flat_map(|who| (0..20).map(move |seq| (subject(who), seq)))).await;
+    window.told(told.take());
+    assert_eq!((window.held(), window.may_have_work()), (4, true));
+    let order = bench.work_off(&mut window).await;
+    let outside = order.iter().position(|(who, _)| *who == subject(4)).unwrap();
+    let before = |who: usize| order[..outside].iter().filter(|(name, _)| *name == subject(who)).count();
+    assert!((TURN as usize..20).contains(&before(0)), "nobody is sent out before, nor served out");
+    assert_eq!(order.len(), 100);
+}
+
+#[tokio::test]
+async fn nothing_is_done_while_every_slot_is_in_hand() {
+    let bench = Bench::new();
+    bench.add((0..6).map(|who| (subject(who), 0))).await;
+    let mut window = bench.open(4);
+    assert!(window.may_have_work(), "nobody has looked yet");
+    let mut in_hand = Vec::new();
+    while let Some(taken) = window.next().await.unwrap() {
+        in_hand.push(taken);
+    }
+    assert_eq!((in_hand.len(), window.may_have_work()), (4, false));
+    bench.finish(&mut window, &in_hand[0]).await;
+    assert_eq!(window.next().await.unwrap().unwrap().key, key(4, 0));
+}
+
+#[tokio::test]
+async fn one_alone_keeps_its_slot_however_many_rows_it_has() {
+    let bench = Bench::new();
+    let (mut window, told) = opened(&bench, 4).await;
+    bench.add((0..40).map(|seq| (subject(0), seq))).await;
+    window.told(told.take());
+    for _ in 0..40 {
+        let taken = window.next().await.unwrap().unwrap();
+        bench.finish(&mut window, &taken).await;
+        assert_eq!(window.held(), 1);
+    }
+    assert_eq!(window.next().await.unwrap(), None);
+    assert_eq!(window.held(), 0);
+}
+
+#[tokio::test]
+async fn who_is_told_of_first_does_not_keep_those_outside_waiting() {
+    let bench = Bench::new();
+    let told = bench.wakeups.register(Queue::Outbound, LANE);
+    bench.add([(subject(1), 0)]).await;
+    told.take();
+    let mut window = bench.open(16);
+    bench.add((0..3).map(|seq| (subject(0), seq))).await;
+    window.told(told.take());
+    let order = bench.work_off(&mut window).await;
+    assert_eq!(order[..2], [(subject(0), 0), (subject(1), 0)]);
+}
+
+#[tokio::test]
+async fn a_row_that_was_not_touched_keeps_its_turn() {
+    let bench = Bench::new();
+    bench.add([(subject(0), 0), (subject(1), 0)]).await;
+    let mut window = bench.open(16);
+    let taken = window.next().await.unwrap().unwrap();
+    window.return_first(&taken.subject);
+    assert_eq!(window.next().await.unwrap(), Some(taken));
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_that_wait_may_be_hurried_inside_and_outside() {
+    let bench = Bench::new();
+    bench.add((0..12).map(|who| (subject(who), 0))).await;
+    let mut window = bench.open(4);
+    let due = bench.clock.now().plus(Duration::from_secs(60));
+    while let Some(taken) = window.next().await.unwrap() {
+        let job = Job { not_before: due, attempts: 1, ..taken.job.clone() };
+        let mut batch = Batch::default();
+        batch.put(taken.key.clone(), job.encode());
+        bench.ledger.commit(batch).await.unwrap();
+        window.put_back(&taken.subject, job, Some(due));
+    }
+    assert_eq!((window.next_due(), window.may_have_work()), (Some(due), false));
+    let held = window.held();
+    window.hurry();
+    assert!(window.may_have_work());
+    let mut tried = 0;
+    while let Some(taken) = window.next().await.unwrap() {
+        bench.finish(&mut window, &taken).await;
+        tried += 1;
+    }
+    assert!(tried >= held, "those inside at once");
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(tried + bench.work_off(&mut window).await.len(), 12);
+    assert!(window.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_that_only_wait_keep_nobody_outside() {
+    let bench = Bench::new();
+    bench.add((0..6).map(|who| (subject(who), 0))).await;
+    let mut window = bench.open(4);
+    let due = bench.clock.now().plus(Duration::from_secs(60));
+    for _ in 0..4 {
+        let taken = window.next().await.unwrap().unwrap();
+        window.put_back(&taken.subject, taken.job, Some(due));
+    }
+    assert!(window.may_have_work());
+    assert_eq!(window.next().await.unwrap().unwrap().key, key(4, 0));
+    assert_eq!(window.held(), 4, "one of them made room, and no more than that");
 }
