@@ -382,6 +382,49 @@ async fn a_removed_message_takes_the_ids_of_its_sends_along() {
 }
 
 #[tokio::test]
+async fn an_id_that_comes_while_its_receipt_is_cleaned_away_goes_too() {
+    let sent = Sent::new().await;
+    sent.outcome("SM1", 0, 2).await;
+    let (house, name) = (&sent.house, sent.conversation.as_str());
+    let (_, message) = house.messages(&sent.conversation).await.pop().unwrap();
+    house.relay.delete_message(&house.account, &house.service, name, message.sid.as_str()).await.unwrap();
+    // The same rows behind an engine that takes batches in and applies them later.
+    let slow = Arc::new(crate::ledger::memory::Memory::unflushed(1, Vec::new()));
+    let mut batch = Batch::default();
+    for (key, row) in house.rows(None).await {
+        batch.put(key, row.payload);
+    }
+    let engine: Arc<dyn crate::ledger::engine::Engine> = slow.clone();
+    let copying = tokio::spawn(async move { engine.commit(batch).await });
+    while slow.flush() == 0 {
+        tokio::task::yield_now().await;
+    }
+    copying.await.unwrap().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let bindings = crate::bindings::Bindings::new(folder.path());
+    let house = Arc::new(House::on(slow.clone(), bindings, folder).await);
+    let pause = async || {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    };
+    // The outcome of the second part is on its way to the disk when the clean-up reads the receipt.
+    let sent = Sent { house: house.clone(), ..sent };
+    let outcome = tokio::spawn(async move { sent.outcome("SM2", 1, 2).await });
+    pause().await;
+    let cleaning = tokio::spawn(house.relay.clone().clean_up(house.account.clone()));
+    pause().await;
+    assert_eq!(slow.flush(), 2, "both");
+    outcome.await.unwrap();
+    while house.rows(Some(Space::Queue)).await.iter().any(|(key, _)| key.rest().unwrap()[0] == 2) {
+        slow.flush();
+        pause().await;
+    }
+    cleaning.abort();
+    assert_eq!((ids(&house).await, house.rows(Some(Space::Receipt)).await.len()), (0, 0));
+}
+
+#[tokio::test]
 async fn of_a_removed_conversation_nothing_is_left_but_that_something_came_in() {
     for steps in [usize::MAX, 3, 4, 7] {
         let sent = Sent::new().await;
