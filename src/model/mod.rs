@@ -24,7 +24,7 @@ pub use ids::{
 pub use message::{MessageRecord, Source};
 pub use participant::{ParticipantRecord, PersonBinding, PersonRow};
 pub use provider_id::{ParkedStatus, ProviderIdRow, Subject};
-pub use receipt::{DeliverySummary, Rating, ReceiptRecord, Via};
+pub use receipt::{DeliverySummary, Named, Rating, ReceiptRecord, Via};
 pub use service::{AccountSettings, OptOutRow, ServiceRecord};
 
 /// The number of one write. Ordered within a partition, and compared only there; below 2^53 so that
