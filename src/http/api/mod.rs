@@ -167,6 +167,10 @@ mod rendering;
 mod people;
 
 #[cfg(test)]
+#[path = "spec_tests.rs"]
+mod spec;
+
+#[cfg(test)]
 #[path = "walk_tests.rs"]
 mod walk;
 
