@@ -14,10 +14,10 @@ use super::form::Form;
 
 /// The size of a page when the caller names none.
 const DEFAULT: usize = 50;
-/// How many pages back a token remembers.
+/// How many pages back a token remembers, unless places are so long that it would grow too long itself.
 const REMEMBERED: usize = 15;
 /// A token we made is never longer.
-const LONGEST_TOKEN: usize = 2048;
+const LONGEST_TOKEN: usize = 1024;
 
 /// Which page a caller asks for. Most lists are in the order of a number; some are in that of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +116,14 @@ impl<P: Clone + Serialize + DeserializeOwned> Page<P> {
         past.extend(self.after.clone());
         let forgotten = past.len().saturating_sub(REMEMBERED);
         past.drain(..forgotten);
-        Token { after, past }.write()
+        let mut token = Token { after, past };
+        loop {
+            let written = token.write();
+            if written.len() <= LONGEST_TOKEN || token.past.is_empty() {
+                return written;
+            }
+            token.past.remove(0);
+        }
     }
 
     fn previous(&self, first: &str, url: &impl Fn(u64, Option<&str>) -> String) -> Option<String> {
@@ -209,6 +216,21 @@ mod tests {
                 "key": "numbers",
             })
         );
+    }
+
+    #[test]
+    fn places_may_be_names_and_tokens_stay_short() {
+        let mut page: Page<String> = Page::read(&Form::parse(b"PageSize=1").unwrap(), 50).unwrap();
+        for number in 0..40 {
+            assert_eq!(page.after.is_some(), number > 0);
+            let place = format!("CH{number:032}MB{number:032}");
+            let shown = page.answer("names", Vec::new(), Some(place.clone()), "https://example.com", &[]);
+            let next = shown["meta"]["next_page_url"].as_str().unwrap();
+            assert!(next.len() < LONGEST_TOKEN + 100, "{}", next.len());
+            page = Page::read(&Form::parse(next.split_once('?').unwrap().1.as_bytes()).unwrap(), 50).unwrap();
+            assert_eq!(page.after, Some(place));
+        }
+        assert!(page.past.len() >= 5, "{} pages back", page.past.len());
     }
 
     proptest! {

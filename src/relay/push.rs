@@ -6,7 +6,9 @@ use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::tables::{self, List};
 use crate::ledger::typed::{self, Stored};
 use crate::model::push::PushKind;
-use crate::model::{AccountSid, CredentialRecord, CredentialSid, Json, PushBindingRecord, ServiceSid};
+use crate::model::{
+    AccountSid, CredentialRecord, CredentialSid, Json, PushBindingRecord, PushBindingSid, ServiceSid,
+};
 
 impl Relay {
     pub async fn create_credential(
@@ -48,7 +50,8 @@ impl Relay {
         account: &AccountSid,
         sid: &str,
     ) -> Result<Stored<CredentialRecord>, RelayError> {
-        let key = tables::credential(account.as_str(), sid);
+        let sid = CredentialSid::parse(sid).ok_or(RelayError::CredentialNotFound)?;
+        let key = tables::credential(account.as_str(), sid.as_str());
         typed::json(&*self.ledger.snapshot(), &key).await?.ok_or(RelayError::CredentialNotFound)
     }
 
@@ -103,7 +106,8 @@ impl Relay {
         service: &ServiceSid,
         sid: &str,
     ) -> Result<PushBindingRecord, RelayError> {
-        let key = tables::push_binding(account.as_str(), service.as_str(), sid);
+        let sid = PushBindingSid::parse(sid).ok_or(RelayError::PushBindingNotFound)?;
+        let key = tables::push_binding(account.as_str(), service.as_str(), sid.as_str());
         let row = typed::json::<PushBindingRecord>(&*self.ledger.snapshot(), &key).await?;
         row.map(|row| row.record).ok_or(RelayError::PushBindingNotFound)
     }

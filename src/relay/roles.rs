@@ -6,7 +6,7 @@ use super::{ATTEMPTS, Relay, RelayError};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::tables::{self, List};
 use crate::ledger::typed::{self, Stored};
-use crate::model::{AccountSid, Json, RoleRecord, ServiceSid};
+use crate::model::{AccountSid, Json, RoleRecord, RoleSid, ServiceSid};
 
 impl Relay {
     pub async fn create_role(
@@ -48,7 +48,8 @@ impl Relay {
         service: &ServiceSid,
         sid: &str,
     ) -> Result<Stored<RoleRecord>, RelayError> {
-        let key = tables::role(account.as_str(), service.as_str(), sid);
+        let sid = RoleSid::parse(sid).ok_or(RelayError::RoleNotFound)?;
+        let key = tables::role(account.as_str(), service.as_str(), sid.as_str());
         typed::json(&*self.ledger.snapshot(), &key).await?.ok_or(RelayError::RoleNotFound)
     }
 

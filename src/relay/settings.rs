@@ -139,7 +139,8 @@ pub(super) async fn rely_on_role(
     purpose: RoleUse,
     batch: &mut Batch,
 ) -> Result<RoleSid, RelayError> {
-    let key = tables::role(account.as_str(), service.as_str(), sid);
+    let sid = RoleSid::parse(sid).ok_or(RelayError::NoSuchRole(purpose))?;
+    let key = tables::role(account.as_str(), service.as_str(), sid.as_str());
     let wanted = if purpose == RoleUse::Service { RoleKind::Service } else { RoleKind::Conversation };
     let found = typed::json::<RoleRecord>(snapshot, &key).await?;
     let found = found.filter(|role| role.record.kind == wanted).ok_or(RelayError::NoSuchRole(purpose))?;

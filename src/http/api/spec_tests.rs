@@ -284,6 +284,10 @@ async fn every_operation_is_served_as_described_or_named_as_missing() {
         if path.ends_with("/ParticipantConversations") {
             target.push_str("?Identity=alice");
         }
+        if let Some(inside) = target.strip_prefix(&format!("/v1/Services/{}/", scene.service)) {
+            let named = path.matches('{').count() > 1;
+            strangers(&house, operation, inside, form, named).await;
+        }
         let (answered, body) = house.ask(method, &target, form).await;
         assert_eq!(answered, status, "{id}: {method} {target}: {body}");
         match responses[&status.to_string()].get("content") {
@@ -307,6 +311,31 @@ async fn every_operation_is_served_as_described_or_named_as_missing() {
         NOT_SERVED.iter().all(|id| known.contains(id)),
         "every name in the table is one of the description"
     );
+}
+
+/// What is in one service is nowhere in another, nor in the default one: named, it is not found; listed, it is not there.
+async fn strangers(house: &House, operation: &Operation, inside: &str, form: Parameters, named: bool) {
+    let Operation { id, method, .. } = operation;
+    let other = house.made("/v1/Services", &[("FriendlyName", "Other")]).await;
+    for root in [format!("/v1/Services/{}", text(&other, "sid")), "/v1".to_owned()] {
+        let target = format!("{root}/{inside}");
+        let path = target.split('?').next().unwrap();
+        if Route::find(path).is_none_or(|route| !route.allows(&method.parse().unwrap())) {
+            continue;
+        }
+        if named {
+            let (status, body) = house.ask(method, &target, form).await;
+            assert_eq!(status, 404, "{id}: {method} {target}: {body}");
+        } else if *method == "GET" {
+            let (status, body) = house.ask(method, &target, form).await;
+            assert_eq!(status, 200, "{id}: {method} {target}: {body}");
+            let key = body["meta"]["key"].as_str().unwrap_or("none");
+            let shown = body[key].as_array().map_or("", |_| text(&other, "sid"));
+            for record in body[key].as_array().into_iter().flatten().filter(|_| root != "/v1") {
+                assert_eq!(record["chat_service_sid"], shown, "{id}: {record}");
+            }
+        }
+    }
 }
 
 /// Links have the names that the example has.
