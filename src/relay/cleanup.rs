@@ -120,7 +120,6 @@ impl Relay {
                 for (key, _) in rows {
                     batch.delete(key);
                 }
-                failpoint!("cleanup::before-page");
                 self.ledger.commit(batch).await?;
             }
         }
@@ -154,7 +153,6 @@ impl Relay {
                 if !theirs {
                     continue;
                 }
-                failpoint!("cleanup::before-page");
                 match self.withdraw(account, conversation, participant).await {
                     // Somebody else was faster.
                     Ok(()) | Err(RelayError::ConversationNotFound | RelayError::ParticipantNotFound) => {}
