@@ -120,6 +120,7 @@ impl Relay {
                 for (key, _) in rows {
                     batch.delete(key);
                 }
+                failpoint!("cleanup::before-service-page");
                 self.ledger.commit(batch).await?;
             }
         }
@@ -153,6 +154,7 @@ impl Relay {
                 if !theirs {
                     continue;
                 }
+                failpoint!("cleanup::before-leaving");
                 match self.withdraw(account, conversation, participant).await {
                     // Somebody else was faster.
                     Ok(()) | Err(RelayError::ConversationNotFound | RelayError::ParticipantNotFound) => {}
