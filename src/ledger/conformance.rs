@@ -69,6 +69,7 @@ on_every_engine!(
     a_full_disk_refuses_only_what_is_new(true),
     one_of_many_claims_wins,
     a_batch_that_only_checks_takes_no_number,
+    what_is_inserted_without_a_look_is_there,
 );
 
 fn key(space: Space, rest: &str) -> Key {
@@ -91,6 +92,29 @@ async fn get(engine: &Arc<dyn Engine>, key: &Key) -> Option<Row> {
 
 async fn all(engine: &Arc<dyn Engine>) -> Vec<(Key, Row)> {
     engine.snapshot().scan(Range::all(), usize::MAX).await.unwrap()
+}
+
+/// An engine may remember what it looked up, and an insert looks nothing up.
+async fn what_is_inserted_without_a_look_is_there(Subject { engine, .. }: Subject) {
+    for round in 0..20 {
+        let name = |what: &str| key(Space::Service, &format!("{what} {round}"));
+        let new = name("new");
+        let mut refused = put(&name("refused"), "1");
+        refused.absent(new.clone()).at(name("nothing"), NOW);
+        // Together, so that somebody's group has the look in it, and is written.
+        let together = [put(&name("a"), "1"), refused, put(&name("b"), "1"), put(&name("c"), "1")];
+        let outcomes = join_all(together.map(|batch| engine.commit(batch))).await;
+        assert!(matches!(outcomes[1], Err(CommitError::Conflict(_))));
+        let mut inserted = Batch::default();
+        inserted.insert(new.clone(), "1");
+        let number = commit(&engine, inserted).await.first;
+        let mut second = put(&new, "2");
+        second.absent(new.clone());
+        assert!(matches!(engine.commit(second).await, Err(CommitError::Conflict(_))), "round {round}");
+        let mut next = put(&new, "2");
+        next.at(new.clone(), number);
+        commit(&engine, next).await;
+    }
 }
 
 async fn batches_are_all_or_nothing(Subject { engine, .. }: Subject) {

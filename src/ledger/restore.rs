@@ -4,11 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
-use ::fjall::PersistMode;
-
 use super::dump::{Header, Line, Trailer, VERSION};
 use super::engine::{MAX_KEY, Row};
-use super::fjall::{Assembly, Files, Recent, View};
+use super::fjall::{Assembly, Files, View};
 use super::high::{HighMark, Mark};
 use super::key::Key;
 use super::store::{FORMAT, Identity, Incarnation, Layout, OpenError, PAST_LARGEST_NUMBER};
@@ -117,9 +115,7 @@ fn fill(folder: &Path, dump: impl BufRead, now_micros: u64) -> Result<Restored, 
 fn fill_rows(files: &Files, lines: &mut Lines<impl BufRead>) -> Result<(u64, u64), RestoreError> {
     let (mut rows, mut highest) = (0, 0);
     loop {
-        let view = View::take(files, 0);
-        let mut recent = Recent::default();
-        let mut assembly = Assembly::new(&view, &mut recent, 0, 1);
+        let mut assembly = Assembly::new(View::take(files, 0), 1);
         let mut bytes = 0;
         let said = loop {
             let Some(line) = lines.next()? else { return Err(RestoreError::CutOff) };
@@ -136,7 +132,7 @@ fn fill_rows(files: &Files, lines: &mut Lines<impl BufRead>) -> Result<(u64, u64
                 break None;
             }
         };
-        assembly.write(files, PersistMode::Buffer).map_err(RestoreError::Write)?;
+        assembly.write(files).map_err(RestoreError::Write)?;
         match said {
             Some(said) if said != rows => return Err(RestoreError::Count { said, found: rows }),
             Some(_) if lines.next()?.is_some() => return Err(lines.error("something follows the end".into())),

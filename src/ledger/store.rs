@@ -298,6 +298,7 @@ impl Store {
             durability: settings.durability,
             keep_free: settings.keep_free,
             folder: settings.path,
+            ledger: layout.ledger.clone(),
             followers,
             on_fatal,
         });

@@ -29,7 +29,7 @@ pub use message::{MessageRecord, Source};
 pub use participant::{ParticipantRecord, PersonBinding, PersonRow};
 pub use provider_id::{ParkedStatus, ProviderIdRow, Subject};
 pub use push::{CredentialRecord, PushBindingRecord};
-pub use receipt::{DeliverySummary, Rating, ReceiptRecord, Via};
+pub use receipt::{DeliverySummary, Named, Rating, ReceiptRecord, Via};
 pub use role::{RoleKind, RoleRecord};
 pub use service::{AccountSettings, OptOutRow, ServiceRecord, ServiceSettings};
 pub use user::{Leaving, UserRecord};

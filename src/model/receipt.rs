@@ -17,6 +17,9 @@ pub struct ReceiptRecord {
     pub error_code: u32,
     /// The provider's id of each part.
     pub provider_ids: Vec<String>,
+    /// Ids of other tries, where one was repeated that the provider had taken after all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_ids: Vec<String>,
     /// Whose ids they are, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<Via>,
@@ -51,6 +54,7 @@ impl ReceiptRecord {
             status: None,
             error_code: 0,
             provider_ids: Vec::new(),
+            other_ids: Vec::new(),
             via: None,
             parts: Vec::new(),
             taken_at: None,
@@ -58,6 +62,46 @@ impl ReceiptRecord {
             updated: now,
             rest: Map::new(),
         }
+    }
+
+    /// Every id of a provider that is remembered as this receipt's: with the receipt, they are forgotten.
+    pub fn ids(&self) -> impl Iterator<Item = &String> {
+        self.provider_ids.iter().chain(&self.other_ids).filter(|id| !id.is_empty())
+    }
+
+    /// Takes down the id of a part. Only what stands here may be remembered elsewhere, so this says whether it does: there
+    /// is room for so many.
+    pub fn name(&mut self, part: usize, id: &str, via: Via) -> Named {
+        if self.ids().any(|known| known == id) {
+            self.via.get_or_insert(via);
+            return Named::Already;
+        }
+        if part >= MOST_PARTS || id.is_empty() {
+            return Named::Not;
+        }
+        if self.provider_ids.len() <= part {
+            self.provider_ids.resize(part + 1, String::new());
+        }
+        if self.provider_ids[part].is_empty() {
+            id.clone_into(&mut self.provider_ids[part]);
+        } else if self.other_ids.len() < MOST_OTHERS {
+            self.other_ids.push(id.to_owned());
+        } else {
+            return Named::Not;
+        }
+        self.via = Some(via);
+        Named::Now
+    }
+
+    /// The same for a send that the provider has just answered: this id is the one to show.
+    pub fn name_newest(&mut self, part: usize, id: &str, via: Via) -> Named {
+        let named = self.name(part, id, via);
+        let other = self.other_ids.iter().position(|known| known == id);
+        if let (Some(other), Some(shown)) = (other, self.provider_ids.get_mut(part)) {
+            std::mem::swap(shown, &mut self.other_ids[other]);
+            self.other_ids.retain(|id| !id.is_empty());
+        }
+        named
     }
 
     /// So many parts are to leave; no more are believed than there can be.
@@ -92,6 +136,17 @@ impl ReceiptRecord {
     }
 }
 
+/// What became of a provider's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    Already,
+    Now,
+    /// There are too many, or no part can be meant.
+    Not,
+}
+
+/// Each is one more try of which nobody knew how it ended.
+const MOST_OTHERS: usize = 64;
 /// A text of 32 KiB in pieces of the smallest channel stays far below.
 const MOST_PARTS: usize = 1024;
 
@@ -169,6 +224,7 @@ impl DeliverySummary {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::model::Mint;
     use proptest::prelude::*;
@@ -211,6 +267,32 @@ mod tests {
         };
         assert_eq!(summary, Some(expected));
         assert_eq!(DeliverySummary::of(&[]), None);
+    }
+
+    #[test]
+    fn every_id_that_was_given_is_known() {
+        let via = || Via { kind: "test".to_owned(), proxy: Address::parse("+12025550001").unwrap() };
+        let mut receipt = receipt();
+        assert_eq!(receipt.name(1, "a", via()), Named::Now);
+        assert_eq!(receipt.name(1, "b", via()), Named::Now);
+        assert_eq!(receipt.name(1, "b", via()), Named::Already);
+        assert_eq!(
+            (&receipt.provider_ids[..], &receipt.other_ids[..]),
+            (&["", "a"].map(String::from)[..], &["b".to_owned()][..])
+        );
+        // What the provider answers is shown, whatever a status told before.
+        assert_eq!(receipt.name_newest(1, "c", via()), Named::Now);
+        assert_eq!(receipt.name_newest(0, "b", via()), Named::Already);
+        assert_eq!(receipt.provider_ids, ["b", "c"]);
+        assert_eq!(receipt.ids().collect::<std::collections::BTreeSet<_>>().len(), 3);
+        assert_eq!(
+            (receipt.name(MOST_PARTS, "d", via()), receipt.name(0, "", via())),
+            (Named::Not, Named::Not)
+        );
+        let told = (0..)
+            .map(|id| receipt.name(0, &format!("x{id}"), via()))
+            .take_while(|named| *named == Named::Now);
+        assert_eq!(told.count(), MOST_OTHERS - 1);
     }
 
     proptest! {

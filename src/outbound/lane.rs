@@ -427,13 +427,27 @@ impl Lane {
         self.flights.push(flight.begin());
     }
 
+    /// Whether what held when the note was begun still holds: while it was written, the plan may have been taken away or
+    /// changed, and the lane may have been held or told to slow down.
+    fn may_leave(&mut self, flight: &Flight) -> bool {
+        self.read_mail();
+        let planned = self.mail.plan.as_ref().is_some_and(|plan| Arc::ptr_eq(plan, &flight.plan));
+        planned
+            && match self.gate.passage(self.now()) {
+                Passage::Open => true,
+                Passage::Probe => self.flights.is_empty(),
+                Passage::Shut(_) => false,
+            }
+    }
+
     fn arrive(&mut self, arrival: Arrival) {
         match arrival {
             Arrival::Landed(landed) => self.land(landed),
             Arrival::Noted(noted) => {
                 self.noting -= 1;
                 match noted {
-                    Ok(flight) => self.launch(*flight),
+                    Ok(flight) if self.may_leave(&flight) => self.launch(*flight),
+                    Ok(flight) => self.flights.push(flight.call_off()),
                     Err((taken, error)) => {
                         tracing::error!(lane = %self.site.proxy, %error, "The begin of a send could not be written down");
                         let due = self.now().plus(AFTER_ERROR);

@@ -38,4 +38,6 @@ mod house_test;
 #[cfg(test)]
 mod lane_test;
 #[cfg(test)]
+mod noting_test;
+#[cfg(test)]
 mod trouble_test;

@@ -10,7 +10,9 @@ use super::plan::{Policies, Surroundings, Unknown};
 use super::send::End;
 use crate::ledger::engine::{Batch, CommitError, ReadError, Revision};
 use crate::ledger::{LedgerError, tables, typed};
-use crate::model::{Compact, Dispatch, Json, Mint, ParkedStatus, ProviderIdRow, ReceiptRecord, Subject, Via};
+use crate::model::{
+    Compact, Dispatch, Json, Mint, Named, ParkedStatus, ProviderIdRow, ReceiptRecord, Subject, Via,
+};
 use crate::telemetry::outbound::Series;
 use crate::work::{Job, Taken};
 
@@ -338,11 +340,8 @@ async fn accept(
     if record.parts.len() < parts {
         record.parts.resize(parts, None);
     }
-    if record.provider_ids.len() <= part {
-        record.provider_ids.resize(part + 1, String::new());
-    }
-    record.provider_ids[part] = id.to_owned();
-    record.via = Some(Via { kind: subjects.kind.to_owned(), proxy: subjects.proxy.clone() });
+    let via = Via { kind: subjects.kind.to_owned(), proxy: subjects.proxy.clone() };
+    let named = record.name_newest(part, id, via);
     if complete {
         // The provider's own time, if an echo told it before, is what watermarks compare with.
         record.taken_at = at.or(record.taken_at).or(Some(now));
@@ -372,6 +371,10 @@ async fn accept(
                 learned.extend(report.learned);
             }
         }
+    }
+    if named == Named::Not {
+        batch.put(receipt_key, Json::encode(&record));
+        return Ok(Settled { kept, complete });
     }
     let subject = Subject::Outbound {
         participant: participant.clone(),

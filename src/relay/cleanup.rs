@@ -1,19 +1,22 @@
-//! What belonged to removed conversations and services goes, in pages, and survives a crash half-way: the job is done
-//! when nothing of it is left. Until then nobody sees any of it, since a head says "deleted" from the first moment.
+//! What belonged to removed messages, conversations and services goes, in pages, and survives a crash half-way: the job
+//! is done when nothing of it is left. Until then nobody sees any of it: a head says "deleted" from the first moment, and
+//! nobody finds receipts but by their message. Receipts take the ids of our sends along; ids of what came in stay.
 
 use std::sync::Arc;
 
 use trunkline_adapter::Timestamp;
 
+use super::commit::Wake;
+use super::decide::{Context, Decision};
 use super::{Relay, RelayError};
 use crate::ledger::engine::{Batch, CommitError, MAX_WRITES};
 use crate::ledger::key::{Key, Range, Space};
-use crate::ledger::{tables, typed};
+use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{
     AccountSid, Binding, Compact, ConversationSid, Json, Leaving, MessageRecord, ParticipantRecord,
     PersonRow, ProviderIdRow, ReceiptRecord, ServiceSid, UserSid, Via,
 };
-use crate::work::{Queue, Taken, Window};
+use crate::work::{self, Queue, Taken, Window};
 
 /// The one lane of clean-up work.
 pub const LANE: &str = "cleanup";
@@ -23,6 +26,20 @@ const WINDOW: usize = 16;
 const PAGE: usize = 50;
 /// After a failure the job is tried again a little later.
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// What is to be cleaned up, as a subject of the work: a SID, or a message of a conversation.
+pub(super) fn message_name(conversation: &ConversationSid, index: u64) -> String {
+    format!("{conversation}/{index}")
+}
+
+/// Adds the job to a decision that makes it necessary.
+pub(super) fn enqueue(context: &Context<'_>, decision: &mut Decision, name: &str) {
+    let account = context.account.as_str();
+    let payload = bytes::Bytes::copy_from_slice(name.as_bytes());
+    let seq = context.births.birth();
+    work::enqueue(&mut decision.batch, account, Queue::Cleanup, LANE, name, seq, context.now, payload);
+    decision.after.wake.push(Wake::cleanup(name));
+}
 
 impl Relay {
     /// Does the clean-up work of an account; runs until dropped, and sleeps while there is none.
@@ -64,6 +81,8 @@ impl Relay {
             self.clean_service(account, &name, &taken.key).await
         } else if UserSid::parse(&name).is_some() {
             self.clean_user(account, &taken.job.payload, &taken.key).await
+        } else if let Some((conversation, index)) = name.split_once('/') {
+            self.clean_message(account, conversation, index, &taken.key).await
         } else {
             self.clean_conversation(account, &name, &taken.key).await
         };
@@ -132,7 +151,7 @@ impl Relay {
     /// The job was written with the removal, whose number lies above the births of all who had joined by then; whoever
     /// joined afterwards was made again, since the identity's row had gone, and was born above it.
     async fn clean_user(&self, account: &AccountSid, payload: &[u8], job: &Key) -> Result<(), RelayError> {
-        let leaving = Leaving::decode(payload).map_err(crate::ledger::LedgerError::from)?;
+        let leaving = Leaving::decode(payload).map_err(LedgerError::from)?;
         let Some(removal) = self.ledger.snapshot().get(job).await?.map(|row| row.created) else {
             return Ok(());
         };
@@ -178,60 +197,98 @@ impl Relay {
             Space::Conversation,
         ];
         for space in spaces {
-            loop {
-                let range = Range::prefix(&Key::new(account.as_str(), sid, space, b""));
-                let rows = self.ledger.snapshot().scan(range, PAGE).await?;
-                if rows.is_empty() {
-                    break;
-                }
-                let mut batch = Batch::default();
-                for (key, row) in rows {
-                    match space {
-                        Space::Participant => {
-                            let record = ParticipantRecord::decode(&row.payload)
-                                .map_err(crate::ledger::LedgerError::from)?;
-                            self.free(account, &conversation, &record, &mut batch).await?;
-                        }
-                        Space::Message => {
-                            let record = MessageRecord::decode(&row.payload)
-                                .map_err(crate::ledger::LedgerError::from)?;
-                            if let Some(source) = &record.source {
-                                let (kind, proxy) = (source.kind.as_str(), &source.proxy);
-                                // Kept as an event: a provider's repeat, however much later, is still one.
-                                let key = tables::provider_id(account.as_str(), kind, proxy, &source.id);
-                                batch.put(key, ProviderIdRow::Event.encode());
-                            }
-                        }
-                        Space::Receipt => {
-                            let record = ReceiptRecord::decode(&row.payload)
-                                .map_err(crate::ledger::LedgerError::from)?;
-                            if let Some(Via { kind, proxy }) = &record.via {
-                                for id in record.provider_ids.iter().filter(|id| !id.is_empty()) {
-                                    batch.delete(tables::provider_id(account.as_str(), kind, proxy, id));
-                                }
-                            }
-                        }
-                        _ => {}
-                    }
-                    batch.delete(key);
-                    if batch.writes.len() > MAX_WRITES / 2 {
-                        match self.ledger.commit(std::mem::take(&mut batch)).await {
-                            // A claim was taken over in this moment; read again.
-                            Ok(_) | Err(CommitError::Conflict(_)) => {}
-                            Err(other) => return Err(other.into()),
-                        }
-                    }
-                }
-                failpoint!("cleanup::before-page");
-                match self.ledger.commit(batch).await {
-                    Ok(_) | Err(CommitError::Conflict(_)) => {}
-                    Err(other) => return Err(other.into()),
-                }
-            }
+            let prefix = Key::new(account.as_str(), sid, space, b"");
+            self.remove_rows(account, &conversation, space, &prefix).await?;
         }
         let mut last = Batch::default();
         last.delete(tables::head(account.as_str(), sid));
         self.finish_cleaning(last, job).await
+    }
+
+    /// The receipts of a removed message.
+    async fn clean_message(
+        &self,
+        account: &AccountSid,
+        conversation: &str,
+        index: &str,
+        job: &Key,
+    ) -> Result<(), RelayError> {
+        if let (Some(sid), Ok(index)) = (ConversationSid::parse(conversation), index.parse()) {
+            let prefix = tables::receipts(account.as_str(), conversation, index);
+            self.remove_rows(account, &sid, Space::Receipt, &prefix).await?;
+        }
+        self.finish_cleaning(Batch::default(), job).await
+    }
+
+    /// Removes the rows of a space, and what only they name. Where somebody changed one of them in this moment, the page
+    /// is read again.
+    async fn remove_rows(
+        &self,
+        account: &AccountSid,
+        conversation: &ConversationSid,
+        space: Space,
+        prefix: &Key,
+    ) -> Result<(), RelayError> {
+        'page: loop {
+            let rows = self.ledger.snapshot().scan(Range::prefix(prefix), PAGE).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let mut batch = Batch::default();
+            for (key, row) in rows {
+                match space {
+                    Space::Participant => {
+                        let record = ParticipantRecord::decode(&row.payload).map_err(LedgerError::from)?;
+                        self.free(account, conversation, &record, &mut batch).await?;
+                    }
+                    Space::Message => {
+                        let record = MessageRecord::decode(&row.payload).map_err(LedgerError::from)?;
+                        if let Some(source) = &record.source {
+                            let (kind, proxy) = (source.kind.as_str(), &source.proxy);
+                            // Kept as an event: a provider's repeat, however much later, is still one.
+                            let key = tables::provider_id(account.as_str(), kind, proxy, &source.id);
+                            batch.put(key, ProviderIdRow::Event.encode());
+                        }
+                    }
+                    Space::Receipt => {
+                        let record = ReceiptRecord::decode(&row.payload).map_err(LedgerError::from)?;
+                        // An outcome or a status that comes in this moment brings another id along.
+                        batch.at(key.clone(), row.changed);
+                        let named = |id: &String| {
+                            let Via { kind, proxy } = record.via.as_ref()?;
+                            Some(tables::provider_id(account.as_str(), kind, proxy, id))
+                        };
+                        let names: Vec<Key> = record.ids().filter_map(named).collect();
+                        for name in names {
+                            batch.delete(name);
+                            if batch.writes.len() > MAX_WRITES / 2 {
+                                // The receipt goes last of all, so that nothing is forgotten half-way.
+                                if !self.written(&mut batch).await? {
+                                    continue 'page;
+                                }
+                                batch.at(key.clone(), row.changed);
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+                batch.delete(key);
+                if batch.writes.len() > MAX_WRITES / 2 && !self.written(&mut batch).await? {
+                    continue 'page;
+                }
+            }
+            failpoint!("cleanup::before-page");
+            self.written(&mut batch).await?;
+        }
+    }
+
+    /// Commits what was put together. Says whether nobody came in between.
+    async fn written(&self, batch: &mut Batch) -> Result<bool, RelayError> {
+        match self.ledger.commit(std::mem::take(batch)).await {
+            Ok(_) => Ok(true),
+            Err(CommitError::Conflict(_)) => Ok(false),
+            Err(other) => Err(other.into()),
+        }
     }
 
     async fn finish_cleaning(&self, mut batch: Batch, job: &Key) -> Result<(), RelayError> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use trunkline_adapter::Timestamp;
 
 use super::command::{ConversationChange, NewConversation};
-use super::commit::{After, Wake};
+use super::commit::After;
 use super::error::RelayError;
 use crate::ledger::engine::{Batch, Committed, Revision, Write};
 use crate::ledger::{Ledger, tables};
@@ -17,7 +17,6 @@ use crate::model::{
     AccountSid, Compact, Conversation, ConversationRecord, ConversationSid, Head, Json, Mint, ParticipantSid,
     ServiceSid, State,
 };
-use crate::work::{self, Queue};
 
 /// What a decision may use besides the conversation.
 pub struct Context<'a> {
@@ -196,26 +195,13 @@ pub fn update(
 pub fn delete(context: &Context<'_>, conversation: &Conversation) -> Decision {
     let account = context.account.as_str();
     let service = conversation.head.service.as_str();
-    let sid = conversation.sid();
     let mut decision = begin(context, conversation);
     decision.next.head.state = State::Deleted;
     if let Some(name) = &conversation.record.unique_name {
         decision.batch.delete(tables::unique_name(account, service, name));
     }
     decision.batch.delete(tables::conversation_place(account, service, conversation.record.birth));
-    let payload = bytes::Bytes::copy_from_slice(sid.as_str().as_bytes());
-    let seq = context.births.birth();
-    work::enqueue(
-        &mut decision.batch,
-        account,
-        Queue::Cleanup,
-        super::cleanup::LANE,
-        sid.as_str(),
-        seq,
-        context.now,
-        payload,
-    );
-    decision.after.wake.push(Wake::cleanup(sid.as_str()));
+    super::cleanup::enqueue(context, &mut decision, conversation.sid().as_str());
     finish(decision)
 }
 

@@ -2,6 +2,7 @@
 
 use trunkline_adapter::Timestamp;
 
+use super::cleanup;
 use super::command::{MessageChange, NewMessage};
 use super::commit::Wake;
 use super::decide::{Context, Decision, begin, finish, require_open, rouse};
@@ -163,7 +164,8 @@ pub fn change_message(
     Ok((finish(decision), record))
 }
 
-/// A message goes; its index is never used again, and what is queued for it finds it gone.
+/// A message goes; its index is never used again, and what is queued for it finds it gone. What is known of its sends
+/// goes later, in pages.
 pub fn remove_message(
     context: &Context<'_>,
     conversation: &Conversation,
@@ -176,8 +178,9 @@ pub fn remove_message(
     let mut decision = begin(context, conversation);
     decision.batch.delete(tables::message(account, own, index));
     decision.batch.delete(tables::message_sid(account, own, record.sid.as_str()));
-    for delivery in &record.deliveries {
-        decision.batch.delete(tables::receipt(account, own, index, delivery.receipt.as_str()));
+    if !record.deliveries.is_empty() {
+        let name = cleanup::message_name(conversation.sid(), index);
+        cleanup::enqueue(context, &mut decision, &name);
     }
     if let Some(source) = &record.source {
         // The id stays known, so that the provider's repeat does not bring the message back.

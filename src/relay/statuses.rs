@@ -11,7 +11,7 @@ use crate::ledger::key::Range;
 use crate::ledger::typed::Stored;
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{
-    Binding, Compact, ConversationSid, Correlation, Json, MessageRecord, ParkedStatus, ParticipantSid,
+    Binding, Compact, ConversationSid, Correlation, Json, MessageRecord, Named, ParkedStatus, ParticipantSid,
     ProviderIdRow, ReceiptRecord, ReceiptSid, Subject, Via,
 };
 use crate::telemetry::inbound::{InboundOutcome, status as count_status};
@@ -50,6 +50,7 @@ impl Relay {
             let snapshot = self.ledger.snapshot();
             let mut batch = Batch::default();
             let known = typed::compact::<ProviderIdRow>(&*snapshot, &id_key).await?;
+            let mut unnamed = false;
             let part = match known.map(|row| row.record) {
                 Some(ProviderIdRow::Message {
                     conversation,
@@ -60,8 +61,7 @@ impl Relay {
                 Some(_) => return Ok(()),
                 None => match self.correlated(&*snapshot, origin, &report).await? {
                     Some(part) => {
-                        batch.absent(id_key.clone());
-                        batch.put(id_key.clone(), outbound(&part).encode());
+                        unnamed = true;
                         part
                     }
                     None => match self.park(&*snapshot, origin, &report).await? {
@@ -90,12 +90,20 @@ impl Relay {
                 || ReceiptRecord::new(part.receipt.clone(), part.participant.clone(), now),
                 |row| row.record,
             );
-            let moved = move_part(&mut record, origin, &part, &report, now);
+            let moved = move_part(&mut record, &part, &report, now);
             let timed = report.at.is_some() && record.taken_at.is_none();
             if timed {
                 record.taken_at = report.at;
             }
-            if moved || timed {
+            let place = usize::try_from(part.part).unwrap_or(usize::MAX);
+            let via = Via { kind: origin.kind.to_owned(), proxy: report.from.clone() };
+            // What is remembered of an id must stand in the receipt, with which it is forgotten.
+            let named = record.name(place, &report.id, via);
+            if unnamed && named != Named::Not {
+                batch.absent(id_key.clone());
+                batch.put(id_key.clone(), outbound(&part).encode());
+            }
+            if moved || timed || named == Named::Now {
                 batch.put(receipt_key, record.encode());
             }
             if batch.writes.is_empty() {
@@ -300,27 +308,11 @@ fn outbound(part: &Part) -> ProviderIdRow {
     }
 }
 
-fn move_part(
-    record: &mut ReceiptRecord,
-    origin: Origin<'_>,
-    part: &Part,
-    report: &StatusReport,
-    now: Timestamp,
-) -> bool {
+fn move_part(record: &mut ReceiptRecord, part: &Part, report: &StatusReport, now: Timestamp) -> bool {
     let code = report.error.as_ref().map_or(0, |error| error.code);
     let place = usize::try_from(part.part).unwrap_or(usize::MAX);
     record.expect_parts(usize::try_from(part.parts).unwrap_or(usize::MAX));
-    let moved = record.advance(place, report.status, code, now);
-    if moved {
-        if record.provider_ids.len() <= place {
-            record.provider_ids.resize(place + 1, String::new());
-        }
-        if record.provider_ids[place].is_empty() {
-            record.provider_ids[place].clone_from(&report.id);
-            record.via = Some(Via { kind: origin.kind.to_owned(), proxy: report.from.clone() });
-        }
-    }
-    moved
+    record.advance(place, report.status, code, now)
 }
 
 #[cfg(test)]

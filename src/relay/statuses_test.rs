@@ -8,7 +8,7 @@ use trunkline_adapter::{Class, Inbound, ProviderError};
 use super::*;
 use crate::ledger::key::Space;
 use crate::model::{Delivery, Via};
-use crate::relay::kit::{House, NOON, address, ours, phone};
+use crate::relay::kit::{House, NOON, address, ours, phone, said};
 
 /// One message sent to one person, and what its lane and its provider make of it.
 struct Sent {
@@ -75,9 +75,8 @@ impl Sent {
             if record.parts.len() < parts {
                 record.parts.resize(parts, None);
             }
-            record.provider_ids.resize(parts.max(record.provider_ids.len()), String::new());
-            record.provider_ids[part as usize] = id.to_owned();
-            record.via = Some(Via { kind: "test".to_owned(), proxy: ours(1) });
+            let via = Via { kind: "test".to_owned(), proxy: ours(1) };
+            assert_ne!(record.name_newest(part as usize, id, via), Named::Not);
             record.taken_at = Some(self.house.relay.clock.now());
             record.advance(part as usize, DeliveryStatus::Sent, 0, NOON);
             let parked = tables::parked(account, "test", &ours(1), id);
@@ -321,9 +320,145 @@ async fn a_late_status_does_not_bring_back_the_receipt_of_a_removed_message() {
     let (_, record) = sent.house.messages(&sent.conversation).await.pop().unwrap();
     let name = sent.conversation.as_str();
     sent.house.relay.delete_message(account, service, name, record.sid.as_str()).await.unwrap();
-    let rows = sent.house.rows(None).await;
-    sent.told(sent.report("SM1", Read)).await;
-    assert_eq!(sent.house.rows(None).await, rows);
+    cleaned(&sent.house).await;
+    sent.told(StatusReport { correlation: sent.correlation(0), ..sent.report("SM1", Read) }).await;
+    assert!(sent.house.rows(Some(Space::Receipt)).await.is_empty());
+    assert!(sent.house.rows(Some(Space::ProviderId)).await.is_empty());
+    assert_eq!(sent.parked().await, 1, "for a day");
+}
+
+/// Lets the clean-up go on until nothing is left to do.
+async fn cleaned(house: &House) {
+    clean(house, usize::MAX).await;
+}
+
+/// The same, where it dies after so many steps, again and again.
+async fn clean(house: &House, steps: usize) {
+    for _ in 0..10_000 {
+        let cleaning = tokio::spawn(house.relay.clone().clean_up(house.account.clone()));
+        for _ in 0..steps.min(1_000) {
+            let waiting = house.rows(Some(Space::Queue)).await;
+            if !waiting.iter().any(|(key, _)| key.rest().unwrap()[0] == 2) {
+                cleaning.abort();
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        cleaning.abort();
+        let _ = cleaning.await;
+    }
+    panic!("the clean-up does not come to an end");
+}
+
+/// What is known of providers' ids, but for those that only drop repeats.
+async fn ids(house: &House) -> usize {
+    let rows = house.rows(Some(Space::ProviderId)).await;
+    rows.iter().filter(|(_, row)| row.payload != ProviderIdRow::Event.encode()).count()
+}
+
+#[tokio::test]
+async fn a_removed_message_takes_the_ids_of_its_sends_along() {
+    let sent = Sent::new().await;
+    let (house, conversation) = (&sent.house, &sent.conversation);
+    // One was known of by a status, one by the answer, and one is of a try that says nothing new.
+    let told = |id| StatusReport { correlation: sent.correlation(0), ..sent.report(id, Delivered) };
+    sent.told(told("SM1")).await;
+    sent.outcome("SM2", 0, 1).await;
+    sent.told(told("SM3")).await;
+    let kept = Sent::next(house.clone(), conversation.clone()).await;
+    kept.outcome("SM4", 0, 1).await;
+    house.take(vec![said("in", 1, 1, "x")]).await;
+    assert_eq!(ids(house).await, 5);
+    let messages = house.messages(conversation).await;
+    for (_, gone) in [&messages[0], &messages[2]] {
+        let (name, sid) = (conversation.as_str(), gone.sid.as_str());
+        house.relay.delete_message(&house.account, &house.service, name, sid).await.unwrap();
+    }
+    cleaned(house).await;
+    assert_eq!(ids(house).await, 1, "of the message that is still there");
+    assert_eq!(kept.status().await, Some(Gone));
+    house.take(vec![said("in", 1, 1, "x")]).await;
+    assert_eq!(house.messages(conversation).await.len(), 1, "what came in is remembered");
+}
+
+#[tokio::test]
+async fn an_id_that_comes_while_its_receipt_is_cleaned_away_goes_too() {
+    let sent = Sent::new().await;
+    sent.outcome("SM1", 0, 2).await;
+    let (house, name) = (&sent.house, sent.conversation.as_str());
+    let (_, message) = house.messages(&sent.conversation).await.pop().unwrap();
+    house.relay.delete_message(&house.account, &house.service, name, message.sid.as_str()).await.unwrap();
+    // The same rows behind an engine that takes batches in and applies them later.
+    let slow = Arc::new(crate::ledger::memory::Memory::unflushed(1, Vec::new()));
+    let mut batch = Batch::default();
+    for (key, row) in house.rows(None).await {
+        batch.put(key, row.payload);
+    }
+    let engine: Arc<dyn crate::ledger::engine::Engine> = slow.clone();
+    let copying = tokio::spawn(async move { engine.commit(batch).await });
+    while slow.flush() == 0 {
+        tokio::task::yield_now().await;
+    }
+    copying.await.unwrap().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let bindings = crate::bindings::Bindings::new(folder.path());
+    let house = Arc::new(House::on(slow.clone(), bindings, folder).await);
+    let pause = async || {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    };
+    // The outcome of the second part is on its way to the disk when the clean-up reads the receipt.
+    let sent = Sent { house: house.clone(), ..sent };
+    let outcome = tokio::spawn(async move { sent.outcome("SM2", 1, 2).await });
+    pause().await;
+    let cleaning = tokio::spawn(house.relay.clone().clean_up(house.account.clone()));
+    pause().await;
+    assert_eq!(slow.flush(), 2, "both");
+    outcome.await.unwrap();
+    while house.rows(Some(Space::Queue)).await.iter().any(|(key, _)| key.rest().unwrap()[0] == 2) {
+        slow.flush();
+        pause().await;
+    }
+    cleaning.abort();
+    assert_eq!((ids(&house).await, house.rows(Some(Space::Receipt)).await.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn of_a_removed_conversation_nothing_is_left_but_that_something_came_in() {
+    for steps in [usize::MAX, 3, 4, 7] {
+        let sent = Sent::new().await;
+        let (house, conversation) = (&sent.house, &sent.conversation);
+        // More ids than one batch can hold.
+        for part in 0..300 {
+            sent.outcome(&format!("SM{part}"), part, 300).await;
+        }
+        for number in 0..5 {
+            let other = Sent::next(house.clone(), conversation.clone()).await;
+            other.outcome(&format!("X{number}"), 0, 1).await;
+            other
+                .told(StatusReport {
+                    correlation: other.correlation(0),
+                    ..other.report(&format!("Y{number}"), Read)
+                })
+                .await;
+            house.take(vec![said(&number.to_string(), 1, 1, "x")]).await;
+        }
+        assert_eq!(ids(house).await, 315);
+        house.relay.delete_conversation(&house.account, &house.service, conversation.as_str()).await.unwrap();
+        house.memory.inject_conflicts(2);
+        clean(house, steps).await;
+        assert_eq!(ids(house).await, 0, "{steps}");
+        let sid = conversation.as_str();
+        for (key, row) in house.rows(None).await {
+            // Lanes drop what they find without a message.
+            if key.space() != Some(Space::Queue) {
+                assert_ne!(key.parts().unwrap().partition, sid, "{key:?}");
+                assert!(!row.payload.windows(sid.len()).any(|some| some == sid.as_bytes()), "{key:?}");
+            }
+        }
+        assert_eq!(house.rows(Some(Space::ProviderId)).await.len(), 5);
+    }
 }
 
 #[tokio::test]

@@ -115,6 +115,8 @@ pub struct Verdict {
     pub doubled: Vec<String>,
     /// Messages that had been acknowledged.
     pub acknowledged: usize,
+    /// What others had been shown, or had left.
+    pub seen: usize,
 }
 
 /// The numbers of one row of the table.
@@ -122,6 +124,7 @@ pub struct Verdict {
 pub struct Tally {
     pub cuts: usize,
     pub acknowledged: usize,
+    pub seen: usize,
     pub refused: usize,
     pub lost: usize,
     pub torn: usize,
@@ -132,6 +135,7 @@ impl Tally {
     pub fn add(&mut self, other: &Tally) {
         self.cuts += other.cuts;
         self.acknowledged += other.acknowledged;
+        self.seen += other.seen;
         self.refused += other.refused;
         self.lost += other.lost;
         self.torn += other.torn;
@@ -154,6 +158,7 @@ impl Outcome {
         self.by_loss.entry(cut.loss).or_default().add(&Tally {
             cuts: 1,
             acknowledged: said.acknowledged,
+            seen: said.seen,
             refused: said.refused.len(),
             lost: said.lost.len(),
             torn: said.torn.len(),

@@ -22,7 +22,10 @@ use crate::harness::provider::now;
 #[derive(Default)]
 pub struct Known {
     pub promises: Vec<(usize, Promise)>,
-    /// Names of ours (SIDs, and the numbers of messages) that left over a socket: what they name must stay.
+    /// What somebody was shown, who had changed nothing: it must stay as well.
+    pub sights: Vec<(usize, Promise)>,
+    /// Names of ours (SIDs, and the numbers of messages) that left over a socket, in answers and in requests to
+    /// providers: what they name must stay.
     pub names: Vec<(usize, String)>,
     /// Requests to providers.
     pub sends: usize,
@@ -72,10 +75,11 @@ impl Known {
                 && bytes.starts_with(b"HTTP/1.1 ")
             {
                 let nth = answered.entry(*port).or_default();
-                let promise = promises.get(*nth).expect("no more answers than requests");
+                let page = promises.get(*nth).expect("no more answers than requests");
                 *nth += 1;
                 if bytes[9] == b'2' {
-                    known.promises.push((at + 1, promise.clone()));
+                    let into = if page.shown { &mut known.sights } else { &mut known.promises };
+                    into.extend(page.promises.iter().map(|promise| (at + 1, promise.clone())));
                 }
             }
         }
@@ -87,8 +91,15 @@ impl Known {
         self.promises.iter().take_while(move |(at, _)| *at <= moment).filter_map(|(_, promise)| match promise
         {
             Promise::Message(serial) => Some(*serial),
-            Promise::Attributes(..) | Promise::Sight => None,
+            Promise::Attributes(..) | Promise::Receipt(..) => None,
         })
+    }
+
+    /// How many things had been seen before a moment by others than those who caused them: shown by an answer, or named
+    /// in what left.
+    pub fn seen(&self, moment: usize) -> usize {
+        let names = self.names.iter().take_while(|(at, _)| *at <= moment).count();
+        names + self.sights.iter().take_while(|(at, _)| *at <= moment).count()
     }
 }
 
@@ -97,9 +108,16 @@ impl Known {
     pub fn left(&self) -> Vec<(usize, String)> {
         let promised = self.promises.iter().filter_map(|(at, promise)| match promise {
             Promise::Message(serial) => Some((*at, format!("t{serial:06}x"))),
-            Promise::Attributes(..) | Promise::Sight => None,
+            Promise::Attributes(..) | Promise::Receipt(..) => None,
         });
-        let mut left: Vec<(usize, String)> = self.names.iter().cloned().chain(promised).collect();
+        // Attributes begin with their version, and a receipt with its name.
+        let shown = self.sights.iter().filter_map(|(at, sight)| match sight {
+            Promise::Attributes(_, version) => Some((*at, format!("{{\\\"v\\\":{version},"))),
+            Promise::Receipt(sid, _) => Some((*at, format!("{{\"sid\":\"{sid}\""))),
+            Promise::Message(_) => None,
+        });
+        let mut left: Vec<(usize, String)> =
+            self.names.iter().cloned().chain(promised).chain(shown).collect();
         left.sort();
         left
     }
@@ -299,17 +317,18 @@ impl Found {
     /// What is not there of what was known at a moment.
     pub fn lost(&self, known: &Known, moment: usize) -> Vec<String> {
         let mut lost = Vec::new();
-        for (at, promise) in known.promises.iter().take_while(|(at, _)| *at <= moment) {
-            match promise {
-                Promise::Message(serial) if !self.messages.contains_key(serial) => {
-                    lost.push(format!("message {serial}, answered at {at}"));
-                }
-                Promise::Attributes(sid, version)
-                    if self.attributes.get(sid).is_none_or(|found| found < version) =>
-                {
-                    lost.push(format!("attributes {version} of {sid}, answered at {at}"));
-                }
-                _ => {}
+        for (word, all) in [("answered", &known.promises), ("shown", &known.sights)] {
+            let before = all.iter().take_while(|(at, _)| *at <= moment);
+            for (at, promise) in before.filter(|(_, promise)| !self.keeps(promise)) {
+                lost.push(match promise {
+                    Promise::Message(serial) => format!("message {serial}, {word} at {at}"),
+                    Promise::Attributes(sid, version) => {
+                        format!("attributes {version} of {sid}, {word} at {at}")
+                    }
+                    Promise::Receipt(sid, status) => {
+                        format!("that {sid} is {}, {word} at {at}", status.name())
+                    }
+                });
             }
         }
         for (at, name) in known.names.iter().take_while(|(at, _)| *at <= moment) {
@@ -318,6 +337,19 @@ impl Found {
             }
         }
         lost
+    }
+
+    fn keeps(&self, promise: &Promise) -> bool {
+        match promise {
+            Promise::Message(serial) => self.messages.contains_key(serial),
+            Promise::Attributes(sid, version) => {
+                self.attributes.get(sid).is_some_and(|found| found >= version)
+            }
+            // Receipts move forward only.
+            Promise::Receipt(sid, status) => {
+                self.settled.get(sid).is_some_and(|found| found.status >= Some(*status))
+            }
+        }
     }
 
     /// Messages that are there more than once.

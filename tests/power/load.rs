@@ -12,6 +12,8 @@ use crate::harness::{PAGE, Phone, SMS, WHATSAPP, World};
 
 const CONVERSATIONS: usize = 9;
 const CLIENTS: usize = 6;
+/// Those who write nothing and look all the time.
+const READERS: usize = 2;
 
 /// The text of a message: its number, and as many bytes as its kind has.
 pub fn body(serial: u64) -> String {
@@ -84,6 +86,13 @@ impl Shared {
         }
     }
 
+    fn reader(&self, mut dice: Dice) {
+        while let Some(mut wire) = self.connect() {
+            let place = |dice: &mut Dice| dice.within(0..self.talks.len() as u64) as usize;
+            while look(&mut wire, &self.talks[place(&mut dice)]).is_ok() {}
+        }
+    }
+
     fn client(&self, number: usize, mut dice: Dice) -> Vec<(u64, usize)> {
         let mut webhooks = Vec::new();
         let mut version = 0;
@@ -105,13 +114,8 @@ impl Shared {
                     wire.post(promise, &path, &[("Attributes", &attributes(version))])
                 }
                 1..4 => {
-                    // What the others have written a moment ago is seen as soon as it can be.
-                    for _ in 0..3 {
-                        let path = format!("/v1/Conversations/{}/Messages?Order=desc&PageSize=3", talk.sid);
-                        if wire.look(&path).is_err() {
-                            break;
-                        }
-                    }
+                    // Cut off here, it is cut off again at once.
+                    let _ = look(&mut wire, talk);
                     let path = format!("/v1/Conversations/{}/Messages", talk.sid);
                     wire.post(Promise::Message(serial), &path, &[("Author", "desk"), ("Body", &body(serial))])
                 }
@@ -145,6 +149,39 @@ impl Shared {
             drop(outcome);
         }
     }
+}
+
+/// What others have written a moment ago is seen as soon as it can be: messages, how far their sends have come, and the
+/// conversation itself.
+fn look(wire: &mut Wire, talk: &Talk) -> Result<(), Cut> {
+    let conversation = format!("/v1/Conversations/{}", talk.sid);
+    for _ in 0..2 {
+        let path = format!("{conversation}/Messages?Order=desc&PageSize=3");
+        // Their names are known by the bytes of the answer.
+        let messages = wire.look(&path, |page| (sids(&page["messages"]), Vec::new()))?;
+        let Some(newest) = messages.first() else { continue };
+        wire.look(&format!("{conversation}/Messages/{newest}/Receipts"), |page| {
+            let receipts = page["delivery_receipts"].as_array().expect("a list");
+            ((), receipts.iter().filter_map(receipt).collect())
+        })?;
+    }
+    wire.look(&conversation, |seen| {
+        let attributes = seen["attributes"].as_str().expect("a text");
+        let attributes: serde_json::Value = serde_json::from_str(attributes).expect("JSON");
+        let version = attributes["v"].as_u64().map(|version| Promise::Attributes(talk.sid.clone(), version));
+        ((), version.into_iter().collect())
+    })
+}
+
+fn sids(list: &serde_json::Value) -> Vec<String> {
+    let all = list.as_array().expect("a list").iter();
+    all.map(|one| one["sid"].as_str().expect("a name").to_owned()).collect()
+}
+
+/// What a receipt shows, once anything is known.
+fn receipt(shown: &serde_json::Value) -> Option<Promise> {
+    let status = serde_json::from_value(shown["status"].clone()).ok()?;
+    Some(Promise::Receipt(shown["sid"].as_str()?.to_owned(), status))
 }
 
 /// Starts a daemon on the layer's disk, sends it so many messages and kills it; in the middle too.
@@ -186,6 +223,12 @@ pub async fn run(layer: &Layer, messages: u64, durability: &str, dice: &mut Dice
             std::thread::spawn(move || shared.client(number, dice))
         })
         .collect();
+    let readers: Vec<_> = (0..READERS)
+        .map(|_| {
+            let (shared, dice) = (shared.clone(), dice.split());
+            std::thread::spawn(move || shared.reader(dice))
+        })
+        .collect();
     // Half of it before the kill.
     let half = async || (shared.serial.load(Ordering::SeqCst) > messages / 2).then_some(());
     world.daemon.eventually("half of the load", half).await;
@@ -197,6 +240,8 @@ pub async fn run(layer: &Layer, messages: u64, durability: &str, dice: &mut Dice
     let webhooks = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
     // In the midst of the sends.
     world.daemon.kill9().await;
+    shared.closed.store(true, Ordering::SeqCst);
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
     world.daemon.env.clear();
     let record = Record { talks: shared.talks.clone(), book: shared.book.clone(), webhooks };
     (world, record)

@@ -129,9 +129,10 @@ impl Suite {
         let journal = Journal::read(&layer.journal);
         let known = Known::learn(&journal, &record.book);
         println!(
-            "a daemon under load: {} events, {} promises, {} requests to providers, {} names that left ({:.1} s)",
+            "a daemon under load: {} events, {} promises, {} sights, {} requests to providers, {} names that left ({:.1} s)",
             journal.events.len(),
             known.promises.len(),
+            known.sights.len(),
             known.sends,
             known.names.len(),
             began.elapsed().as_secs_f32()
@@ -146,21 +147,21 @@ impl Suite {
         cuts.sort_by_key(|cut| cut.moment);
         let outcome = blocking(|| {
             cuts::judge("under load", &journal, &layer.store, &cuts, |cut, image| {
-                let acknowledged = known.messages(cut.moment).count();
+                let (acknowledged, seen) = (known.messages(cut.moment).count(), known.seen(cut.moment));
+                let verdict = Verdict { acknowledged, seen, ..Verdict::default() };
                 match judge::open(image).map(|rows| judge::read(&rows)) {
-                    Err(reason) => Verdict { refused: vec![reason], acknowledged, ..Verdict::default() },
+                    Err(reason) => Verdict { refused: vec![reason], ..verdict },
                     Ok(found) => Verdict {
                         lost: found.lost(&known, cut.moment),
                         doubled: found.doubled(),
                         torn: found.torn,
-                        acknowledged,
-                        refused: Vec::new(),
+                        ..verdict
                     },
                 }
             })
         });
         let outcome = self.count("under load", &outcome);
-        self.say("what was acknowledged is there after a power cut, once and whole", began, outcome);
+        self.say("what was acknowledged or seen is there after a power cut, once and whole", began, outcome);
 
         let began = Instant::now();
         let mut outcome = Outcome::default();
@@ -315,14 +316,20 @@ impl Suite {
 
     fn table(&self) {
         println!(
-            "\n{:12} {:10} {:>7} {:>13} {:>6} {:>6} {:>8} {:>11}",
-            "", "unsynced", "cuts", "acknowledged", "lost", "torn", "refused", "duplicates"
+            "\n{:12} {:10} {:>7} {:>13} {:>8} {:>6} {:>6} {:>8} {:>11}",
+            "", "unsynced", "cuts", "acknowledged", "seen", "lost", "torn", "refused", "duplicates"
         );
         let mut sum = Tally::default();
         let line = |what: &str, loss: &str, tally: &Tally| {
             println!(
-                "{what:12} {loss:10} {:7} {:13} {:6} {:6} {:8} {:11}",
-                tally.cuts, tally.acknowledged, tally.lost, tally.torn, tally.refused, tally.doubled
+                "{what:12} {loss:10} {:7} {:13} {:8} {:6} {:6} {:8} {:11}",
+                tally.cuts,
+                tally.acknowledged,
+                tally.seen,
+                tally.lost,
+                tally.torn,
+                tally.refused,
+                tally.doubled
             );
         };
         for ((what, loss), tally) in &self.rows {

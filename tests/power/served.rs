@@ -55,7 +55,11 @@ pub async fn serve(
         std::fs::create_dir(place).unwrap();
         cut.image(disk, place);
     }
-    let mut verdict = Verdict { acknowledged: known.messages(cut.moment).count(), ..Verdict::default() };
+    let mut verdict = Verdict {
+        acknowledged: known.messages(cut.moment).count(),
+        seen: known.seen(cut.moment),
+        ..Verdict::default()
+    };
     let before = match judge::open(&twin) {
         Ok(rows) => judge::read(&rows),
         Err(reason) => return Verdict { refused: vec![reason], ..verdict },

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use trunkline_adapter::DeliveryStatus;
 use trunkline_adapter::simulator::SignedRequest;
 
 use crate::harness::config::{ACCOUNT, TOKEN};
@@ -19,16 +20,23 @@ pub enum Promise {
     Message(u64),
     /// The conversation's attributes are at least of this version.
     Attributes(String, u64),
-    /// Nothing of its own: what it shows must be there.
-    Sight,
+    /// The receipt has come at least so far.
+    Receipt(String, DeliveryStatus),
 }
 
-/// By the port that asked: what its requests were for, in order.
+/// One request: what its answer promises, and whether that is what it was asked to change or only what it showed.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub shown: bool,
+    pub promises: Vec<Promise>,
+}
+
+/// By the port that asked: its requests, in order.
 #[derive(Clone, Default)]
-pub struct Book(Arc<Mutex<HashMap<u16, Vec<Promise>>>>);
+pub struct Book(Arc<Mutex<HashMap<u16, Vec<Page>>>>);
 
 impl Book {
-    pub fn by_port(&self) -> HashMap<u16, Vec<Promise>> {
+    pub fn by_port(&self) -> HashMap<u16, Vec<Page>> {
         self.0.lock().unwrap().clone()
     }
 }
@@ -74,29 +82,42 @@ impl Wire {
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.extend_pairs(fields);
         let headers = [basic(), ("content-type", "application/x-www-form-urlencoded".to_owned())];
-        self.ask(promise, "POST", path, &headers, form.finish().as_bytes())
+        let page = Page { shown: false, promises: vec![promise] };
+        self.ask(page, "POST", path, &headers, form.finish().as_bytes())
     }
 
-    /// Looks at something of the REST API.
-    pub fn look(&mut self, path: &str) -> Result<(u16, String), Cut> {
-        self.ask(Promise::Sight, "GET", path, &[basic()], b"")
+    /// Looks at something of the REST API. What its reader makes of it is written down beside the answer: nobody may be
+    /// shown what a power cut would take back.
+    pub fn look<T>(
+        &mut self,
+        path: &str,
+        read: impl FnOnce(&serde_json::Value) -> (T, Vec<Promise>),
+    ) -> Result<T, Cut> {
+        let page = Page { shown: true, promises: Vec::new() };
+        let (status, text) = self.ask(page, "GET", path, &[basic()], b"")?;
+        assert_eq!(status, 200, "{path}: {text}");
+        let (seen, promises) = read(&serde_json::from_str(&text).expect("JSON"));
+        let mut book = self.book.0.lock().unwrap();
+        book.get_mut(&self.port).unwrap().last_mut().unwrap().promises = promises;
+        Ok(seen)
     }
 
     /// Delivers a provider's request.
     pub fn deliver(&mut self, promise: Promise, signed: &SignedRequest) -> Result<(u16, String), Cut> {
         let path = &signed.url[signed.url.find("/webhooks/").expect("a webhook")..];
-        self.ask(promise, signed.method.as_str(), path, &signed.headers, &signed.body)
+        let page = Page { shown: false, promises: vec![promise] };
+        self.ask(page, signed.method.as_str(), path, &signed.headers, &signed.body)
     }
 
     fn ask(
         &mut self,
-        promise: Promise,
+        page: Page,
         method: &str,
         path: &str,
         headers: &[(&str, String)],
         body: &[u8],
     ) -> Result<(u16, String), Cut> {
-        self.book.0.lock().unwrap().get_mut(&self.port).unwrap().push(promise);
+        self.book.0.lock().unwrap().get_mut(&self.port).unwrap().push(page);
         let mut head =
             format!("{method} {path} HTTP/1.1\r\nhost: bridge.test\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {

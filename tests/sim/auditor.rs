@@ -156,9 +156,7 @@ impl Books {
             Item::Message(of, index, None) => self.judge_removal(of, *index, batch),
             Item::Participant(of, sid, record) => self.judge_participant(of, sid, record.as_ref(), batch),
             Item::Binding(proxy, address, claim) => self.judge_claim(proxy, address, claim.as_ref(), batch),
-            Item::Receipt(of, index, sid, record) => {
-                self.judge_receipt(of, *index, sid, record.as_deref(), batch)
-            }
+            Item::Receipt(of, index, sid, record) => self.judge_receipt(of, *index, sid, record.as_deref()),
             Item::Queue(key, row) => self.judge_row(key, row.as_ref(), batch),
             Item::Id(key, row) => {
                 let before = self.ids.get(key);
@@ -293,6 +291,11 @@ impl Books {
         if !marked && !self.going(of) {
             self.fault(format!("{of}/{index}: removed without a tombstone"));
         }
+        let own = format!("{of}/{index}");
+        let cleaning = batch.iter().any(|item| matches!(item, Item::Cleanup(_, Some(name)) if *name == own));
+        if !cleaning && !before.deliveries.is_empty() && !self.going(of) {
+            self.fault(format!("{of}/{index}: removed, and nobody is to clean up"));
+        }
         if let Some(source) = &before.source {
             let event = batch.iter().any(|item| matches!(item, Item::Id(_, Some(ProviderIdRow::Event))));
             if !event {
@@ -345,27 +348,20 @@ impl Books {
         self.fault(format!("the claim on ({proxy}, {address}) was taken from {sid} in the open {of}"));
     }
 
-    fn judge_receipt(
-        &mut self,
-        of: &str,
-        index: u64,
-        sid: &str,
-        record: Option<&ReceiptRecord>,
-        batch: &[Item],
-    ) {
+    fn judge_receipt(&mut self, of: &str, index: u64, sid: &str, record: Option<&ReceiptRecord>) {
         let at = (of.to_owned(), index, sid.to_owned());
         let Some(record) = record else {
-            let gone = batch
-                .iter()
-                .any(|item| matches!(item, Item::Message(name, at, None) if name == of && *at == index));
-            if self.receipts.contains_key(&at) && !gone && !self.going(of) {
+            let there = self.messages.contains_key(&(of.to_owned(), index));
+            if self.receipts.contains_key(&at) && there && !self.going(of) {
                 self.fault(format!("{of}/{index}: receipt {sid} vanished"));
             }
             return;
         };
-        // While a conversation is cleaned up, its messages go before their receipts.
+        // While a conversation is cleaned up, or a message, messages go before their receipts.
         let owner = self.messages.get(&(of.to_owned(), index));
+        let cleaning = self.cleanup.values().any(|name| *name == format!("{of}/{index}"));
         if !self.going(of)
+            && !cleaning
             && !owner.is_some_and(|message| message.deliveries.iter().any(|one| one.receipt.as_str() == sid))
         {
             self.fault(format!("{of}/{index}: receipt {sid} is of no message"));
@@ -527,8 +523,14 @@ impl Books {
 
     /// Clean-up says that it is done.
     fn cleaned(&mut self, name: &str) {
+        let is = |of: &str, index: u64| of == name || format!("{of}/{index}") == name;
         let left = self.rows.keys().filter(|key| key.parts().is_some_and(|parts| parts.partition == name));
-        let left = left.count();
+        let receipts = self.receipts.keys().filter(|(of, index, _)| of != name && is(of, *index)).count();
+        let ids = self.ids.values().filter(|row| match row {
+            ProviderIdRow::Message { conversation, index, .. } => is(conversation.as_str(), *index),
+            ProviderIdRow::Event => false,
+        });
+        let left = left.count() + receipts + ids.count();
         let claims = self.bindings.values().filter(|claim| claim.conversation.as_str() == name).count();
         if left + claims > 0 {
             self.fault(format!("{name}: cleaned up, and {left} rows and {claims} claims are left"));

@@ -231,9 +231,7 @@ impl World {
                 }
             }
         }
-        // Where the begin of a send is written down first, it may be on its way already.
-        let gone = self.now().since(self.gone_at) > Duration::from_millis(30);
-        if gone && self.proxy(from.as_str()).is_some_and(|proxy| self.gone.contains(&proxy.adapter)) {
+        if self.proxy(from.as_str()).is_some_and(|proxy| self.gone.contains(&proxy.adapter)) {
             self.fault(format!("{from} sent while it is not configured"));
         }
         let unknown = self.policies.unknown;

@@ -2,6 +2,7 @@
 
 use trunkline::ledger::engine::Engine;
 use trunkline::ledger::key::{Range, Space};
+use trunkline::model::ProviderIdRow;
 use trunkline::outbound::Unknown;
 use trunkline_adapter::DeliveryStatus;
 
@@ -18,6 +19,7 @@ pub fn whole(shared: &Shared) -> Vec<String> {
     posts(&world, &books, &mut wrong);
     statuses(&world, &books, &mut wrong);
     bindings(&books, &mut wrong);
+    ids(&books, &mut wrong);
     for call in world.calls.iter().filter(|call| call.acknowledged.is_none()) {
         wrong.push(format!("a provider of {} never got its answer", call.adapter));
     }
@@ -128,6 +130,17 @@ fn statuses(world: &World, books: &Books, wrong: &mut Vec<String>) {
             if best >= Some(Delivered) && !ended && *status < best {
                 wrong.push(format!("{of}/{index}: {best:?} was told of {sid}, and it says {status:?}"));
             }
+        }
+    }
+}
+
+/// Nothing is known of what is gone, but that its id was there.
+fn ids(books: &Books, wrong: &mut Vec<String>) {
+    for row in books.ids.values() {
+        if let ProviderIdRow::Message { conversation, index, subject } = row
+            && !books.messages.contains_key(&(conversation.to_string(), *index))
+        {
+            wrong.push(format!("{conversation}/{index} is gone, and an id of it is known: {subject:?}"));
         }
     }
 }

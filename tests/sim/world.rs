@@ -116,8 +116,6 @@ pub struct World {
     pub removed: Vec<&'static str>,
     /// Those that the daemon knows to be out.
     pub gone: Vec<&'static str>,
-    /// Since when.
-    pub gone_at: Timestamp,
     pub asked_to_stop: bool,
     /// Grows with every change of an adapter's settings, so that a new adapter is built.
     pub edition: BTreeMap<&'static str, u64>,
@@ -192,7 +190,6 @@ impl World {
             policies: Policies { expire, unknown },
             removed: Vec::new(),
             gone: Vec::new(),
-            gone_at: DAWN,
             asked_to_stop: false,
             edition: BTreeMap::new(),
             calls: Vec::new(),
@@ -279,9 +276,6 @@ impl World {
     /// A configuration came into force.
     pub fn in_force(&mut self, proxies: &[Proxy], removed: &[&'static str]) {
         let now = self.now();
-        if self.gone != removed {
-            self.gone_at = now;
-        }
         self.gone = removed.to_vec();
         proxies.iter().for_each(|proxy| self.sink.rated(proxy, false, now));
     }

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use ::fjall::{PersistMode, UserKey, UserValue};
+use foldhash::fast::RandomState;
 
 use super::recent::Recent;
 use super::stored::{self, Head, LARGEST};
@@ -17,12 +19,15 @@ pub enum Refused {
     Store(ReadError),
 }
 
-/// What one group will write. The last write of a key wins before fjall sees it, because fjall gives all items of
+/// What the next group will write. The last write of a key wins before fjall sees it, because fjall gives all items of
 /// its batch one number and could not tell two writes of one key apart.
-pub struct Assembly<'a> {
-    view: &'a View,
-    recent: &'a mut Recent,
-    touched: HashMap<Key, Touched>,
+///
+/// One for the life of its writer, so that its tables are grown once.
+pub struct Assembly {
+    /// What was written so far, synced or not.
+    view: Arc<View>,
+    recent: Recent,
+    touched: HashMap<Key, Touched, RandomState>,
     /// Chunks by their keys; few rows have any.
     chunks: HashMap<(Keyspace, Vec<u8>), Option<Vec<u8>>>,
     items: Vec<Item>,
@@ -42,16 +47,17 @@ struct Touched {
 /// A key and what it will hold.
 type Item = (Keyspace, UserKey, Option<UserValue>);
 
-impl<'a> Assembly<'a> {
-    pub fn new(view: &'a View, recent: &'a mut Recent, newest: Revision, next: Revision) -> Assembly<'a> {
+impl Assembly {
+    /// Over what was written so far; `next` is the first number to give.
+    pub fn new(view: View, next: Revision) -> Assembly {
         Assembly {
-            view,
-            recent,
-            touched: HashMap::new(),
+            newest: view.number(),
+            next,
+            view: Arc::new(view),
+            recent: Recent::default(),
+            touched: HashMap::default(),
             chunks: HashMap::new(),
             items: Vec::new(),
-            newest,
-            next,
         }
     }
 
@@ -81,7 +87,7 @@ impl<'a> Assembly<'a> {
             let number = self.next;
             match write {
                 Write::Insert(key, payload) => {
-                    debug_assert!(self.head(key).is_ok_and(|old| old.is_none()), "{key:?} is not new");
+                    debug_assert!(self.is_new(key), "{key:?} is not new");
                     self.put_row(
                         key,
                         None,
@@ -167,15 +173,22 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    /// Writes everything as one fjall batch, with the newest number beside it.
-    pub fn write(mut self, files: &Files, mode: PersistMode) -> Result<(), String> {
-        let mut batch = files.database.batch().durability(Some(mode));
+    /// As `head`, but leaves nothing behind: a debug build that asks must go on as one that does not.
+    fn is_new(&self, key: &Key) -> bool {
+        let known = self.touched.get(key).map(|touched| touched.head).or_else(|| self.recent.head(key));
+        known.map_or_else(|| self.view.head(key).is_ok_and(|head| head.is_none()), |head| head.is_none())
+    }
+
+    /// Writes everything as one fjall batch, with the newest number beside it, and begins the next group. The kernel has
+    /// it then, the disk perhaps not. Gives what is written by now.
+    pub fn write(&mut self, files: &Files) -> Result<Arc<View>, String> {
+        let mut batch = files.database.batch().durability(Some(PersistMode::Buffer));
         // In the order of the keys, because neighbours share the way to their place.
         self.items.sort_unstable_by(|a, b| (a.0 as u8, &a.1).cmp(&(b.0 as u8, &b.1)));
-        let chunks = self.chunks.into_iter();
+        let chunks = self.chunks.drain();
         let chunks =
             chunks.map(|((space, key), value)| (space, UserKey::from(key), value.map(UserValue::from)));
-        for (keyspace, key, value) in self.items.into_iter().chain(chunks) {
+        for (keyspace, key, value) in self.items.drain(..).chain(chunks) {
             match value {
                 Some(value) if value.len() > LARGEST => {
                     return Err(format!("a value of {} bytes was about to reach fjall", value.len()));
@@ -190,8 +203,9 @@ impl<'a> Assembly<'a> {
             self.newest.to_be_bytes().to_vec(),
         );
         batch.commit().map_err(|error| error.to_string())?;
-        let kept = self.touched.into_iter().filter(|(_, touched)| touched.keep);
+        let kept = self.touched.drain().filter(|(_, touched)| touched.keep);
         self.recent.remember(kept.map(|(key, touched)| (key, touched.head)));
-        Ok(())
+        self.view = Arc::new(View::take(files, self.newest));
+        Ok(Arc::clone(&self.view))
     }
 }

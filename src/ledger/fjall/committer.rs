@@ -1,26 +1,23 @@
-//! The one thread that writes: it drains what waits, writes it as one fjall batch, and answers everybody.
+//! The one thread that writes: it drains what waits, writes it as one fjall batch, and hands it on to be synced.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+use std::time::Instant;
 
-use ::fjall::PersistMode;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::assembly::Refused;
-use super::{Assembly, OnFatal, Recent, Shared, View};
-use crate::ledger::engine::{Batch, CommitError, Committed, Follower, Revision, Write};
-use crate::ledger::high::HighMark;
-use crate::ledger::store::{Durability, PAST_LARGEST_NUMBER};
+use super::syncer::{Answer, Syncer, Written, fatal};
+use super::{Assembly, OnFatal, Shared};
+use crate::ledger::engine::{Batch, CommitError};
+use crate::ledger::store::PAST_LARGEST_NUMBER;
 use crate::telemetry;
 
 /// Most batches, and about the most bytes, written as one group: beyond this a sync is no longer what costs.
 const GROUP_BATCHES: usize = 1_024;
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
-/// With `durability = "process"`, how often the mark catches up with the ledger while there are commits.
-const MARK_EVERY: Duration = Duration::from_secs(1);
-
-type Answer = oneshot::Sender<Result<Committed, CommitError>>;
 
 /// A batch and who waits for it.
 pub struct Submission {
@@ -28,42 +25,59 @@ pub struct Submission {
     pub answer: Answer,
 }
 
+/// Where written groups go.
+pub enum Next {
+    /// Into the same thread: there is no sync to wait for.
+    Here(Box<Syncer>),
+    /// To the thread that syncs. It takes a group when it is done with the one before, so one is synced while one is
+    /// written, and what comes meanwhile is the third.
+    There(SyncSender<Written>, JoinHandle<Result<(), String>>),
+}
+
 pub struct Committer {
     pub shared: Arc<Shared>,
     pub receiver: mpsc::Receiver<Submission>,
-    pub followers: Vec<Arc<dyn Follower>>,
-    pub high: HighMark,
-    pub newest: Revision,
-    pub next: Revision,
-    pub durability: Durability,
-    pub on_fatal: OnFatal,
-    /// When the mark was last written, where that is not after every group.
-    pub synced: Option<Instant>,
-    pub recent: Recent,
+    pub assembly: Assembly,
+    pub next: Next,
+    pub on_fatal: Arc<OnFatal>,
 }
 
-/// What happened to each batch of a group that was written.
-type Outcome = (Answer, Result<Committed, CommitError>);
+/// Why there is an end to writing.
+enum Ended {
+    /// Nobody was told of it yet.
+    Untold(String),
+    /// By the thread that syncs.
+    Told(String),
+}
 
 impl Committer {
     /// Serves until every sender is gone, or until the store cannot be written.
     pub fn run(mut self) {
         let ended = catch_unwind(AssertUnwindSafe(|| self.serve()));
-        let failed = match ended {
-            Ok(Ok(())) => return,
-            Ok(Err(reason)) => reason,
-            Err(_) => "the committer panicked".to_owned(),
+        let ended = ended.unwrap_or_else(|_| Err(Ended::Untold("the committer panicked".to_owned())));
+        let ended = ended.and_then(|()| match self.next {
+            Next::Here(mut syncer) => syncer.end().map_err(Ended::Untold),
+            Next::There(groups, thread) => {
+                drop(groups);
+                joined(thread).map_err(Ended::Told)
+            }
+        });
+        let reason = match ended {
+            Ok(()) => return,
+            Err(Ended::Told(reason)) => reason,
+            Err(Ended::Untold(reason)) => {
+                fatal(&self.on_fatal, &reason);
+                reason
+            }
         };
-        tracing::error!(reason = failed, "the ledger cannot be written");
-        (self.on_fatal)(failed.clone());
         // Closed first, so that nobody can slip in behind the last one that is answered here.
         self.receiver.close();
         while let Some(submission) = self.receiver.blocking_recv() {
-            let _ = submission.answer.send(Err(CommitError::Fatal(failed.clone())));
+            let _ = submission.answer.send(Err(CommitError::Fatal(reason.clone())));
         }
     }
 
-    fn serve(&mut self) -> Result<(), String> {
+    fn serve(&mut self) -> Result<(), Ended> {
         while let Some(first) = self.receiver.blocking_recv() {
             let mut bytes = first.batch.size();
             let mut group = vec![first];
@@ -76,55 +90,47 @@ impl Committer {
             }
             self.commit(group)?;
         }
-        self.sync_and_mark()
+        Ok(())
     }
 
     #[expect(clippy::disallowed_methods, reason = "how long the disk took is no matter of the injected time")]
-    fn commit(&mut self, group: Vec<Submission>) -> Result<(), String> {
-        let started = Instant::now();
-        let mut outcomes = Vec::with_capacity(group.len());
-        let mut followed = Vec::with_capacity(group.len());
+    fn commit(&mut self, group: Vec<Submission>) -> Result<(), Ended> {
+        let mut written = Written {
+            started: Instant::now(),
+            view: None,
+            outcomes: Vec::with_capacity(group.len()),
+            followed: Vec::with_capacity(group.len()),
+        };
         let mut waiting = group.into_iter();
         failpoint!("ledger::before-write");
-        match self.write(&mut waiting, &mut outcomes, &mut followed) {
-            Ok(()) => {}
-            Err(reason) => {
-                // A batch that had passed its checks was not written either: nobody is told that it was.
-                let fatal = || Err(CommitError::Fatal(reason.clone()));
-                for (answer, outcome) in outcomes {
-                    let _ = answer.send(if outcome.is_ok() { fatal() } else { outcome });
-                }
-                for submission in waiting {
-                    let _ = submission.answer.send(fatal());
-                }
-                return Err(reason);
+        if let Err(reason) = self.write(&mut waiting, &mut written) {
+            written.refuse(&reason);
+            for submission in waiting {
+                let _ = submission.answer.send(Err(CommitError::Fatal(reason.clone())));
             }
+            return Err(Ended::Untold(reason));
         }
-        for writes in &followed {
-            self.tell_followers(writes);
+        match &mut self.next {
+            Next::Here(syncer) => syncer.finish(written).map_err(Ended::Untold),
+            Next::There(groups, _) => groups.send(written).map_err(|back| {
+                let reason = "the ledger cannot be synced".to_owned();
+                back.0.refuse(&reason);
+                Ended::Told(reason)
+            }),
         }
-        failpoint!("ledger::before-answers");
-        telemetry::commit::committed(started.elapsed(), outcomes.len());
-        for (answer, outcome) in outcomes {
-            let _ = answer.send(outcome);
-            failpoint!("ledger::answered");
-        }
-        Ok(())
     }
 
     fn write(
         &mut self,
         waiting: &mut impl Iterator<Item = Submission>,
-        outcomes: &mut Vec<Outcome>,
-        followed: &mut Vec<Vec<Write>>,
+        written: &mut Written,
     ) -> Result<(), String> {
-        let view = self.shared.view();
-        let mut assembly = Assembly::new(&view, &mut self.recent, self.newest, self.next);
+        let before = self.assembly.numbers().0;
         for Submission { batch, answer } in waiting {
             let outcome = if batch.intake && self.shared.gate.full_now() {
                 Err(CommitError::Full)
             } else {
-                match assembly.add(&batch) {
+                match self.assembly.add(&batch) {
                     Ok(committed) => Ok(committed),
                     Err(Refused::Batch(error)) => Err(error),
                     Err(Refused::Store(error)) => {
@@ -134,62 +140,25 @@ impl Committer {
                 }
             };
             match &outcome {
-                Ok(_) => followed.push(batch.writes),
+                Ok(_) => written.followed.push(batch.writes),
                 Err(CommitError::Conflict(_)) => telemetry::commit::conflict(),
                 Err(_) => {}
             }
-            outcomes.push((answer, outcome));
+            written.outcomes.push((answer, outcome));
         }
-        let (newest, next) = assembly.numbers();
+        let (newest, next) = self.assembly.numbers();
         if next > PAST_LARGEST_NUMBER {
             return Err("the numbers of the ledger are used up".into());
         }
-        if newest == self.newest {
-            return Ok(());
+        if newest != before {
+            written.view = Some(self.assembly.write(&self.shared.files)?);
+            failpoint!("ledger::written");
         }
-        let mode = match self.durability {
-            Durability::Power => PersistMode::SyncData,
-            Durability::Process => PersistMode::Buffer,
-        };
-        assembly.write(&self.shared.files, mode)?;
-        // Synced by now if that was asked for; otherwise the kernel has it.
-        failpoint!("ledger::written");
-        (self.newest, self.next) = (newest, next);
-        match self.durability {
-            Durability::Power => self.mark()?,
-            Durability::Process if self.synced.is_none_or(|at| at.elapsed() >= MARK_EVERY) => {
-                self.sync_and_mark()?;
-            }
-            Durability::Process => {}
-        }
-        // Before the followers: one who joins them, and then takes a view, has every write from one or the other.
-        failpoint!("ledger::before-visible");
-        self.shared.publish(View::take(&self.shared.files, newest));
-        failpoint!("ledger::visible");
         Ok(())
     }
+}
 
-    /// Writes into the mark what is acknowledged. It must never be ahead of what a power cut would leave.
-    fn mark(&mut self) -> Result<(), String> {
-        self.high.record(self.newest).map_err(|error| format!("ledger.high: {error}"))
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "how long the disk took is no matter of the injected time")]
-    fn sync_and_mark(&mut self) -> Result<(), String> {
-        self.shared.files.database.persist(PersistMode::SyncData).map_err(|error| error.to_string())?;
-        self.synced = Some(Instant::now());
-        failpoint!("ledger::before-mark");
-        self.mark()
-    }
-
-    fn tell_followers(&self, writes: &[Write]) {
-        if writes.is_empty() {
-            return;
-        }
-        for follower in &self.followers {
-            if catch_unwind(AssertUnwindSafe(|| follower.committed(writes))).is_err() {
-                tracing::error!("a follower of the ledger panicked; the ledger goes on");
-            }
-        }
-    }
+/// How the thread that syncs ended.
+fn joined(thread: JoinHandle<Result<(), String>>) -> Result<(), String> {
+    thread.join().unwrap_or_else(|_| Err("the syncer panicked".to_owned()))
 }

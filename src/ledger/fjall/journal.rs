@@ -110,8 +110,22 @@ fn ends(bytes: &[u8], at: usize) -> bool {
     bytes[at..].iter().all(|byte| *byte == 0)
 }
 
+/// The number of the journal that is written to.
+pub fn active(ledger: &Path) -> io::Result<u64> {
+    numbered(ledger)?.pop().map(|(number, _)| number).ok_or_else(|| io::Error::other("there is no journal"))
+}
+
+/// Where a journal lies.
+pub fn path(ledger: &Path, number: u64) -> PathBuf {
+    ledger.join(format!("{number}.jnl"))
+}
+
 /// The journals of a ledger, the active one last.
 fn journals(ledger: &Path) -> io::Result<Vec<PathBuf>> {
+    Ok(numbered(ledger)?.into_iter().map(|(_, path)| path).collect())
+}
+
+fn numbered(ledger: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(ledger)? {
         let path = entry?.path();
@@ -120,7 +134,7 @@ fn journals(ledger: &Path) -> io::Result<Vec<PathBuf>> {
         found.extend(number.map(|number| (number, path)));
     }
     found.sort();
-    Ok(found.into_iter().map(|(_, path)| path).collect())
+    Ok(found)
 }
 
 /// Nothing, or the number at which a ledger ends that should have come to `acknowledged`. Only then nothing is changed.

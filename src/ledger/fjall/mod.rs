@@ -1,7 +1,7 @@
-//! The embedded engine: three fjall keyspaces and one committer thread.
+//! The embedded engine: three fjall keyspaces, one thread that writes and one that syncs.
 //!
 //! Only the committer writes, and only it takes snapshots of fjall: each is taken right after a group was
-//! written and is published together with the group's number. So a reader's view holds exactly what its number
+//! written and is published, once that group is synced, together with its number. So a reader's view holds exactly what its number
 //! says, which fjall alone does not promise to somebody who reads while another thread writes.
 
 mod assembly;
@@ -10,12 +10,13 @@ mod disk;
 pub(super) mod journal;
 mod recent;
 mod stored;
+mod syncer;
 mod view;
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ThreadId};
 
 use ::fjall::{Database, KeyspaceCreateOptions, PersistMode, Readable};
 use futures_util::future::BoxFuture;
@@ -26,10 +27,10 @@ use super::high::HighMark;
 use super::key::Keyspace;
 use super::store::Durability;
 pub(super) use assembly::Assembly;
-use committer::{Committer, Submission};
+use committer::{Committer, Next, Submission};
 use disk::DiskGate;
-pub(super) use recent::Recent;
 pub use stored::LARGEST;
+use syncer::{ActiveJournal, Syncer};
 pub(super) use view::View;
 
 /// Batches that may wait for the committer; more than this and committing waits for a place.
@@ -93,8 +94,8 @@ impl Shared {
         Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn publish(&self, view: View) {
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+    fn publish(&self, view: Arc<View>) {
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
     }
 }
 
@@ -109,7 +110,9 @@ pub(super) struct Start {
     pub next: Revision,
     pub durability: Durability,
     pub keep_free: u64,
-    pub folder: std::path::PathBuf,
+    /// The store's folder, whose disk may fill up, and the ledger in it.
+    pub folder: PathBuf,
+    pub ledger: PathBuf,
     pub followers: Vec<Arc<dyn Follower>>,
     pub on_fatal: OnFatal,
 }
@@ -119,29 +122,43 @@ pub struct FjallEngine {
     shared: Arc<Shared>,
     submit: Option<mpsc::Sender<Submission>>,
     thread: Option<JoinHandle<()>>,
+    /// Where followers are told, if that is a thread of its own.
+    syncer: Option<ThreadId>,
 }
 
 impl FjallEngine {
     pub(super) fn start(start: Start) -> std::io::Result<FjallEngine> {
         let gate = DiskGate::new(start.folder, start.keep_free);
-        let view = RwLock::new(Arc::new(View::take(&start.files, start.newest)));
+        let assembly = Assembly::new(View::take(&start.files, start.newest), start.next);
+        let newest = Arc::new(View::take(&start.files, start.newest));
+        let view = RwLock::new(Arc::clone(&newest));
         let shared = Arc::new(Shared { files: start.files, view, gate, _lock: start.lock });
         let (submit, receiver) = mpsc::channel(WAITING);
-        let committer = Committer {
+        let on_fatal = Arc::new(start.on_fatal);
+        let syncer = Syncer {
             shared: Arc::clone(&shared),
-            receiver,
             followers: start.followers,
             high: start.high,
-            newest: start.newest,
-            next: start.next,
+            journal: ActiveJournal::open(start.ledger)?,
             durability: start.durability,
-            on_fatal: start.on_fatal,
+            newest,
+            unsynced: false,
             synced: None,
-            recent: Recent::default(),
+            on_fatal: Arc::clone(&on_fatal),
         };
-        let thread =
-            std::thread::Builder::new().name("ledger-committer".into()).spawn(move || committer.run())?;
-        Ok(FjallEngine { shared, submit: Some(submit), thread: Some(thread) })
+        let named = |name: &str| std::thread::Builder::new().name(name.into());
+        let (next, told) = match start.durability {
+            Durability::Process => (Next::Here(Box::new(syncer)), None),
+            Durability::Power => {
+                let (groups, waiting) = std::sync::mpsc::sync_channel(0);
+                let thread = named("ledger-syncer").spawn(move || syncer.serve(waiting))?;
+                let told = thread.thread().id();
+                (Next::There(groups, thread), Some(told))
+            }
+        };
+        let committer = Committer { shared: Arc::clone(&shared), receiver, assembly, next, on_fatal };
+        let thread = named("ledger-committer").spawn(move || committer.run())?;
+        Ok(FjallEngine { shared, submit: Some(submit), thread: Some(thread), syncer: told })
     }
 }
 
@@ -180,9 +197,11 @@ impl Engine for FjallEngine {
 impl Drop for FjallEngine {
     fn drop(&mut self) {
         self.submit = None;
-        // A follower that owned the engine would end it from the committer's own thread, which cannot wait for itself.
+        // A follower that owned the engine would end it from one of the two threads, which cannot wait for itself.
+        let here = std::thread::current().id();
         if let Some(thread) = self.thread.take()
-            && thread.thread().id() != std::thread::current().id()
+            && thread.thread().id() != here
+            && self.syncer != Some(here)
             && thread.join().is_err()
         {
             tracing::error!("the committer ended with a panic");

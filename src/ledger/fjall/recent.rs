@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use super::stored::Head;
 use crate::ledger::key::Key;
 
@@ -12,8 +14,8 @@ const KEPT: usize = 16_384;
 /// Two generations: when the young one is full, the old one is let go.
 #[derive(Default)]
 pub struct Recent {
-    young: HashMap<Key, Option<Head>>,
-    old: HashMap<Key, Option<Head>>,
+    young: HashMap<Key, Option<Head>, RandomState>,
+    old: HashMap<Key, Option<Head>, RandomState>,
 }
 
 impl Recent {
@@ -25,7 +27,9 @@ impl Recent {
     /// Keeps what a group left. Never call it with what was not written.
     pub fn remember(&mut self, rows: impl Iterator<Item = (Key, Option<Head>)>) {
         if self.young.len() >= KEPT {
-            self.old = std::mem::take(&mut self.young);
+            // Emptied and not given back: a table of this size is new memory from the kernel each time.
+            std::mem::swap(&mut self.young, &mut self.old);
+            self.young.clear();
         }
         self.young.extend(rows);
     }
