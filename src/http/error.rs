@@ -106,6 +106,7 @@ catalogue! {
     TOO_MANY_PARTICIPANTS = 50417, 400, "Participant limit of the conversation reached";
     TOO_MANY_BOUND = 50418, 400, "Limit of non-chat participants of the conversation reached";
     READ_INDEX = 50421, 400, "LastReadMessageIndex is not a message index";
+    TOO_MANY_AT_ONCE = 50426, 400, "More than 10 participants for a new conversation";
     PARTICIPANT_NOT_FOUND = 50432, 404, "Participant not found";
     IDENTITY_TAKEN = 50433, 409, "Participant already exists";
     PROXY_NOT_THERE = 50440, 400, "The participant has no proxy address to remove";
@@ -237,7 +238,8 @@ impl From<RelayError> for ApiError {
             RelayError::Closed => CONVERSATION_CLOSED.into(),
             RelayError::UniqueNameTaken => UNIQUE_NAME_TAKEN.into(),
             RelayError::BindingTaken(conversation) => ApiError::binding_taken(conversation.as_str()),
-            RelayError::IdentityTaken => IDENTITY_TAKEN.into(),
+            RelayError::IdentityTaken | RelayError::PairTwice => IDENTITY_TAKEN.into(),
+            RelayError::TooManyAtOnce => TOO_MANY_AT_ONCE.into(),
             RelayError::AddressIsOurs => ADDRESS.into(),
             RelayError::ProxyNotOurs => PROXY_NOT_OURS.into(),
             RelayError::TooManyParticipants => TOO_MANY_PARTICIPANTS.into(),
@@ -328,6 +330,8 @@ mod tests {
             (RelayError::ProxyNotOurs, 403, 50413),
             (RelayError::TooManyParticipants, 400, 50417),
             (RelayError::TooManyBound, 400, 50418),
+            (RelayError::PairTwice, 409, 50433),
+            (RelayError::TooManyAtOnce, 400, 50426),
             (RelayError::DefaultService, 409, 20409),
             (RelayError::RoleNotFound, 404, 50100),
             (RelayError::NoSuchRole(RoleUse::Service), 404, 50102),

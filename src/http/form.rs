@@ -30,6 +30,11 @@ impl Form {
         Form::parse(body)
     }
 
+    /// Parameters that came in another shape than a form's.
+    pub fn of(fields: Vec<(String, String)>) -> Form {
+        Form { fields }
+    }
+
     /// Reads encoded text.
     pub fn parse(encoded: &[u8]) -> Result<Form, ApiError> {
         let mut fields = Vec::new();

@@ -32,6 +32,7 @@ pub enum Resource {
     PushBinding,
     Conversations,
     Conversation,
+    ConversationWithParticipants,
     Participants,
     Participant,
     Messages,
@@ -59,6 +60,7 @@ struct Row {
 }
 
 const READ: &str = "GET";
+const CREATE: &str = "POST";
 const UPDATE: &str = "GET, POST";
 const LIST: &str = "GET, POST";
 const ITEM: &str = "GET, POST, DELETE";
@@ -92,6 +94,7 @@ const TABLE: &[Row] = &[
     row(Resource::ParticipantConversations, Reach::Both, "/v1/ParticipantConversations", READ),
     row(Resource::Conversations, Reach::Both, "/v1/Conversations", LIST),
     row(Resource::Conversation, Reach::Both, "/v1/Conversations/{conversation}", ITEM),
+    row(Resource::ConversationWithParticipants, Reach::Both, "/v1/ConversationWithParticipants", CREATE),
     row(Resource::Participants, Reach::Both, "/v1/Conversations/{conversation}/Participants", LIST),
     row(
         Resource::Participant,
@@ -219,6 +222,12 @@ mod tests {
             ("/v1/Users/a%40b.c/Conversations/x", Resource::UserConversation, None, vec!["a@b.c", "x"]),
             ("/v1/Services/IS1/", Resource::Service, None, vec!["IS1"]),
             ("/v1/Conversations/", Resource::Conversations, None, vec![]),
+            (
+                "/v1/Services/IS1/ConversationWithParticipants",
+                Resource::ConversationWithParticipants,
+                Some("IS1"),
+                vec![],
+            ),
             ("/v1/Services/IS1/Conversations", Resource::Conversations, Some("IS1"), vec![]),
             ("/v1/Conversations/my%20name%2F1", Resource::Conversation, None, vec!["my name/1"]),
             (

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::command::{ConversationChange, ConversationFilter, NewConversation};
-use super::decide;
-use super::{ATTEMPTS, Relay, RelayError};
-use crate::ledger::engine::CommitError;
+use super::command::{ConversationChange, ConversationFilter, NewConversation, NewParticipant};
+use super::participants::settled;
+use super::{ATTEMPTS, Relay, RelayError, decide, decide_roster};
+use crate::ledger::engine::{CommitError, MAX_WRITES};
 use crate::ledger::key::{Key, Range};
 use crate::ledger::tables;
 use crate::model::{AccountSid, Conversation, ConversationSid, ServiceSid};
@@ -13,13 +13,36 @@ use crate::model::{AccountSid, Conversation, ConversationSid, ServiceSid};
 /// Most places read for one page of a filtered list, so that a filter that matches nothing cannot read everything.
 const MOST_READ: usize = 10_000;
 
+/// Most participants that come with a new conversation.
+pub const MOST_AT_ONCE: usize = 10;
+// Head, document, place and name; a participant, the name they are found by, and a new user's three rows for each. The
+// limit is far below what one batch takes, so no request within it can be too large for its commit.
+const _: () = assert!(4 + MOST_AT_ONCE * 5 <= MAX_WRITES);
+
 impl Relay {
     pub async fn create_conversation(
         &self,
         account: &AccountSid,
         service: &ServiceSid,
-        mut new: NewConversation,
+        new: NewConversation,
     ) -> Result<Arc<Conversation>, RelayError> {
+        self.create_with_participants(account, service, new, &[]).await
+    }
+
+    /// A conversation and who is in it from the start, in one commit: all of it or nothing.
+    pub async fn create_with_participants(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        mut new: NewConversation,
+        people: &[NewParticipant],
+    ) -> Result<Arc<Conversation>, RelayError> {
+        if people.len() > MOST_AT_ONCE {
+            return Err(RelayError::TooManyAtOnce);
+        }
+        for person in people {
+            self.require_welcome(account, service, &person.who).await?;
+        }
         if new.messaging_service_sid.is_none() {
             new.messaging_service_sid = self.account_settings(account).await?.default_messaging_service;
         }
@@ -34,8 +57,24 @@ impl Relay {
             {
                 return Err(RelayError::UniqueNameTaken);
             }
+            // Everything about people is read before anything is given its birth.
+            let (mut seats, mut known) = (Vec::new(), Vec::new());
+            // Of a service of an older release, asking for its settings makes them; nobody needs that here.
+            let settings = match people {
+                [] => None,
+                _ => Some(self.service_settings(account, service).await?),
+            };
+            for (person, settings) in people.iter().zip(settings.iter().cycle()) {
+                let found = self.found(account, service, &person.who).await?;
+                seats.push((settled(person, settings), found.holder));
+                known.push((person, settings, found.known));
+            }
             let context = self.context(account, attempt > 0);
-            let mut decision = decide::create(&context, service, new.clone());
+            let created = decide::create(&context, service, new.clone());
+            let mut decision = decide_roster::gather(&context, created, seats)?;
+            for (person, settings, known) in known {
+                self.introduce(&context, service, person, known, settings, &mut decision.batch).await?;
+            }
             // A service that is being removed gets no new conversations, or they would outlive it.
             decision.batch.at(service_key.clone(), row.changed);
             let ticket = self.cache.ticket();

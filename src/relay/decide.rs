@@ -51,7 +51,7 @@ pub struct Decision {
     /// Which writes carry the conversation's own rows.
     pub(super) head_at: usize,
     pub(super) record_at: Option<usize>,
-    pub(super) member_at: Option<(ParticipantSid, usize)>,
+    pub(super) members_at: Vec<(ParticipantSid, usize)>,
 }
 
 impl Decision {
@@ -62,7 +62,7 @@ impl Decision {
         if let Some(at) = self.record_at {
             self.next.record_revision = number(at);
         }
-        if let Some((sid, at)) = self.member_at {
+        for (sid, at) in self.members_at {
             let members = Arc::make_mut(&mut self.next.members);
             for member in members.iter_mut().filter(|member| member.record.sid == sid) {
                 member.revision = number(at);
@@ -81,7 +81,7 @@ pub(super) fn begin(context: &Context<'_>, conversation: &Conversation) -> Decis
     next.head = conversation.head.settled(conversation.head_revision);
     // The head's bytes are put in by `finish`, when it is known what they are.
     batch.put(head, bytes::Bytes::new());
-    Decision { batch, next, after: After::default(), head_at: 0, record_at: None, member_at: None }
+    Decision { batch, next, after: After::default(), head_at: 0, record_at: None, members_at: Vec::new() }
 }
 
 pub(super) fn finish(mut decision: Decision) -> Decision {
@@ -147,7 +147,7 @@ pub fn create(context: &Context<'_>, service: &ServiceSid, new: NewConversation)
     }
     let record = Arc::new(record);
     let next = Conversation { head, head_revision: 0, record, record_revision: 0, members: Arc::default() };
-    Decision { batch, next, after: After::default(), head_at: 0, record_at: Some(1), member_at: None }
+    Decision { batch, next, after: After::default(), head_at: 0, record_at: Some(1), members_at: Vec::new() }
 }
 
 /// Changes to a conversation's document or state.

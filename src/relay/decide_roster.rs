@@ -37,7 +37,37 @@ pub fn join(
     holder: Option<&Holder>,
 ) -> Result<(Decision, ParticipantSid), RelayError> {
     require_open(conversation)?;
-    let account = context.account.as_str();
+    let mut decision = begin(context, conversation);
+    decision.batch.intake = true;
+    let sid = seat(context, &mut decision, new, holder)?;
+    rouse(&mut decision);
+    Ok((finish(decision), sid))
+}
+
+/// People are there from a new conversation's first moment. Nothing wakes it: it is in the state that was asked for.
+pub fn gather(
+    context: &Context<'_>,
+    mut created: Decision,
+    people: impl IntoIterator<Item = (NewParticipant, Option<Holder>)>,
+) -> Result<Decision, RelayError> {
+    for (new, holder) in people {
+        // Of a conversation that is not there yet nobody can be told that the pair is bound in it.
+        if matches!(&new.who, Who::Bound { address, proxy } if holds(&created.next, address, proxy)) {
+            return Err(RelayError::PairTwice);
+        }
+        seat(context, &mut created, new, holder.as_ref())?;
+    }
+    Ok(finish(created))
+}
+
+/// Puts somebody into what will be.
+fn seat(
+    context: &Context<'_>,
+    decision: &mut Decision,
+    new: NewParticipant,
+    holder: Option<&Holder>,
+) -> Result<ParticipantSid, RelayError> {
+    let (account, conversation) = (context.account.as_str(), &decision.next);
     let sid = ParticipantSid::new(context.mint);
     let bound = conversation.members.iter().filter(|member| member.record.binding.is_some()).count();
     let (identity, binding) = match new.who {
@@ -58,8 +88,6 @@ pub fn join(
     if conversation.members.len() >= MOST_PARTICIPANTS {
         return Err(RelayError::TooManyParticipants);
     }
-    let mut decision = begin(context, conversation);
-    decision.batch.intake = true;
     if let Some(binding) = &binding {
         let claim = tables::binding(account, &binding.proxy, &binding.address);
         match holder {
@@ -99,9 +127,13 @@ pub fn join(
     for name in person_names(&record) {
         decision.batch.put(tables::person(account, &name, sid.as_str()), person.encode());
     }
-    rouse(&mut decision);
-    put_member(context, &mut decision, record);
-    Ok((finish(decision), sid))
+    put_member(context, decision, record);
+    Ok(sid)
+}
+
+fn holds(conversation: &Conversation, address: &Address, proxy: &Address) -> bool {
+    let mut bindings = conversation.members.iter().filter_map(|member| member.record.binding.as_ref());
+    bindings.any(|binding| &binding.address == address && &binding.proxy == proxy)
 }
 
 /// The names a participant is found by in the person index.
@@ -124,7 +156,7 @@ pub fn identity_name(identity: &str) -> String {
 fn put_member(context: &Context<'_>, decision: &mut Decision, record: ParticipantRecord) {
     let conversation = decision.next.sid().as_str().to_owned();
     let key = tables::participant(context.account.as_str(), &conversation, record.sid.as_str());
-    decision.member_at = Some((record.sid.clone(), decision.batch.writes.len()));
+    decision.members_at.push((record.sid.clone(), decision.batch.writes.len()));
     decision.batch.put(key, record.encode());
     decision.next.head.roster = Mark::ThisWrite;
     let members = Arc::make_mut(&mut decision.next.members);

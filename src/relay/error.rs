@@ -34,6 +34,11 @@ pub enum RelayError {
     /// The pair is bound in this open conversation.
     #[error("the messaging binding is taken")]
     BindingTaken(ConversationSid),
+    /// Two of those who were to come with a new conversation.
+    #[error("two of the participants have the same messaging binding")]
+    PairTwice,
+    #[error("too many participants are to come with a new conversation")]
+    TooManyAtOnce,
     #[error("the identity is in the conversation already")]
     IdentityTaken,
     #[error("the address is one of our own proxy addresses")]

@@ -42,6 +42,9 @@ mod users;
 #[cfg(test)]
 #[path = "users_test.rs"]
 mod users_test;
+#[cfg(test)]
+#[path = "with_participants_test.rs"]
+mod with_participants_test;
 
 use std::sync::Arc;
 
@@ -56,6 +59,7 @@ use crate::ledger::{Ledger, LedgerError, tables};
 use crate::model::{AccountSid, Binding, Conversation, Json, Mint};
 use crate::work::Wakeups;
 
+pub use conversations::MOST_AT_ONCE;
 pub use error::{RelayError, RoleUse};
 pub use intake::Origin;
 pub use keyword::{KeywordSettings, Keywords};

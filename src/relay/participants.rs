@@ -6,15 +6,35 @@ use std::sync::Arc;
 use trunkline_adapter::Address;
 
 use super::command::{Change, NewParticipant, ParticipantChange, Who};
+use super::decide::Context;
+use super::decide_roster::Holder;
 use super::settings::rely_on_role;
 use super::users::identified;
 use super::{Relay, RelayError, RoleUse, decide_roster, decide_users};
-use crate::ledger::key::Range;
+use crate::ledger::engine::Batch;
+use crate::ledger::key::{Key, Range};
 use crate::ledger::{tables, typed};
-use crate::model::{AccountSid, Binding, Conversation, ConversationSid, ParticipantSid, ServiceSid};
+use crate::model::{
+    AccountSid, Binding, Conversation, ConversationSid, ParticipantSid, ServiceSettings, ServiceSid, UserSid,
+};
 
 /// Rows read at a time.
 const PAGE: usize = 500;
+
+/// What was read of somebody who wants to join.
+pub(super) struct Found {
+    /// The row of the pair.
+    pub(super) holder: Option<Holder>,
+    /// The row of the identity: its key, its user and its number.
+    pub(super) known: Option<(Key, UserSid, u64)>,
+}
+
+/// Somebody as they will be: who names no role gets the service's default one. Over REST nobody is a conversation's
+/// creator, so nobody gets the creator's role.
+pub(super) fn settled(new: &NewParticipant, settings: &ServiceSettings) -> NewParticipant {
+    let role = new.role_sid.clone().unwrap_or_else(|| settings.conversation_role.as_str().to_owned());
+    NewParticipant { role_sid: Some(role), ..new.clone() }
+}
 
 impl Relay {
     pub async fn add_participant(
@@ -22,64 +42,98 @@ impl Relay {
         account: &AccountSid,
         service: &ServiceSid,
         name: &str,
-        mut new: NewParticipant,
+        new: NewParticipant,
     ) -> Result<(Arc<Conversation>, ParticipantSid), RelayError> {
         let current = self.conversation(account, service, name).await?;
-        if let Who::Bound { address, proxy } = &new.who {
-            if self.proxies.get(account, proxy).is_none() {
-                return Err(RelayError::ProxyNotOurs);
-            }
-            if self.proxies.get(account, address).is_some() {
-                return Err(RelayError::AddressIsOurs);
-            }
-        }
+        self.require_welcome(account, service, &new.who).await?;
         let settings = self.service_settings(account, service).await?;
-        // A role that the caller names must be there; the default one always is.
-        let named = new.role_sid.is_some();
-        let role = new.role_sid.get_or_insert_with(|| settings.conversation_role.as_str().to_owned()).clone();
-        if let Who::Identity(identity) = &new.who {
-            self.require_room(account, service, identity).await?;
-        }
-        let (new, role, settings) = (&new, &role, &settings);
+        let (new, settings) = (&new, &settings);
         let joined = self
             .change(account, current.sid().as_str(), |conversation, context| async move {
                 let (conversation, context) = (&*conversation, &context);
-                let holder = match &new.who {
-                    Who::Identity(_) => None,
-                    Who::Bound { address, proxy } => {
-                        self.holder(&*self.ledger.snapshot(), account, proxy, address).await?
-                    }
-                };
-                // Before the participant gets its birth: who finds no user is younger than the removal of the last one.
-                let known = match &new.who {
-                    Who::Identity(identity) => {
-                        identified(&*self.ledger.snapshot(), account, service, identity).await?
-                    }
-                    Who::Bound { .. } => None,
-                };
-                let (mut decision, sid) =
-                    decide_roster::join(context, conversation, new.clone(), holder.as_ref())?;
+                let found = self.found(account, service, &new.who).await?;
+                let (mut decision, sid) = decide_roster::join(
+                    context,
+                    conversation,
+                    settled(new, settings),
+                    found.holder.as_ref(),
+                )?;
                 let batch = &mut decision.batch;
-                if named {
-                    let snapshot = self.ledger.snapshot();
-                    rely_on_role(&*snapshot, account, service, role, RoleUse::Conversation, batch).await?;
-                }
-                match (&new.who, known) {
-                    // Whose user is removed meanwhile has to be made again.
-                    (_, Some((key, _, changed))) => {
-                        batch.at(key, changed);
-                    }
-                    (Who::Identity(identity), None) => {
-                        let role = settings.service_role.clone();
-                        decide_users::user(context, service, identity.clone(), role, batch);
-                    }
-                    (Who::Bound { .. }, None) => {}
-                }
+                self.introduce(context, service, new, found.known, settings, batch).await?;
                 Ok((Some(decision), Some(sid)))
             })
             .await?;
         let sid = joined.1.ok_or(RelayError::ParticipantNotFound)?;
         Ok((joined.0, sid))
+    }
+
+    /// Refuses those who can join no conversation as things are.
+    pub(super) async fn require_welcome(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        who: &Who,
+    ) -> Result<(), RelayError> {
+        match who {
+            Who::Identity(identity) => self.require_room(account, service, identity).await,
+            Who::Bound { proxy, .. } if self.proxies.get(account, proxy).is_none() => {
+                Err(RelayError::ProxyNotOurs)
+            }
+            Who::Bound { address, .. } if self.proxies.get(account, address).is_some() => {
+                Err(RelayError::AddressIsOurs)
+            }
+            Who::Bound { .. } => Ok(()),
+        }
+    }
+
+    /// Reads what is known of somebody. Before the participant gets its birth: who finds no user is younger than the
+    /// removal of the last one.
+    pub(super) async fn found(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        who: &Who,
+    ) -> Result<Found, RelayError> {
+        let snapshot = self.ledger.snapshot();
+        Ok(match who {
+            Who::Identity(identity) => {
+                Found { holder: None, known: identified(&*snapshot, account, service, identity).await? }
+            }
+            Who::Bound { address, proxy } => {
+                Found { holder: self.holder(&*snapshot, account, proxy, address).await?, known: None }
+            }
+        })
+    }
+
+    /// Makes a batch rest on the role that the caller named, and on the user of the identity, who is born with it where
+    /// there is none.
+    pub(super) async fn introduce(
+        &self,
+        context: &Context<'_>,
+        service: &ServiceSid,
+        new: &NewParticipant,
+        known: Option<(Key, UserSid, u64)>,
+        settings: &ServiceSettings,
+        batch: &mut Batch,
+    ) -> Result<(), RelayError> {
+        // A role that the caller names must be there; the default one always is.
+        if let Some(role) = &new.role_sid {
+            let snapshot = self.ledger.snapshot();
+            let account = context.account;
+            rely_on_role(&*snapshot, account, service, role, RoleUse::Conversation, batch).await?;
+        }
+        match (&new.who, known) {
+            // Whose user is removed meanwhile has to be made again.
+            (_, Some((key, _, changed))) => {
+                batch.at(key, changed);
+            }
+            (Who::Identity(identity), None) => {
+                let role = settings.service_role.clone();
+                decide_users::user(context, service, identity.clone(), role, batch);
+            }
+            (Who::Bound { .. }, None) => {}
+        }
+        Ok(())
     }
 
     pub async fn update_participant(

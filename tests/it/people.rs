@@ -119,3 +119,70 @@ async fn a_removed_user_leaves_every_conversation_whatever_happens_meanwhile() {
     }
     world.daemon.assert_calm();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_comes_with_its_participants_or_not_at_all() {
+    let mut world = World::start().await;
+    let client = &world.client;
+    let service = client.post("/v1/Services", &[("FriendlyName", "Shop")]).await.expect(201);
+    let within = format!("/v1/Services/{}", text(&service, "sid"));
+    let held = client.conversation(&[("+15557770001", SMS)]).await;
+    let bound = |address: &str| {
+        serde_json::json!({ "messaging_binding": { "address": address, "proxy_address": SMS } }).to_string()
+    };
+    let (taken, free) = (bound("+15557770001"), bound("+15557770002"));
+    let (ana, role) =
+        (r#"{"identity": "ana", "attributes": "{\"a\": 1}"}"#, "RL00000000000000000000000000000001");
+    let unknown_role = format!(r#"{{"identity": "bo", "role_sid": "{role}"}}"#);
+    let refused = [
+        (taken.as_str(), 409, 50416),
+        (r#"{"messaging_binding": {"address": "hologram", "proxy_address": "+15550001111"}}"#, 400, 50407),
+        (r#"{"identity": "ana"}"#, 409, 50433),
+        (free.as_str(), 409, 50433),
+        (unknown_role.as_str(), 404, 50109),
+        (r#"{"identity": "bo", "colour": "red"}"#, 400, 20001),
+        (r#"{"identity": "bo""#, 400, 20001),
+    ];
+    for root in ["/v1", within.as_str()] {
+        let path = format!("{root}/ConversationWithParticipants");
+        // Lets the service have its settings, which are no part of what follows.
+        client.get(&format!("{root}/Roles")).await.expect(200);
+        let before = world.daemon.dump();
+        for (bad, status, code) in refused {
+            let fields = [
+                ("UniqueName", "order"),
+                ("Participant", ana),
+                ("Participant", free.as_str()),
+                ("Participant", bad),
+            ];
+            let answer = client.post(&path, &fields).await;
+            assert_eq!((answer.status, answer.code()), (status, code), "{bad}: {}", answer.text);
+            if code == 50416 {
+                assert!(text(&answer.json, "message").ends_with(&held.sid), "{}", answer.text);
+            }
+        }
+        let answer = client.post(&path, &[("Participant", ana); 11]).await;
+        assert_eq!((answer.status, answer.code()), (400, 50426));
+        assert_eq!(world.daemon.dump(), before, "nothing came of any of them");
+    }
+
+    let path = format!("{within}/ConversationWithParticipants");
+    let fields = [("UniqueName", "order"), ("Participant", ana), ("Participant", free.as_str())];
+    let made = client.post(&path, &fields).await.expect(201);
+    assert_eq!((text(&made, "state"), &made["links"]["export"]), ("active", &Value::Null));
+    world.crash().await;
+    let client = &world.client;
+    let own = format!("{within}/Conversations/order");
+    assert_eq!(client.get(&own).await.expect(200)["sid"], made["sid"]);
+    let people = client.list(&format!("{own}/Participants"), "participants").await;
+    let names: Vec<_> = people
+        .iter()
+        .map(|person| person["identity"].as_str().or(person["messaging_binding"]["address"].as_str()))
+        .collect();
+    assert_eq!(names, [Some("ana"), Some("+15557770002")]);
+    assert_eq!(people[0]["attributes"], "{\"a\": 1}");
+    assert_eq!(client.get(&format!("{within}/Users/ana")).await.expect(200)["identity"], "ana");
+    client.post(&format!("{own}/Messages"), &[("Body", "hello"), ("Author", "ana")]).await.expect(201);
+    world.sink.taken(1).await;
+    world.daemon.assert_calm();
+}

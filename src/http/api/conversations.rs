@@ -56,7 +56,7 @@ async fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(call.page(&page, "conversations", records, next, &["State", "StartDate", "EndDate"]))
 }
 
-fn new(form: &Form) -> Result<NewConversation, ApiError> {
+pub(super) fn new(form: &Form) -> Result<NewConversation, ApiError> {
     form.refuse(NOT_YET)?;
     let filled = |value: Option<&str>| value.filter(|value| !value.is_empty()).map(str::to_owned);
     let inactive = match fields::state(form.get("State"))? {

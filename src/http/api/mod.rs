@@ -15,6 +15,7 @@ mod scope;
 mod service_configuration;
 mod services;
 mod users;
+mod with_participants;
 
 use std::sync::Arc;
 
@@ -134,6 +135,7 @@ async fn dispatch(
         Resource::Credentials | Resource::Credential => credentials::answer(&call).await,
         Resource::PushBindings | Resource::PushBinding => push_bindings::answer(&call).await,
         Resource::Conversations | Resource::Conversation => conversations::answer(&call).await,
+        Resource::ConversationWithParticipants => with_participants::answer(&call).await,
         Resource::Participants | Resource::Participant => participants::answer(&call).await,
         Resource::Messages | Resource::Message => messages::answer(&call).await,
         Resource::Receipts | Resource::Receipt => receipts::answer(&call).await,

@@ -70,7 +70,7 @@ async fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(call.page(&page, "participants", records, next, &[]))
 }
 
-fn new(form: &Form) -> Result<NewParticipant, ApiError> {
+pub(super) fn new(form: &Form) -> Result<NewParticipant, ApiError> {
     form.refuse(NOT_YET)?;
     if form.filled(PROJECTED).is_some() {
         return Err(error::GROUP_TEXTS.into());

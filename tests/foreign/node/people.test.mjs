@@ -34,6 +34,21 @@ for (const [name, at] of Object.entries(paths)) {
     await refused(409, 20409, at.roles(user.sid).remove());
   });
 
+  test(`a conversation with participants, ${name}`, async () => {
+    const identity = `with-node-${name}`;
+    const participant = [JSON.stringify({ identity, attributes: '{"a":1}' }), JSON.stringify({ identity: `${identity}-2` })];
+    const made = await at.conversationWithParticipants.create({ friendlyName: 'Together', participant });
+    after(() => at.conversations(made.sid).remove());
+    assert.deepEqual([made.friendlyName, made.state], ['Together', 'active']);
+    const people = await at.conversations(made.sid).participants.list();
+    assert.deepEqual(people.map((each) => each.identity), [identity, `${identity}-2`]);
+    assert.equal((await at.users(identity).fetch()).identity, identity);
+    const create = (...all) => at.conversationWithParticipants.create({ participant: all });
+    await refused(409, 50433, create(participant[0], participant[0]));
+    await refused(400, 50426, create(...Array(11).fill(participant[0])));
+    await refused(400, 20001, create(participant[0], '{"colour":"red"}'));
+  });
+
   test(`users and their conversations, ${name}`, async () => {
     const identity = `node-${name}`;
     const user = await at.users.create({ identity, friendlyName: 'A user', attributes: '{"a": 1}' });

@@ -1,5 +1,7 @@
 """Roles, users, memberships, configurations and push resources, by the official Python library."""
 
+import json
+
 from twilio.base.exceptions import TwilioException
 
 import daemon
@@ -121,6 +123,32 @@ class People(Case):
                 self.no_page(400, 50451, both)
                 for room in rooms:
                     room.delete()
+
+    def test_conversation_with_participants(self):
+        for number, (name, at) in enumerate(self.rooms()):
+            with self.subTest(path=name):
+                address = f"+1555777080{number}"
+                person = json.dumps({"messaging_binding": {"address": address, "proxy_address": SMS}})
+                chat = json.dumps({"identity": f"with-{name}", "attributes": '{"a": 1}'})
+                made = at.conversation_with_participants.create(
+                    friendly_name="Together", attributes='{"b": 2}', participant=[chat, person], x_twilio_webhook_enabled="true"
+                )
+                self.addCleanup(self.quietly, at.conversations(made.sid).delete)
+                self.assertEqual((made.friendly_name, made.attributes, made.state), ("Together", '{"b": 2}', "active"))
+                self.assertEqual(set(made.links), {"participants", "messages", "webhooks"})
+                first, second = at.conversations(made.sid).participants.list()
+                self.assertEqual((first.identity, first.attributes), (f"with-{name}", '{"a": 1}'))
+                self.assertEqual(second.messaging_binding["address"], address)
+                self.assertEqual(at.users(f"with-{name}").fetch().identity, f"with-{name}")
+                rooms = len(at.conversations.list())
+                create = at.conversation_with_participants.create
+                self.refused(409, 50416, create, participant=[json.dumps({"identity": "nobody"}), person])
+                self.refused(409, 50433, create, participant=[chat, chat])
+                self.refused(400, 50426, create, participant=[chat] * 11)
+                self.refused(400, 50204, create, participant=[chat, "{}"])
+                self.refused(400, 20001, create, participant=[chat, "nobody"])
+                self.assertEqual(len(at.conversations.list()), rooms)
+                self.refused(404, 20404, at.users("nobody").fetch)
 
     def test_configurations(self):
         v1 = self.client().conversations.v1
