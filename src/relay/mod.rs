@@ -29,6 +29,8 @@ mod opting;
 mod parked;
 mod participants;
 mod proxies;
+#[cfg(test)]
+mod roster_test;
 mod services;
 mod statuses;
 mod unreadable;
