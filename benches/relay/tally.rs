@@ -119,8 +119,8 @@ impl Tally {
                 *refused |= acked == 0;
             }
         }
-        let troubled = seconds.iter().filter(|(_, (all, late, refused))| *refused || late * 100 > *all);
-        troubled.last().map(|(second, _)| window.start + (second + 1) * SECOND)
+        let mut troubled = seconds.iter().filter(|(_, (all, late, refused))| *refused || late * 100 > *all);
+        troubled.next_back().map(|(second, _)| window.start + (second + 1) * SECOND)
     }
 
     /// How many were sent in a part of the time, and how many of these were acknowledged.
