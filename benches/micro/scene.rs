@@ -116,6 +116,7 @@ pub fn conversation(mint: &Mint, people: u64) -> Conversation {
             updated: Timestamp(0),
             last_read_message_index: None,
             last_read_timestamp: None,
+            muted: false,
             rest: serde_json::Map::new(),
         };
         Member { record, revision: index }

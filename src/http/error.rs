@@ -8,7 +8,7 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::body::{Body, full};
-use crate::relay::RelayError;
+use crate::relay::{RelayError, RoleUse};
 
 /// How long a caller should wait before it tries again after a 503.
 const RETRY_AFTER_SECONDS: u32 = 5;
@@ -62,11 +62,21 @@ catalogue! {
     FRIENDLY_NAME_TOO_LONG = 50003, 400, "FriendlyName is longer than 256 characters";
     UNIQUE_NAME_TOO_LONG = 50004, 400, "UniqueName is longer than 256 characters";
     SERVICE_NOT_FOUND = 50050, 404, "Service instance not found";
+    ROLE_NOT_FOUND = 50100, 404, "Role not found";
+    SERVICE_ROLE_NOT_FOUND = 50102, 404, "Service role not found";
+    PERMISSION_UNKNOWN = 50104, 400, "Permission is unknown or not for this type of role";
+    ROLE_TYPE = 50105, 400, "Role type is unknown";
+    CREATOR_ROLE_NOT_FOUND = 50106, 404, "Conversation creator role not found";
+    CONVERSATION_ROLE_NOT_FOUND = 50109, 404, "Conversation role not found";
+    USER_NOT_FOUND = 50200, 404, "User not found";
+    USER_TAKEN = 50201, 409, "User already exists";
     IDENTITY_RESERVED = 50203, 400, "Identity is reserved";
     IDENTITY_MISSING = 50204, 400, "Identity not provided";
     IDENTITY_IS_SID = 50206, 400, "Identity looks like a user SID";
     IDENTITY_TOO_LONG = 50207, 400, "Identity is longer than 256 characters";
+    NOTIFICATION_LEVEL = 50210, 400, "NotificationLevel is unknown";
     IDENTITY_AND_BINDING = 50211, 400, "Identity cannot be combined with MessagingBinding.Address or MessagingBinding.ProxyAddress";
+    TOO_MANY_CONVERSATIONS = 50214, 400, "User is in too many conversations";
     ATTRIBUTES_TOO_LONG = 50303, 400, "Attributes are too long";
     ATTRIBUTES_NOT_JSON = 50304, 400, "Attributes are not valid JSON";
     DATE_CREATED = 50308, 400, "DateCreated is not an ISO 8601 date";
@@ -77,8 +87,12 @@ catalogue! {
     CONVERSATION_NOT_FOUND = 50350, 404, "Conversation not found";
     UNIQUE_NAME_TAKEN = 50353, 409, "Conversation with provided unique name already exists";
     STATE_EMPTY = 50374, 400, "State must not be empty";
+    INACTIVE_TIMER_SHORT = 50375, 400, "The inactive timer is shorter than 1 minute";
+    CLOSED_TIMER_SHORT = 50376, 400, "The closed timer is shorter than 10 minutes";
     CONVERSATION_CLOSED = 50377, 409, "Conversation is closed and cannot be changed";
     STATE_UNKNOWN = 50378, 400, "State is unknown";
+    INACTIVE_TIMER = 50379, 400, "The inactive timer is not an ISO 8601 duration";
+    CLOSED_TIMER = 50380, 400, "The closed timer is not an ISO 8601 duration";
     STATE_CLOSED_AT_CREATION = 50384, 400, "A conversation cannot be created closed";
     UNIQUE_NAME_IS_SID = 50390, 400, "UniqueName looks like a conversation SID";
     READ_TIMESTAMP = 50405, 400, "LastReadTimestamp is not an ISO 8601 date";
@@ -98,6 +112,7 @@ catalogue! {
     PROXY_WITHOUT_ADDRESS = 50441, 400, "A proxy address needs a participant with an address";
     PROJECTED_NOT_THERE = 50442, 400, "The participant has no projected address to remove";
     IDENTITY_FIXED = 50444, 400, "The identity of this participant cannot be changed";
+    IDENTITY_AND_ADDRESS = 50451, 400, "Identity and Address cannot be combined";
     /// Group texts need a provider that can carry them, and none here can.
     GROUP_TEXTS = 50452, 400, "Not eligible for group texts: no configured proxy address can carry them, so MessagingBinding.ProjectedAddress cannot be used";
     MESSAGE_NOT_FOUND = 50500, 404, "Message not found";
@@ -230,6 +245,25 @@ impl From<RelayError> for ApiError {
             RelayError::DefaultService => {
                 ApiError::new(StatusCode::CONFLICT, 20409, "The default service cannot be deleted")
             }
+            RelayError::RoleNotFound => ROLE_NOT_FOUND.into(),
+            RelayError::NoSuchRole(RoleUse::Creator) => CREATOR_ROLE_NOT_FOUND.into(),
+            RelayError::NoSuchRole(RoleUse::Conversation) => CONVERSATION_ROLE_NOT_FOUND.into(),
+            RelayError::NoSuchRole(RoleUse::Service) => SERVICE_ROLE_NOT_FOUND.into(),
+            RelayError::PermissionUnknown => PERMISSION_UNKNOWN.into(),
+            RelayError::DefaultRole => ApiError::new(
+                StatusCode::CONFLICT,
+                20409,
+                "The role is a default of its service and cannot be deleted",
+            ),
+            RelayError::UserNotFound => USER_NOT_FOUND.into(),
+            RelayError::UserTaken => USER_TAKEN.into(),
+            RelayError::TooManyConversations => TOO_MANY_CONVERSATIONS.into(),
+            RelayError::CredentialNotFound => {
+                ApiError::new(StatusCode::NOT_FOUND, 20404, "Credential not found")
+            }
+            RelayError::PushBindingNotFound => {
+                ApiError::new(StatusCode::NOT_FOUND, 20404, "Binding not found")
+            }
             RelayError::Contended => ApiError::unavailable("others are changing the same thing"),
             RelayError::Full => ApiError::unavailable("the disk is nearly full"),
             RelayError::Ledger(error) => {
@@ -295,6 +329,17 @@ mod tests {
             (RelayError::TooManyParticipants, 400, 50417),
             (RelayError::TooManyBound, 400, 50418),
             (RelayError::DefaultService, 409, 20409),
+            (RelayError::RoleNotFound, 404, 50100),
+            (RelayError::NoSuchRole(RoleUse::Service), 404, 50102),
+            (RelayError::NoSuchRole(RoleUse::Creator), 404, 50106),
+            (RelayError::NoSuchRole(RoleUse::Conversation), 404, 50109),
+            (RelayError::PermissionUnknown, 400, 50104),
+            (RelayError::DefaultRole, 409, 20409),
+            (RelayError::UserNotFound, 404, 50200),
+            (RelayError::UserTaken, 409, 50201),
+            (RelayError::TooManyConversations, 400, 50214),
+            (RelayError::CredentialNotFound, 404, 20404),
+            (RelayError::PushBindingNotFound, 404, 20404),
             (RelayError::Contended, 503, 20503),
             (RelayError::Full, 503, 20503),
         ] {

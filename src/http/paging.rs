@@ -5,6 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -13,33 +14,34 @@ use super::form::Form;
 
 /// The size of a page when the caller names none.
 const DEFAULT: usize = 50;
-/// How many pages back a token remembers.
+/// How many pages back a token remembers, unless places are so long that it would grow too long itself.
 const REMEMBERED: usize = 15;
 /// A token we made is never longer.
 const LONGEST_TOKEN: usize = 1024;
 
-/// Which page a caller asks for.
+/// Which page a caller asks for. Most lists are in the order of a number; some are in that of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct Page<P = u64> {
     /// How many records.
     pub size: usize,
     /// The record after which it begins; `None` for the first page.
-    pub after: Option<u64>,
+    pub after: Option<P>,
     number: u64,
-    past: Vec<u64>,
+    past: Vec<P>,
     token: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Token {
-    after: u64,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    past: Vec<u64>,
+#[serde(bound(deserialize = "P: DeserializeOwned"))]
+struct Token<P> {
+    after: P,
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    past: Vec<P>,
 }
 
-impl Page {
+impl<P: Clone + Serialize + DeserializeOwned> Page<P> {
     /// Reads `PageSize`, `Page` and `PageToken`. A size over `most` is lowered to it.
-    pub fn read(query: &Form, most: usize) -> Result<Page, ApiError> {
+    pub fn read(query: &Form, most: usize) -> Result<Page<P>, ApiError> {
         let number = |name: &str| match query.filled(name) {
             None => Ok(None),
             Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -49,11 +51,11 @@ impl Page {
         };
         let size = number("PageSize")?.map_or(DEFAULT, |size| usize::try_from(size).unwrap_or(most));
         let token = query.filled("PageToken");
-        let read = token.map(Token::read).transpose()?;
+        let read = token.map(Token::<P>::read).transpose()?;
         Ok(Page {
             size: size.clamp(1, most),
             number: number("Page")?.unwrap_or(0),
-            after: read.as_ref().map(|token| token.after),
+            after: read.as_ref().map(|token| token.after.clone()),
             past: read.map(|token| token.past).unwrap_or_default(),
             token: token.map(str::to_owned),
         })
@@ -65,7 +67,7 @@ impl Page {
     }
 
     /// Cuts what was fetched to the page, and says where the next page begins.
-    pub fn cut<T>(&self, records: &mut Vec<T>, place: impl Fn(&T) -> u64) -> Option<u64> {
+    pub fn cut<T>(&self, records: &mut Vec<T>, place: impl Fn(&T) -> P) -> Option<P> {
         if records.len() <= self.size {
             return None;
         }
@@ -79,7 +81,7 @@ impl Page {
         &self,
         key: &str,
         records: Vec<Value>,
-        next: Option<u64>,
+        next: Option<P>,
         address: &str,
         filters: &[(&str, &str)],
     ) -> Value {
@@ -109,19 +111,26 @@ impl Page {
         })
     }
 
-    fn next_token(&self, after: u64) -> String {
+    fn next_token(&self, after: P) -> String {
         let mut past = self.past.clone();
-        past.extend(self.after);
+        past.extend(self.after.clone());
         let forgotten = past.len().saturating_sub(REMEMBERED);
         past.drain(..forgotten);
-        Token { after, past }.write()
+        let mut token = Token { after, past };
+        loop {
+            let written = token.write();
+            if written.len() <= LONGEST_TOKEN || token.past.is_empty() {
+                return written;
+            }
+            token.past.remove(0);
+        }
     }
 
     fn previous(&self, first: &str, url: &impl Fn(u64, Option<&str>) -> String) -> Option<String> {
-        self.after?;
+        self.after.as_ref()?;
         match self.past.split_last() {
             Some((last, rest)) => {
-                let token = Token { after: *last, past: rest.to_vec() }.write();
+                let token = Token { after: last.clone(), past: rest.to_vec() }.write();
                 Some(url(self.number.saturating_sub(1), Some(&token)))
             }
             None => (self.number == 1).then(|| first.to_owned()),
@@ -129,13 +138,13 @@ impl Page {
     }
 }
 
-impl Token {
+impl<P: Serialize + DeserializeOwned> Token<P> {
     fn write(&self) -> String {
         let json = json!(self).to_string();
         format!("PT{}", URL_SAFE_NO_PAD.encode(json))
     }
 
-    fn read(text: &str) -> Result<Token, ApiError> {
+    fn read(text: &str) -> Result<Token<P>, ApiError> {
         if text
             .strip_prefix('-')
             .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()))
@@ -145,7 +154,7 @@ impl Token {
         let token = || {
             let encoded = text.strip_prefix("PT").filter(|rest| rest.len() <= LONGEST_TOKEN)?;
             let json = URL_SAFE_NO_PAD.decode(encoded).ok()?;
-            let token: Token = serde_json::from_slice(&json).ok()?;
+            let token: Token<P> = serde_json::from_slice(&json).ok()?;
             (token.past.len() <= REMEMBERED).then_some(token)
         };
         token().ok_or_else(|| error::PAGE_TOKEN.into())
@@ -207,6 +216,21 @@ mod tests {
                 "key": "numbers",
             })
         );
+    }
+
+    #[test]
+    fn places_may_be_names_and_tokens_stay_short() {
+        let mut page: Page<String> = Page::read(&Form::parse(b"PageSize=1").unwrap(), 50).unwrap();
+        for number in 0..40 {
+            assert_eq!(page.after.is_some(), number > 0);
+            let place = format!("CH{number:032}MB{number:032}");
+            let shown = page.answer("names", Vec::new(), Some(place.clone()), "https://example.com", &[]);
+            let next = shown["meta"]["next_page_url"].as_str().unwrap();
+            assert!(next.len() < LONGEST_TOKEN + 100, "{}", next.len());
+            page = Page::read(&Form::parse(next.split_once('?').unwrap().1.as_bytes()).unwrap(), 50).unwrap();
+            assert_eq!(page.after, Some(place));
+        }
+        assert!(page.past.len() >= 5, "{} pages back", page.past.len());
     }
 
     proptest! {

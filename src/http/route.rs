@@ -17,6 +17,19 @@ pub enum Resource {
     Configuration,
     Services,
     Service,
+    ServiceConfiguration,
+    ServiceNotifications,
+    Roles,
+    Role,
+    Users,
+    User,
+    UserConversations,
+    UserConversation,
+    ParticipantConversations,
+    Credentials,
+    Credential,
+    PushBindings,
+    PushBinding,
     Conversations,
     Conversation,
     Participants,
@@ -34,6 +47,8 @@ enum Reach {
     Plain,
     /// Either way.
     Both,
+    /// Only with.
+    Inside,
 }
 
 struct Row {
@@ -44,6 +59,7 @@ struct Row {
 }
 
 const READ: &str = "GET";
+const UPDATE: &str = "GET, POST";
 const LIST: &str = "GET, POST";
 const ITEM: &str = "GET, POST, DELETE";
 
@@ -53,9 +69,27 @@ const fn row(resource: Resource, reach: Reach, pattern: &'static str, methods: &
 
 const TABLE: &[Row] = &[
     row(Resource::Webhook, Reach::Plain, "/webhooks/{adapter}", LIST),
-    row(Resource::Configuration, Reach::Plain, "/v1/Configuration", READ),
+    row(Resource::Configuration, Reach::Plain, "/v1/Configuration", UPDATE),
     row(Resource::Services, Reach::Plain, "/v1/Services", LIST),
     row(Resource::Service, Reach::Plain, "/v1/Services/{service}", "GET, DELETE"),
+    row(Resource::ServiceConfiguration, Reach::Inside, "/v1/Services/{service}/Configuration", UPDATE),
+    row(
+        Resource::ServiceNotifications,
+        Reach::Inside,
+        "/v1/Services/{service}/Configuration/Notifications",
+        UPDATE,
+    ),
+    row(Resource::PushBindings, Reach::Inside, "/v1/Services/{service}/Bindings", READ),
+    row(Resource::PushBinding, Reach::Inside, "/v1/Services/{service}/Bindings/{binding}", "GET, DELETE"),
+    row(Resource::Credentials, Reach::Plain, "/v1/Credentials", LIST),
+    row(Resource::Credential, Reach::Plain, "/v1/Credentials/{credential}", ITEM),
+    row(Resource::Roles, Reach::Both, "/v1/Roles", LIST),
+    row(Resource::Role, Reach::Both, "/v1/Roles/{role}", ITEM),
+    row(Resource::Users, Reach::Both, "/v1/Users", LIST),
+    row(Resource::User, Reach::Both, "/v1/Users/{user}", ITEM),
+    row(Resource::UserConversations, Reach::Both, "/v1/Users/{user}/Conversations", READ),
+    row(Resource::UserConversation, Reach::Both, "/v1/Users/{user}/Conversations/{conversation}", ITEM),
+    row(Resource::ParticipantConversations, Reach::Both, "/v1/ParticipantConversations", READ),
     row(Resource::Conversations, Reach::Both, "/v1/Conversations", LIST),
     row(Resource::Conversation, Reach::Both, "/v1/Conversations/{conversation}", ITEM),
     row(Resource::Participants, Reach::Both, "/v1/Conversations/{conversation}/Participants", LIST),
@@ -84,14 +118,23 @@ const TABLE: &[Row] = &[
 /// The label of paths that are nobody's.
 pub const NOWHERE: &str = "none";
 
-static ROUTER: LazyLock<Router<&'static Row>> = LazyLock::new(|| {
+/// What is reached without a service in front.
+static PLAIN: LazyLock<Router<&'static Row>> =
+    LazyLock::new(|| router(TABLE.iter().filter(|row| row.reach != Reach::Inside)));
+/// What is reached with one, which is taken off first.
+static INSIDE: LazyLock<Router<&'static Row>> =
+    LazyLock::new(|| router(TABLE.iter().filter(|row| row.reach != Reach::Plain)));
+
+fn router(rows: impl Iterator<Item = &'static Row>) -> Router<&'static Row> {
     let mut router = Router::new();
-    for row in TABLE {
+    for row in rows {
+        let pattern =
+            row.pattern.replacen("/Services/{service}/", "/", usize::from(row.reach == Reach::Inside));
         #[expect(clippy::expect_used, reason = "the table is fixed, and every test passes through here")]
-        router.insert(row.pattern, row).expect("the patterns of the table do not clash");
+        router.insert(pattern, row).expect("the patterns of the table do not clash");
     }
     router
-});
+}
 
 /// Every value the label `route` can have.
 pub fn labels() -> impl Iterator<Item = &'static str> {
@@ -120,11 +163,9 @@ impl Route {
             Some(rest) => rest,
         };
         let (service, path) = split_service(path);
-        let found = ROUTER.at(&path).ok()?;
+        let router = if service.is_some() { &INSIDE } else { &PLAIN };
+        let found = router.at(&path).ok()?;
         let row: &'static Row = found.value;
-        if service.is_some() && row.reach == Reach::Plain {
-            return None;
-        }
         let names = found.params.iter().map(|(_, value)| decode(value)).collect::<Option<Vec<String>>>()?;
         let service = match service {
             Some(service) => Some(decode(service)?),
@@ -172,6 +213,10 @@ mod tests {
         for (path, resource, service, names) in [
             ("/v1/Configuration", Resource::Configuration, None, vec![]),
             ("/v1/Services", Resource::Services, None, vec![]),
+            ("/v1/Services/IS1/Configuration", Resource::ServiceConfiguration, Some("IS1"), vec![]),
+            ("/v1/Services/IS1/Bindings/BS1", Resource::PushBinding, Some("IS1"), vec!["BS1"]),
+            ("/v1/Services/IS1/Roles/RL1", Resource::Role, Some("IS1"), vec!["RL1"]),
+            ("/v1/Users/a%40b.c/Conversations/x", Resource::UserConversation, None, vec!["a@b.c", "x"]),
             ("/v1/Services/IS1/", Resource::Service, None, vec!["IS1"]),
             ("/v1/Conversations/", Resource::Conversations, None, vec![]),
             ("/v1/Services/IS1/Conversations", Resource::Conversations, Some("IS1"), vec![]),
@@ -207,7 +252,9 @@ mod tests {
             "/v1/conversations",
             "/v1/Conversations//Messages",
             "/v1/Conversations/%FF",
-            "/v1/Services/IS1/Configuration",
+            "/v1/Services/IS1/Credentials",
+            "/v1/Bindings",
+            "/v1/Configuration/Notifications",
             "/v1/Services/IS1/Services/IS2",
             "/v1/Services/IS1/Services/IS2/Conversations",
             "/v1/Conversations/CH1/Messages/IM1/Receipts/DY1/x",

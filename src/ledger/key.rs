@@ -57,6 +57,20 @@ pub enum Space {
     ProviderId = 48,
     /// Statuses that came before the send's own answer.
     Parked = 49,
+    /// A service's own settings.
+    ServiceSettings = 64,
+    /// A service's roles.
+    Role = 65,
+    /// A service's users.
+    User = 66,
+    /// Identity → the user's SID, in a service.
+    UserIdentity = 67,
+    /// An account's credentials for push services.
+    Credential = 68,
+    /// A service's devices that get pushes.
+    PushBinding = 69,
+    /// (what, birth) → SID: the order of lists of what stands above.
+    Listed = 70,
 }
 
 /// The groups of spaces that an engine may store apart, because they are born and die differently.
@@ -72,7 +86,7 @@ pub enum Keyspace {
 
 impl Space {
     /// Every space, in the order of its byte.
-    pub const ALL: [Space; 21] = [
+    pub const ALL: [Space; 28] = [
         Space::Meta,
         Space::Service,
         Space::Configuration,
@@ -94,6 +108,13 @@ impl Space {
         Space::Lane,
         Space::ProviderId,
         Space::Parked,
+        Space::ServiceSettings,
+        Space::Role,
+        Space::User,
+        Space::UserIdentity,
+        Space::Credential,
+        Space::PushBinding,
+        Space::Listed,
     ];
 
     /// Which group of rows this space is stored in.

@@ -70,6 +70,73 @@ pub fn person(account: &str, name: &str, participant: &str) -> Key {
     Key::of(account, "", Space::Person, &rest)
 }
 
+/// The prefix of a name's entries in the person index.
+pub fn persons(account: &str, name: &str) -> Key {
+    Key::of(account, "", Space::Person, &[Piece::Name(name)])
+}
+
+/// What a service has set for itself.
+pub fn service_settings(account: &str, service: &str) -> Key {
+    Key::new(account, service, Space::ServiceSettings, b"")
+}
+
+/// A role.
+pub fn role(account: &str, service: &str, role: &str) -> Key {
+    Key::new(account, service, Space::Role, role.as_bytes())
+}
+
+/// A user.
+pub fn user(account: &str, service: &str, user: &str) -> Key {
+    Key::new(account, service, Space::User, user.as_bytes())
+}
+
+/// Which user an identity is; its row is what makes identities unique.
+pub fn user_identity(account: &str, service: &str, identity: &str) -> Key {
+    Key::new(account, service, Space::UserIdentity, &bounded(identity))
+}
+
+/// Credentials for a push service.
+pub fn credential(account: &str, credential: &str) -> Key {
+    Key::new(account, "", Space::Credential, credential.as_bytes())
+}
+
+/// A device that gets pushes.
+pub fn push_binding(account: &str, service: &str, binding: &str) -> Key {
+    Key::new(account, service, Space::PushBinding, binding.as_bytes())
+}
+
+/// Lists in the order of birth whose records are found by SID. The byte is part of the stored key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum List {
+    Credentials = b'C',
+    PushBindings = b'P',
+    Roles = b'R',
+    Users = b'U',
+}
+
+/// The prefix of a list; `service` is empty for one of the account as a whole.
+pub fn list(account: &str, service: &str, list: List) -> Key {
+    Key::new(account, service, Space::Listed, &[list as u8])
+}
+
+/// A place in a list.
+pub fn listed(account: &str, service: &str, list: List, birth: u64) -> Key {
+    let rest = [Piece::Bytes(&[list as u8]), Piece::Bytes(&birth.to_be_bytes())];
+    Key::of(account, service, Space::Listed, &rest)
+}
+
+/// The birth in the key of a place in a list.
+pub fn listed_birth(key: &Key) -> Option<u64> {
+    Some(u64::from_be_bytes(key.rest()?.get(1..)?.try_into().ok()?))
+}
+
+/// The prefix of the tombstones of messages from an index on, and the first of them.
+pub fn message_tombstones(account: &str, conversation: &str, from: u64) -> (Key, Key) {
+    let prefix = Key::new(account, conversation, Space::Tombstone, b"M");
+    (prefix, tombstone(account, conversation, b'M', &from.to_be_bytes()))
+}
+
 /// A place in the ring of raw requests that could not be read.
 pub fn unreadable(account: &str, place: u64) -> Key {
     Key::new(account, "", Space::Unreadable, &place.to_be_bytes())

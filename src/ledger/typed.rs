@@ -103,6 +103,26 @@ pub async fn json_page<T: Json>(
     rows.into_iter().map(|(key, row)| Ok((key, stored(&row, T::decode)?))).collect()
 }
 
+/// A page of a list in the order of birth, from behind a birth: the SIDs and births of what may have been removed since.
+pub async fn listed(
+    snapshot: &dyn Snapshot,
+    prefix: &Key,
+    after: Option<&Key>,
+    limit: usize,
+) -> Result<Vec<(u64, String)>, LedgerError> {
+    let range = match after {
+        None => Range::prefix(prefix),
+        Some(after) => Range::after(prefix, after),
+    };
+    let rows = snapshot.scan(range, limit).await?;
+    let place = |(key, row): &(Key, Row)| {
+        let sid = std::str::from_utf8(&row.payload).ok()?;
+        Some((tables::listed_birth(key)?, sid.to_owned()))
+    };
+    let damaged = || ReadError::Damaged("a place in a list names nothing".to_owned());
+    rows.iter().map(|row| place(row).ok_or_else(|| damaged().into())).collect()
+}
+
 /// A conversation whole, as of a snapshot.
 pub async fn conversation(
     snapshot: &dyn Snapshot,

@@ -79,6 +79,15 @@ sid!(
 sid!(
     /// A user.
     UserSid, "US");
+sid!(
+    /// A role.
+    RoleSid, "RL");
+sid!(
+    /// Credentials for a push service.
+    CredentialSid, "CR");
+sid!(
+    /// A device that gets pushes.
+    PushBindingSid, "BS");
 
 /// Whether a text is the prefix and thirty-two hexadecimal digits of either case.
 pub fn well_formed(text: &str, prefix: &str) -> bool {

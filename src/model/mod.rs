@@ -12,20 +12,27 @@ pub mod ids;
 pub mod message;
 pub mod participant;
 pub mod provider_id;
+pub mod push;
 pub mod receipt;
+pub mod role;
 pub mod service;
+pub mod user;
 
 pub use codec::{Compact, DecodeError, Json};
 pub use conversation::{Binding, Conversation, ConversationRecord, Head, Member, State};
 pub use delivery::{Correlation, Delivery, Dispatch};
 pub use ids::{
-    AccountSid, ConversationSid, MessageSid, Mint, ParticipantSid, ReceiptSid, ServiceSid, UserSid,
+    AccountSid, ConversationSid, CredentialSid, MessageSid, Mint, ParticipantSid, PushBindingSid, ReceiptSid,
+    RoleSid, ServiceSid, UserSid,
 };
 pub use message::{MessageRecord, Source};
 pub use participant::{ParticipantRecord, PersonBinding, PersonRow};
 pub use provider_id::{ParkedStatus, ProviderIdRow, Subject};
+pub use push::{CredentialRecord, PushBindingRecord};
 pub use receipt::{DeliverySummary, Named, Rating, ReceiptRecord, Via};
-pub use service::{AccountSettings, OptOutRow, ServiceRecord};
+pub use role::{RoleKind, RoleRecord};
+pub use service::{AccountSettings, OptOutRow, ServiceRecord, ServiceSettings};
+pub use user::{Leaving, UserRecord};
 
 /// The number of one write. Ordered within a partition, and compared only there; below 2^53 so that
 /// JavaScript can carry it.

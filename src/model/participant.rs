@@ -21,6 +21,9 @@ pub struct ParticipantRecord {
     pub updated: Timestamp,
     pub last_read_message_index: Option<u64>,
     pub last_read_timestamp: Option<Timestamp>,
+    /// Gets no pushes from this conversation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub muted: bool,
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }

@@ -227,6 +227,7 @@ impl House {
             updated: Timestamp(0),
             last_read_message_index: None,
             last_read_timestamp: None,
+            muted: false,
             rest: Map::new(),
         };
         let mut batch = Batch::default();

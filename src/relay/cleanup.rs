@@ -13,8 +13,8 @@ use crate::ledger::engine::{Batch, CommitError, MAX_WRITES};
 use crate::ledger::key::{Key, Range, Space};
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{
-    AccountSid, Binding, Compact, ConversationSid, Json, MessageRecord, ParticipantRecord, ProviderIdRow,
-    ReceiptRecord, ServiceSid, Via,
+    AccountSid, Binding, Compact, ConversationSid, Json, Leaving, MessageRecord, ParticipantRecord,
+    PersonRow, ProviderIdRow, ReceiptRecord, ServiceSid, UserSid, Via,
 };
 use crate::work::{self, Queue, Taken, Window};
 
@@ -79,6 +79,8 @@ impl Relay {
         let name = taken.subject.to_string();
         let cleaned = if ServiceSid::parse(&name).is_some() {
             self.clean_service(account, &name, &taken.key).await
+        } else if UserSid::parse(&name).is_some() {
+            self.clean_user(account, &taken.job.payload, &taken.key).await
         } else if let Some((conversation, index)) = name.split_once('/') {
             self.clean_message(account, conversation, index, &taken.key).await
         } else {
@@ -113,6 +115,68 @@ impl Relay {
                         batch.delete(place);
                         self.ledger.commit(batch).await?;
                     }
+                    Err(other) => return Err(other),
+                }
+            }
+        }
+        // Conversations are gone, so nobody joins and no user is born; the service's row is gone, so nothing else is.
+        let spaces = [
+            Space::User,
+            Space::UserIdentity,
+            Space::PushBinding,
+            Space::Role,
+            Space::ServiceSettings,
+            Space::Listed,
+        ];
+        for space in spaces {
+            loop {
+                let range = Range::prefix(&Key::new(account.as_str(), name, space, b""));
+                let rows = self.ledger.snapshot().scan(range, MAX_WRITES).await?;
+                if rows.is_empty() {
+                    break;
+                }
+                let mut batch = Batch::default();
+                for (key, _) in rows {
+                    batch.delete(key);
+                }
+                failpoint!("cleanup::before-service-page");
+                self.ledger.commit(batch).await?;
+            }
+        }
+        self.finish_cleaning(Batch::default(), job).await
+    }
+
+    /// A removed user leaves every conversation they were in; who joined later under the same identity stays.
+    ///
+    /// The job was written with the removal, whose number lies above the births of all who had joined by then; whoever
+    /// joined afterwards was made again, since the identity's row had gone, and was born above it.
+    async fn clean_user(&self, account: &AccountSid, payload: &[u8], job: &Key) -> Result<(), RelayError> {
+        let leaving = Leaving::decode(payload).map_err(LedgerError::from)?;
+        let Some(removal) = self.ledger.snapshot().get(job).await?.map(|row| row.created) else {
+            return Ok(());
+        };
+        let name = super::decide_roster::identity_name(&leaving.identity);
+        let prefix = tables::persons(account.as_str(), &name);
+        let mut range = Range::prefix(&prefix);
+        loop {
+            let page = typed::json_page::<PersonRow>(&*self.ledger.snapshot(), range, PAGE).await?;
+            let Some((last, _)) = page.last() else { break };
+            range = Range::after(&prefix, last);
+            for (_, row) in page.iter().filter(|(_, row)| row.record.service == leaving.service) {
+                let PersonRow { conversation, participant, .. } = &row.record;
+                let found = self.load(account, conversation.as_str()).await?;
+                let member = found.as_ref().and_then(|found| found.member(participant));
+                let theirs = member.is_some_and(|member| {
+                    member.record.identity.as_ref() == Some(&leaving.identity)
+                        && member.record.birth < removal
+                });
+                if !theirs {
+                    continue;
+                }
+                failpoint!("cleanup::before-leaving");
+                match self.withdraw(account, conversation, participant).await {
+                    // Somebody else was faster.
+                    Ok(()) | Err(RelayError::ConversationNotFound | RelayError::ParticipantNotFound) => {}
                     Err(other) => return Err(other),
                 }
             }

@@ -1,8 +1,15 @@
 //! What callers ask of the relay. Values are already checked for shape; the relay checks them against the world.
 
+use std::sync::Arc;
+
 use trunkline_adapter::{Address, Part, Timestamp};
 
-use crate::model::{DeliverySummary, MessageRecord, State};
+use crate::model::push::{Hidden, PushKind};
+use crate::model::service::{Notice, Notifications};
+use crate::model::{
+    Conversation, ConversationSid, CredentialRecord, DeliverySummary, MessageRecord, ParticipantRecord,
+    ParticipantSid, RoleKind, ServiceSid, State,
+};
 
 /// A value that a request may leave alone, clear or set.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -80,6 +87,7 @@ pub struct ParticipantChange {
     pub attributes: Option<String>,
     pub last_read_message_index: Change<u64>,
     pub last_read_timestamp: Change<Timestamp>,
+    pub muted: Option<bool>,
     pub created: Option<Timestamp>,
     pub updated: Option<Timestamp>,
 }
@@ -123,4 +131,135 @@ pub struct MessageView {
     pub record: MessageRecord,
     /// `None` where nobody outside was to get it.
     pub delivery: Option<DeliverySummary>,
+}
+
+/// A role to be. Its permissions are known and fit its kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewRole {
+    pub friendly_name: String,
+    pub kind: RoleKind,
+    pub permissions: Vec<String>,
+}
+
+/// A user to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewUser {
+    pub identity: String,
+    pub friendly_name: Option<String>,
+    pub attributes: Option<String>,
+    /// The service's default role otherwise.
+    pub role: Option<String>,
+}
+
+/// Changes to a user.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UserChange {
+    pub friendly_name: Change<String>,
+    pub attributes: Option<String>,
+    pub role: Option<String>,
+}
+
+/// Changes to a service's settings.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServiceChange {
+    pub creator_role: Option<String>,
+    pub conversation_role: Option<String>,
+    pub service_role: Option<String>,
+    pub reachability: Option<bool>,
+    pub notifications: NotificationsChange,
+}
+
+/// Changes to the pushes of a service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NotificationsChange {
+    pub log: Option<bool>,
+    pub badge_count: Option<bool>,
+    pub new_message: NoticeChange,
+    pub new_message_with_media: NoticeChange,
+    pub added: NoticeChange,
+    pub removed: NoticeChange,
+}
+
+/// Changes to one kind of push.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NoticeChange {
+    pub enabled: Option<bool>,
+    pub template: Change<String>,
+    pub sound: Change<String>,
+}
+
+impl NotificationsChange {
+    /// Makes the changes.
+    pub fn apply(&self, to: &mut Notifications) {
+        to.log = self.log.unwrap_or(to.log);
+        to.badge_count = self.badge_count.unwrap_or(to.badge_count);
+        for (change, notice) in [
+            (&self.new_message, &mut to.new_message),
+            (&self.new_message_with_media, &mut to.new_message_with_media),
+            (&self.added, &mut to.added),
+            (&self.removed, &mut to.removed),
+        ] {
+            change.apply(notice);
+        }
+    }
+}
+
+impl NoticeChange {
+    fn apply(&self, to: &mut Notice) {
+        to.enabled = self.enabled.unwrap_or(to.enabled);
+        to.template = self.template.clone().apply(to.template.take());
+        to.sound = self.sound.clone().apply(to.sound.take());
+    }
+}
+
+/// Changes to what an account has set for itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AccountChange {
+    pub default_service: Option<ServiceSid>,
+    pub messaging_service: Change<String>,
+    pub inactive_timer: Change<String>,
+    pub closed_timer: Change<String>,
+}
+
+/// Changes to credentials for a push service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CredentialChange {
+    pub kind: Option<PushKind>,
+    pub friendly_name: Change<String>,
+    pub sandbox: Option<bool>,
+    pub certificate: Change<Hidden>,
+    pub private_key: Change<Hidden>,
+    pub api_key: Change<Hidden>,
+    pub secret: Change<Hidden>,
+}
+
+impl CredentialChange {
+    /// Makes the changes.
+    pub fn apply(self, to: &mut CredentialRecord) {
+        to.kind = self.kind.unwrap_or(to.kind);
+        to.friendly_name = self.friendly_name.apply(to.friendly_name.take());
+        to.sandbox = self.sandbox.unwrap_or(to.sandbox);
+        to.certificate = self.certificate.apply(to.certificate.take());
+        to.private_key = self.private_key.apply(to.private_key.take());
+        to.api_key = self.api_key.apply(to.api_key.take());
+        to.secret = self.secret.apply(to.secret.take());
+    }
+}
+
+/// Somebody in a conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Membership {
+    pub conversation: Arc<Conversation>,
+    pub participant: ParticipantRecord,
+}
+
+impl Membership {
+    /// Its place in lists, which are in the order of the conversations' SIDs.
+    pub fn place(&self) -> String {
+        Membership::place_of(self.conversation.sid(), &self.participant.sid)
+    }
+
+    pub(super) fn place_of(conversation: &ConversationSid, participant: &ParticipantSid) -> String {
+        format!("{conversation}{participant}")
+    }
 }

@@ -18,8 +18,11 @@ impl Relay {
         &self,
         account: &AccountSid,
         service: &ServiceSid,
-        new: NewConversation,
+        mut new: NewConversation,
     ) -> Result<Arc<Conversation>, RelayError> {
+        if new.messaging_service_sid.is_none() {
+            new.messaging_service_sid = self.account_settings(account).await?.default_messaging_service;
+        }
         let service_key = tables::service(account.as_str(), service.as_str());
         let name = new.unique_name.as_ref();
         let name = name.map(|name| tables::unique_name(account.as_str(), service.as_str(), name));

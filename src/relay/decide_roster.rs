@@ -88,6 +88,7 @@ pub fn join(
         updated: new.updated.unwrap_or(created),
         last_read_message_index: None,
         last_read_timestamp: None,
+        muted: false,
         rest: serde_json::Map::new(),
     };
     let person = PersonRow {
@@ -110,9 +111,14 @@ pub fn person_names(record: &ParticipantRecord) -> Vec<String> {
             std::iter::once(&binding.address).chain(&binding.aliases).map(Address::to_string).collect()
         }
         // An identity could look like an address; the colon in front keeps the two apart.
-        (None, Some(identity)) => vec![format!(":{}", identity.chars().take(200).collect::<String>())],
+        (None, Some(identity)) => vec![identity_name(identity)],
         (None, None) => Vec::new(),
     }
+}
+
+/// The name an identity is found by in the person index; of very long ones, the beginning.
+pub fn identity_name(identity: &str) -> String {
+    format!(":{}", identity.chars().take(200).collect::<String>())
 }
 
 fn put_member(context: &Context<'_>, decision: &mut Decision, record: ParticipantRecord) {
@@ -135,7 +141,7 @@ pub fn change_participant(
     sid: &ParticipantSid,
     change: ParticipantChange,
 ) -> Result<Decision, RelayError> {
-    // A read horizon may still move in a closed conversation; everything else is refused there.
+    // What concerns nobody else may still change in a closed conversation: a read horizon, and whether pushes are wanted.
     let only_reading = change.role_sid.is_keep()
         && change.attributes.is_none()
         && change.created.is_none()
@@ -145,6 +151,7 @@ pub fn change_participant(
     }
     let member = conversation.member(sid).ok_or(RelayError::ParticipantNotFound)?;
     let mut record = member.record.clone();
+    record.muted = change.muted.unwrap_or(record.muted);
     record.role_sid = change.role_sid.apply(record.role_sid);
     record.attributes = change.attributes.unwrap_or(record.attributes);
     record.last_read_message_index = change.last_read_message_index.apply(record.last_read_message_index);
@@ -200,6 +207,15 @@ pub fn leave(
     sid: &ParticipantSid,
 ) -> Result<Decision, RelayError> {
     require_open(conversation)?;
+    vanish(context, conversation, sid)
+}
+
+/// Somebody is gone, from a closed conversation too.
+pub fn vanish(
+    context: &Context<'_>,
+    conversation: &Conversation,
+    sid: &ParticipantSid,
+) -> Result<Decision, RelayError> {
     let account = context.account.as_str();
     let member = conversation.member(sid).ok_or(RelayError::ParticipantNotFound)?;
     let mut decision = begin(context, conversation);

@@ -4,6 +4,17 @@ use crate::ledger::LedgerError;
 use crate::ledger::engine::CommitError;
 use crate::model::ConversationSid;
 
+/// What a role was to be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoleUse {
+    /// As the role of a conversation's creator.
+    Creator,
+    /// As a participant's.
+    Conversation,
+    /// As a user's.
+    Service,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
     #[error("there is no such service")]
@@ -35,6 +46,25 @@ pub enum RelayError {
     TooManyBound,
     #[error("the default service cannot be removed")]
     DefaultService,
+    #[error("there is no such role")]
+    RoleNotFound,
+    /// A request names a role that is not there, or is of the other kind.
+    #[error("there is no such role to use")]
+    NoSuchRole(RoleUse),
+    #[error("the permission is unknown, or not for this kind of role")]
+    PermissionUnknown,
+    #[error("a default role of a service cannot be removed")]
+    DefaultRole,
+    #[error("there is no such user")]
+    UserNotFound,
+    #[error("the identity is a user already")]
+    UserTaken,
+    #[error("the identity is in too many conversations")]
+    TooManyConversations,
+    #[error("there is no such credential")]
+    CredentialNotFound,
+    #[error("there is no such push binding")]
+    PushBindingNotFound,
     /// Others changed the same thing faster, again and again.
     #[error("too many others are changing the same thing")]
     Contended,

@@ -17,6 +17,7 @@ mod conversations;
 pub mod decide;
 pub mod decide_messages;
 pub mod decide_roster;
+pub mod decide_users;
 mod error;
 mod events;
 mod intake;
@@ -24,16 +25,25 @@ mod keyword;
 #[cfg(test)]
 mod kit;
 mod lasting;
+mod listed;
+pub mod memberships;
 mod messages;
 mod opting;
 mod parked;
 mod participants;
 mod proxies;
+mod push;
+mod roles;
 #[cfg(test)]
 mod roster_test;
 mod services;
+mod settings;
 mod statuses;
 mod unreadable;
+mod users;
+#[cfg(test)]
+#[path = "users_test.rs"]
+mod users_test;
 
 use std::sync::Arc;
 
@@ -48,7 +58,7 @@ use crate::ledger::{Ledger, LedgerError, tables};
 use crate::model::{AccountSid, Binding, Conversation, Json, Mint};
 use crate::work::Wakeups;
 
-pub use error::RelayError;
+pub use error::{RelayError, RoleUse};
 pub use intake::Origin;
 pub use keyword::{KeywordSettings, Keywords};
 pub use lasting::Lasting;

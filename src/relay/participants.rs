@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use trunkline_adapter::Address;
 
-use super::command::{NewParticipant, ParticipantChange, Who};
-use super::decide_roster;
-use super::{Relay, RelayError};
+use super::command::{Change, NewParticipant, ParticipantChange, Who};
+use super::settings::rely_on_role;
+use super::users::identified;
+use super::{Relay, RelayError, RoleUse, decide_roster, decide_users};
 use crate::ledger::key::Range;
 use crate::ledger::{tables, typed};
 use crate::model::{AccountSid, Binding, Conversation, ConversationSid, ParticipantSid, ServiceSid};
@@ -21,7 +22,7 @@ impl Relay {
         account: &AccountSid,
         service: &ServiceSid,
         name: &str,
-        new: NewParticipant,
+        mut new: NewParticipant,
     ) -> Result<(Arc<Conversation>, ParticipantSid), RelayError> {
         let current = self.conversation(account, service, name).await?;
         if let Who::Bound { address, proxy } = &new.who {
@@ -32,7 +33,14 @@ impl Relay {
                 return Err(RelayError::AddressIsOurs);
             }
         }
-        let new = &new;
+        let settings = self.service_settings(account, service).await?;
+        // A role that the caller names must be there; the default one always is.
+        let named = new.role_sid.is_some();
+        let role = new.role_sid.get_or_insert_with(|| settings.conversation_role.as_str().to_owned()).clone();
+        if let Who::Identity(identity) = &new.who {
+            self.require_room(account, service, identity).await?;
+        }
+        let (new, role, settings) = (&new, &role, &settings);
         let joined = self
             .change(account, current.sid().as_str(), |conversation, context| async move {
                 let (conversation, context) = (&*conversation, &context);
@@ -42,8 +50,31 @@ impl Relay {
                         self.holder(&*self.ledger.snapshot(), account, proxy, address).await?
                     }
                 };
-                let (decision, sid) =
+                // Before the participant gets its birth: who finds no user is younger than the removal of the last one.
+                let known = match &new.who {
+                    Who::Identity(identity) => {
+                        identified(&*self.ledger.snapshot(), account, service, identity).await?
+                    }
+                    Who::Bound { .. } => None,
+                };
+                let (mut decision, sid) =
                     decide_roster::join(context, conversation, new.clone(), holder.as_ref())?;
+                let batch = &mut decision.batch;
+                if named {
+                    let snapshot = self.ledger.snapshot();
+                    rely_on_role(&*snapshot, account, service, role, RoleUse::Conversation, batch).await?;
+                }
+                match (&new.who, known) {
+                    // Whose user is removed meanwhile has to be made again.
+                    (_, Some((key, _, changed))) => {
+                        batch.at(key, changed);
+                    }
+                    (Who::Identity(identity), None) => {
+                        let role = settings.service_role.clone();
+                        decide_users::user(context, service, identity.clone(), role, batch);
+                    }
+                    (Who::Bound { .. }, None) => {}
+                }
                 Ok((Some(decision), Some(sid)))
             })
             .await?;
@@ -61,14 +92,22 @@ impl Relay {
     ) -> Result<(Arc<Conversation>, ParticipantSid), RelayError> {
         let current = self.conversation(account, service, name).await?;
         let change = &change;
+        let role = match &change.role_sid {
+            Change::Set(role) => Some(role),
+            Change::Keep | Change::Clear => None,
+        };
         let changed = self
             .change(account, current.sid().as_str(), |conversation, context| async move {
                 let (conversation, context) = (&*conversation, &context);
                 let member =
                     conversation.member_by_name(participant).ok_or(RelayError::ParticipantNotFound)?;
                 let sid = member.record.sid.clone();
-                let decision =
+                let mut decision =
                     decide_roster::change_participant(context, conversation, &sid, change.clone())?;
+                if let Some(role) = role {
+                    let (snapshot, batch) = (self.ledger.snapshot(), &mut decision.batch);
+                    rely_on_role(&*snapshot, account, service, role, RoleUse::Conversation, batch).await?;
+                }
                 Ok((Some(decision), Some(sid)))
             })
             .await?;
@@ -89,6 +128,21 @@ impl Relay {
             let member = conversation.member_by_name(participant).ok_or(RelayError::ParticipantNotFound)?;
             let sid = member.record.sid.clone();
             Ok((Some(decide_roster::leave(context, conversation, &sid)?), ()))
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Takes somebody out of a conversation because their user is gone; of a closed one too.
+    pub(super) async fn withdraw(
+        &self,
+        account: &AccountSid,
+        conversation: &ConversationSid,
+        participant: &ParticipantSid,
+    ) -> Result<(), RelayError> {
+        self.change(account, conversation.as_str(), |conversation, context| async move {
+            let (conversation, context) = (&*conversation, &context);
+            Ok((Some(decide_roster::vanish(context, conversation, participant)?), ()))
         })
         .await?;
         Ok(())

@@ -3,9 +3,9 @@
 use trunkline_adapter::Timestamp;
 
 use super::commit::{After, Wake};
-use super::{ATTEMPTS, Relay, RelayError, cleanup};
+use super::{ATTEMPTS, Relay, RelayError, cleanup, decide_users};
 use crate::ledger::engine::{Batch, CommitError};
-use crate::ledger::key::Range;
+use crate::ledger::key::{Range, Space};
 use crate::ledger::{tables, typed};
 use crate::model::{AccountSettings, AccountSid, Json, ServiceRecord, ServiceSid};
 use crate::work::{self, Queue};
@@ -19,13 +19,17 @@ impl Relay {
             if let Some(settings) = typed::json::<AccountSettings>(&*snapshot, &settings_key).await? {
                 return self.service(account, settings.record.default_service.as_str()).await;
             }
-            let record = self.new_service("Default Conversations Service".to_owned());
-            let settings =
-                AccountSettings { default_service: record.sid.clone(), rest: serde_json::Map::new() };
             let mut batch = Batch::default();
+            let record = self.new_service(account, "Default Conversations Service".to_owned(), &mut batch);
+            let settings = AccountSettings {
+                default_service: record.sid.clone(),
+                default_messaging_service: None,
+                default_inactive_timer: None,
+                default_closed_timer: None,
+                rest: serde_json::Map::new(),
+            };
             batch.absent(settings_key.clone());
             batch.put(settings_key, settings.encode());
-            batch.put(tables::service(account.as_str(), record.sid.as_str()), record.encode());
             match self.ledger.commit(batch).await {
                 Ok(_) => return Ok(record),
                 Err(CommitError::Conflict(_)) => {}
@@ -59,24 +63,24 @@ impl Relay {
     ) -> Result<ServiceRecord, RelayError> {
         // The default one comes first, so that no service becomes the default by being made early.
         self.default_service(account).await?;
-        let record = self.new_service(friendly_name);
-        let key = tables::service(account.as_str(), record.sid.as_str());
         let mut batch = Batch { intake: true, ..Batch::default() };
-        batch.absent(key.clone());
-        batch.put(key, record.encode());
+        let record = self.new_service(account, friendly_name, &mut batch);
         self.ledger.commit(batch).await?;
         Ok(record)
     }
 
     /// Removes a service; what is in it follows, in pages.
     pub async fn delete_service(&self, account: &AccountSid, sid: &str) -> Result<(), RelayError> {
-        if self.default_service(account).await?.sid.as_str() == sid {
+        let settings = self.stored_account_settings(account).await?;
+        if settings.record.default_service.as_str() == sid {
             return Err(RelayError::DefaultService);
         }
         let key = tables::service(account.as_str(), sid);
         let row = typed::json::<ServiceRecord>(&*self.ledger.snapshot(), &key).await?;
         let row = row.ok_or(RelayError::ServiceNotFound)?;
         let mut batch = Batch::default();
+        // It must not become the default one meanwhile.
+        batch.at(tables::account_settings(account.as_str()), settings.changed);
         batch.at(key.clone(), row.changed);
         batch.delete(key);
         let payload = bytes::Bytes::copy_from_slice(sid.as_bytes());
@@ -85,21 +89,29 @@ impl Relay {
         let after = After { wake: vec![Wake::cleanup(sid)], ..After::default() };
         match self.commits.commit(account, batch, after).await {
             Ok(()) => Ok(()),
+            Err(CommitError::Conflict(key)) if key.space() == Some(Space::Configuration) => {
+                Err(RelayError::Contended)
+            }
             // Somebody else removed it in this very moment.
             Err(CommitError::Conflict(_)) => Err(RelayError::ServiceNotFound),
             Err(other) => Err(other.into()),
         }
     }
 
-    fn new_service(&self, friendly_name: String) -> ServiceRecord {
+    fn new_service(&self, account: &AccountSid, friendly_name: String, batch: &mut Batch) -> ServiceRecord {
         let now: Timestamp = self.clock.now();
-        ServiceRecord {
+        let record = ServiceRecord {
             sid: ServiceSid::new(&self.mint),
             friendly_name,
             birth: self.ledger.birth(),
             created: now,
             updated: now,
             rest: serde_json::Map::new(),
-        }
+        };
+        let key = tables::service(account.as_str(), record.sid.as_str());
+        batch.absent(key.clone());
+        batch.put(key, record.encode());
+        decide_users::furnish(&self.context(account, false), &record.sid, batch);
+        record
     }
 }

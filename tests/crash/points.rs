@@ -65,6 +65,8 @@ pub const POINTS: &[Point] = &[
     work("bindings::before-copy", 12),
     work("bindings::copied", 12),
     work("cleanup::before-page", 4),
+    work("cleanup::before-leaving", 1),
+    work("cleanup::before-service-page", 3),
     work("cleanup::before-end", 1),
     work("reload::read", 1),
     work("reload::in-force", 1),

@@ -13,7 +13,7 @@ use trunkline_adapter::DeliveryStatus;
 
 use crate::book::id_of;
 use crate::harness::dice::Dice;
-use crate::harness::{PAGE, Phone, SMS, Sent, WHATSAPP, World, provider};
+use crate::harness::{PAGE, Phone, Road, SMS, Sent, WHATSAPP, World, provider};
 use crate::talk::{Outside, Talk, long_text, moment, request};
 
 /// What a round left behind, to be looked at.
@@ -149,6 +149,7 @@ async fn close(
 /// A conversation is removed while it still has work, and its providers repeat themselves.
 async fn remove(Outside { road, book }: Outside, people: Invited, mut dice: Dice) -> Traces {
     let talk = Talk::begin(&road, people).await;
+    forget(&road, &talk, &format!("user-{}", book.next())).await;
     let delivered = talk.chat(&road, &book, &mut dice, 5).await;
     let removed = road.call(Method::DELETE, &talk.path(), &[]).await;
     assert!(matches!(removed.status, 204 | 404), "{} {}", removed.status, removed.text);
@@ -160,6 +161,19 @@ async fn remove(Outside { road, book }: Outside, people: Invited, mut dice: Dice
         road.deliver(earlier).await;
     }
     Traces { talks: Vec::new(), removed: vec![talk] }
+}
+
+/// A user comes into a conversation and is removed, and so is a service.
+async fn forget(road: &Road, talk: &Talk, identity: &str) {
+    let joined =
+        road.call(Method::POST, &format!("{}/Participants", talk.path()), &[("Identity", identity)]).await;
+    assert!(matches!(joined.status, 201 | 409), "{} {}", joined.status, joined.text);
+    let gone = road.call(Method::DELETE, &format!("/v1/Users/{identity}"), &[]).await;
+    assert!(matches!(gone.status, 204 | 404), "{} {}", gone.status, gone.text);
+    let made = road.call(Method::POST, "/v1/Services", &[("FriendlyName", "Soon gone")]).await.expect(201);
+    let service = format!("/v1/Services/{}", made["sid"].as_str().unwrap());
+    let gone = road.call(Method::DELETE, &service, &[]).await;
+    assert!(matches!(gone.status, 204 | 404), "{} {}", gone.status, gone.text);
 }
 
 /// Somebody wants no more texts.

@@ -283,7 +283,15 @@ fn paths(talk: &str, person: &str, message: &str, receipt: &str) -> Vec<Case> {
     let conversation = format!("/v1/Conversations/{talk}");
     let mut cases = Vec::new();
     for (path, postable) in [
-        ("/v1/Configuration".to_owned(), false),
+        ("/v1/Configuration".to_owned(), true),
+        (format!("/v1/Services/IS{0}{0}/Configuration", "0".repeat(16)), true),
+        (format!("/v1/Services/IS{0}{0}/Configuration/Notifications", "0".repeat(16)), true),
+        ("/v1/Roles".to_owned(), true),
+        ("/v1/Users".to_owned(), true),
+        ("/v1/Users/nobody".to_owned(), true),
+        ("/v1/Users/nobody/Conversations".to_owned(), false),
+        ("/v1/ParticipantConversations".to_owned(), false),
+        ("/v1/Credentials".to_owned(), true),
         ("/v1/Services".to_owned(), true),
         ("/v1/Conversations".to_owned(), true),
         (conversation.clone(), true),

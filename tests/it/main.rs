@@ -11,6 +11,7 @@ mod holds;
 mod kills;
 mod metrics;
 mod notify;
+mod people;
 mod rates;
 mod relay;
 mod repeats;

@@ -1,25 +1,84 @@
-//! `/Configuration`: the account's defaults, of which there is one so far.
+//! `/Configuration`: the account's defaults, for what is created afterwards.
 
+use http::Method;
 use serde_json::{Value, json};
 
 use super::scope::Scope;
-use super::{Answer, Call};
+use super::{Answer, Call, fields};
+use crate::http::error::{self, ApiError};
+use crate::http::form::Form;
+use crate::model::{AccountSettings, ServiceSid};
+use crate::relay::RelayError;
+use crate::relay::command::AccountChange;
 
-pub(super) fn fetch(call: &Call<'_>) -> Answer {
-    Answer::shown(render(&call.scope))
+pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
+    let account = &call.scope.account;
+    let settings = match *call.method {
+        Method::POST => call.relay.update_account_settings(account, change(&call.form)?).await?,
+        _ => call.relay.account_settings(account).await?,
+    };
+    Ok(Answer::shown(render(&call.scope, &settings)))
 }
 
-pub(super) fn render(scope: &Scope) -> Value {
+fn change(form: &Form) -> Result<AccountChange, ApiError> {
+    let known =
+        ["DefaultChatServiceSid", "DefaultMessagingServiceSid", "DefaultInactiveTimer", "DefaultClosedTimer"];
+    if !form.any(&known) {
+        return Err(error::UPDATE_EMPTY.into());
+    }
+    let default_service = match form.get("DefaultChatServiceSid") {
+        None => None,
+        // There is always one.
+        Some(sid) => Some(ServiceSid::parse(sid).ok_or(RelayError::ServiceNotFound)?),
+    };
+    let messaging_service = fields::messaging_service_sid(form, "DefaultMessagingServiceSid")?;
+    let (inactive, short) = (error::INACTIVE_TIMER, error::INACTIVE_TIMER_SHORT);
+    let inactive_timer = fields::timer(form, "DefaultInactiveTimer", 60, inactive, short)?;
+    let (closed, short) = (error::CLOSED_TIMER, error::CLOSED_TIMER_SHORT);
+    let closed_timer = fields::timer(form, "DefaultClosedTimer", 600, closed, short)?;
+    Ok(AccountChange {
+        default_service,
+        messaging_service: fields::change(messaging_service),
+        inactive_timer,
+        closed_timer,
+    })
+}
+
+pub(super) fn render(scope: &Scope, settings: &AccountSettings) -> Value {
+    let service = &settings.default_service;
     json!({
         "account_sid": scope.account,
-        "default_chat_service_sid": scope.service,
-        "default_messaging_service_sid": null,
-        "default_inactive_timer": null,
-        "default_closed_timer": null,
+        "default_chat_service_sid": service,
+        "default_messaging_service_sid": settings.default_messaging_service,
+        "default_inactive_timer": settings.default_inactive_timer,
+        "default_closed_timer": settings.default_closed_timer,
         "url": scope.account_url("/Configuration"),
         "links": {
-            "service": scope.account_url(&format!("/Services/{}/Configuration", scope.service)),
+            "service": scope.account_url(&format!("/Services/{service}/Configuration")),
             "webhooks": scope.account_url("/Configuration/Webhooks"),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn what_is_refused() {
+        for (text, code) in [
+            ("", 20161),
+            ("Unknown=1", 20161),
+            ("DefaultChatServiceSid=", 50050),
+            ("DefaultChatServiceSid=IS1", 50050),
+            ("DefaultMessagingServiceSid=MG1", 50341),
+            ("DefaultInactiveTimer=PT59S", 50375),
+            ("DefaultInactiveTimer=1m", 50379),
+            ("DefaultClosedTimer=PT9M59S", 50376),
+            ("DefaultClosedTimer=P1Y", 50380),
+        ] {
+            assert_eq!(change(&Form::parse(text.as_bytes()).unwrap()).unwrap_err().code(), code, "{text}");
+        }
+    }
 }

@@ -67,7 +67,7 @@ fn new(form: &Form) -> Result<NewConversation, ApiError> {
     Ok(NewConversation {
         friendly_name: filled(fields::friendly_name(form)?),
         unique_name: filled(fields::unique_name(form)?),
-        messaging_service_sid: filled(fields::messaging_service_sid(form)?),
+        messaging_service_sid: filled(fields::messaging_service_sid(form, "MessagingServiceSid")?),
         attributes: fields::attributes(form, fields::CONVERSATION_ATTRIBUTES)?,
         inactive,
         created,
@@ -93,7 +93,7 @@ fn change(form: &Form) -> Result<ConversationChange, ApiError> {
     Ok(ConversationChange {
         friendly_name: fields::change(fields::friendly_name(form)?),
         unique_name: fields::change(fields::unique_name(form)?),
-        messaging_service_sid: fields::change(fields::messaging_service_sid(form)?),
+        messaging_service_sid: fields::change(fields::messaging_service_sid(form, "MessagingServiceSid")?),
         attributes: fields::attributes(form, fields::CONVERSATION_ATTRIBUTES)?,
         state: fields::state(form.get("State"))?,
         created,

@@ -11,9 +11,11 @@ use crate::relay::command::Change;
 
 /// Characters of a name, an identity or an author.
 const NAME: usize = 256;
+/// Characters of a role's or credential's name.
+const SHORT_NAME: usize = 64;
 /// Bytes of a conversation's attributes.
 pub(super) const CONVERSATION_ATTRIBUTES: usize = 16 * 1024;
-/// Bytes of a participant's or a message's attributes.
+/// Bytes of a participant's, a message's or a user's attributes.
 pub(super) const SMALL_ATTRIBUTES: usize = 4 * 1024;
 
 /// Whether a text has more characters than a name may have.
@@ -48,20 +50,111 @@ pub(super) fn unique_name(form: &Form) -> Result<Option<&str>, ApiError> {
 }
 
 /// A messaging service's SID.
-pub(super) fn messaging_service_sid(form: &Form) -> Result<Option<&str>, ApiError> {
-    match form.get("MessagingServiceSid") {
+pub(super) fn messaging_service_sid<'a>(form: &'a Form, name: &str) -> Result<Option<&'a str>, ApiError> {
+    match form.get(name) {
         Some(sid) if !sid.is_empty() && !well_formed(sid, "MG") => Err(error::MESSAGING_SERVICE_SID.into()),
         sid => Ok(sid),
     }
 }
 
 /// A role's SID.
-pub(super) fn role_sid(form: &Form) -> Result<Option<&str>, ApiError> {
-    match form.get("RoleSid") {
+pub(super) fn role_sid<'a>(form: &'a Form, name: &str) -> Result<Option<&'a str>, ApiError> {
+    match form.get(name) {
         Some(sid) if !sid.is_empty() && !well_formed(sid, "RL") => {
-            Err(ApiError::parameter("RoleSid is not a role SID"))
+            Err(ApiError::parameter(format!("{name} is not a role SID")))
         }
         sid => Ok(sid),
+    }
+}
+
+/// An identity that a chat user may have.
+pub(super) fn identity(identity: &str) -> Result<String, ApiError> {
+    if too_long(identity) {
+        return Err(error::IDENTITY_TOO_LONG.into());
+    }
+    if well_formed(identity, "US") {
+        return Err(error::IDENTITY_IS_SID.into());
+    }
+    if identity == "system" {
+        return Err(error::IDENTITY_RESERVED.into());
+    }
+    Ok(identity.to_owned())
+}
+
+/// A friendly name of at most 64 characters, as roles and credentials have.
+pub(super) fn short_name(form: &Form) -> Result<Option<&str>, ApiError> {
+    match form.get("FriendlyName") {
+        Some(name) if name.chars().count() > SHORT_NAME => {
+            Err(ApiError::parameter("FriendlyName is longer than 64 characters"))
+        }
+        name => Ok(name),
+    }
+}
+
+/// A word for yes or no, in any case.
+pub(super) fn boolean(form: &Form, name: &str) -> Result<Option<bool>, ApiError> {
+    match form.filled(name) {
+        None => Ok(None),
+        Some(word) if word.eq_ignore_ascii_case("true") => Ok(Some(true)),
+        Some(word) if word.eq_ignore_ascii_case("false") => Ok(Some(false)),
+        Some(_) => Err(ApiError::parameter(format!("{name} is neither true nor false"))),
+    }
+}
+
+/// A text of ours to keep, unless it is longer than so many characters.
+pub(super) fn bounded<'a>(form: &'a Form, name: &str, most: usize) -> Result<Option<&'a str>, ApiError> {
+    match form.get(name) {
+        Some(text) if text.chars().count() > most => {
+            Err(ApiError::parameter(format!("{name} is longer than {most} characters")))
+        }
+        text => Ok(text),
+    }
+}
+
+/// How far somebody has read: the index and the moment.
+pub(super) fn read_horizon(form: &Form) -> Result<(Change<u64>, Change<Timestamp>), ApiError> {
+    let index = match form.get("LastReadMessageIndex") {
+        None => Change::Keep,
+        Some(text) if null(text) => Change::Clear,
+        // JavaScript and SDK clients carry indexes as signed 32-bit or 53-bit numbers.
+        Some(text) => {
+            Change::Set(text.parse().ok().filter(|index| *index < 1 << 53).ok_or(error::READ_INDEX)?)
+        }
+    };
+    let at = match form.get("LastReadTimestamp") {
+        None => Change::Keep,
+        Some(text) if null(text) => Change::Clear,
+        Some(text) => Change::Set(instant(text).ok_or(error::READ_TIMESTAMP)?),
+    };
+    Ok((index, at))
+}
+
+/// An ISO 8601 duration of fixed length: weeks, days, hours, minutes and seconds.
+fn duration(text: &str) -> Option<i64> {
+    let span: jiff::Span = text.parse().ok()?;
+    if span.get_years() != 0 || span.get_months() != 0 || !text.starts_with(['P', 'p']) {
+        return None;
+    }
+    let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
+    (!length.is_negative()).then(|| length.as_secs())
+}
+
+/// A timer: cleared by an empty value or one of no length, else at least so many seconds.
+pub(super) fn timer(
+    form: &Form,
+    name: &str,
+    least: i64,
+    otherwise: Entry,
+    short: Entry,
+) -> Result<Change<String>, ApiError> {
+    let Some(text) = form.get(name) else { return Ok(Change::Keep) };
+    if text.is_empty() {
+        return Ok(Change::Clear);
+    }
+    match duration(text).ok_or(otherwise)? {
+        0 => Ok(Change::Clear),
+        seconds if seconds < least => Err(short.into()),
+        _ => Ok(Change::Set(text.to_owned())),
     }
 }
 
@@ -160,8 +253,16 @@ mod tests {
         assert_eq!(unique_name(&form(&format!("UniqueName={long}"))).unwrap_err().code(), 50004);
         let sid = "UniqueName=CH00000000000000000000000000000001";
         assert_eq!(unique_name(&form(sid)).unwrap_err().code(), 50390);
-        assert_eq!(messaging_service_sid(&form("MessagingServiceSid=MG1")).unwrap_err().code(), 50341);
-        assert_eq!(messaging_service_sid(&form("MessagingServiceSid=")).unwrap(), Some(""));
+        assert_eq!(
+            messaging_service_sid(&form("MessagingServiceSid=MG1"), "MessagingServiceSid")
+                .unwrap_err()
+                .code(),
+            50341
+        );
+        assert_eq!(
+            messaging_service_sid(&form("MessagingServiceSid="), "MessagingServiceSid").unwrap(),
+            Some("")
+        );
     }
 
     #[test]
@@ -179,6 +280,20 @@ mod tests {
         assert_eq!(side(true).micros_into_second(), 999_999);
         assert_eq!(side(true).rfc3339(), "2020-01-02T23:59:59Z");
         assert!(bound(&form("D=soon"), "D", true).is_err());
+    }
+
+    #[test]
+    fn timers() {
+        let read = |text: &str| {
+            timer(&form(&format!("T={text}")), "T", 60, error::INACTIVE_TIMER, error::INACTIVE_TIMER_SHORT)
+        };
+        assert_eq!(read("PT1M").unwrap(), Change::Set("PT1M".into()));
+        assert_eq!(read("P1DT2H").unwrap(), Change::Set("P1DT2H".into()));
+        assert_eq!((read("PT0S").unwrap(), read("").unwrap()), (Change::Clear, Change::Clear));
+        assert_eq!(read("PT59S").unwrap_err().code(), 50375);
+        for text in ["-PT5M", "P1M", "PT", "1h", "soon", "PT99999999999999999999H"] {
+            assert_eq!(read(text).unwrap_err().code(), 50379, "{text}");
+        }
     }
 
     #[test]

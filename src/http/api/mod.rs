@@ -3,17 +3,25 @@
 
 mod configuration;
 mod conversations;
+mod credentials;
 mod fields;
+mod memberships;
 mod messages;
 mod participants;
+mod push_bindings;
 mod receipts;
+mod roles;
 mod scope;
+mod service_configuration;
 mod services;
+mod users;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::ApiError;
@@ -64,16 +72,18 @@ impl Call<'_> {
     }
 
     /// A page of a list at this request's own address.
-    fn page(
+    fn page<P: Clone + Serialize + DeserializeOwned>(
         &self,
-        page: &Page,
+        page: &Page<P>,
         key: &str,
         records: Vec<Value>,
-        next: Option<u64>,
+        next: Option<P>,
         filters: &[&str],
     ) -> Answer {
-        let given: Vec<(&str, &str)> =
-            filters.iter().filter_map(|name| Some((*name, self.query.filled(name)?))).collect();
+        let mut given: Vec<(&str, &str)> = Vec::new();
+        for name in filters {
+            given.extend(self.query.all(name).filter(|value| !value.is_empty()).map(|value| (*name, value)));
+        }
         let address = format!("{}{}", self.scope.root(), self.path.trim_end_matches('/'));
         Answer::shown(page.answer(key, records, next, &address, &given))
     }
@@ -112,8 +122,17 @@ async fn dispatch(
     let scope = Scope::new(account, service.sid, route.service.is_some(), root);
     let call = Call { relay, scope, route, method, path: request.uri().path(), form, query };
     match route.resource {
-        Resource::Configuration => Ok(configuration::fetch(&call)),
+        Resource::Configuration => configuration::answer(&call).await,
         Resource::Services | Resource::Service => services::answer(&call).await,
+        Resource::ServiceConfiguration | Resource::ServiceNotifications => {
+            service_configuration::answer(&call).await
+        }
+        Resource::Roles | Resource::Role => roles::answer(&call).await,
+        Resource::Users | Resource::User => users::answer(&call).await,
+        Resource::UserConversations | Resource::UserConversation => memberships::of_user(&call).await,
+        Resource::ParticipantConversations => memberships::of_participant(&call).await,
+        Resource::Credentials | Resource::Credential => credentials::answer(&call).await,
+        Resource::PushBindings | Resource::PushBinding => push_bindings::answer(&call).await,
         Resource::Conversations | Resource::Conversation => conversations::answer(&call).await,
         Resource::Participants | Resource::Participant => participants::answer(&call).await,
         Resource::Messages | Resource::Message => messages::answer(&call).await,
@@ -130,6 +149,9 @@ fn addressed(error: ApiError, route: &Route, path: &str) -> ApiError {
         (20404, _)
             | (50050, Resource::Service)
             | (50350, Resource::Conversation)
+            | (50100, Resource::Role)
+            | (50200, Resource::User)
+            | (50350 | 50432, Resource::UserConversation)
             | (50432, Resource::Participant)
             | (50500, Resource::Message)
     );
@@ -139,6 +161,14 @@ fn addressed(error: ApiError, route: &Route, path: &str) -> ApiError {
 #[cfg(test)]
 #[path = "rendering_tests.rs"]
 mod rendering;
+
+#[cfg(test)]
+#[path = "people_tests.rs"]
+mod people;
+
+#[cfg(test)]
+#[path = "spec_tests.rs"]
+mod spec;
 
 #[cfg(test)]
 #[path = "walk_tests.rs"]
@@ -159,6 +189,11 @@ mod tests {
         assert_eq!(code(RelayError::MessageNotFound, "/v1/Conversations/CH1/Messages/IM1"), 20404);
         assert_eq!(code(RelayError::MessageNotFound, "/v1/Conversations/CH1/Messages/IM1/Receipts"), 50500);
         assert_eq!(code(RelayError::ParticipantNotFound, "/v1/Conversations/CH1/Participants/x"), 20404);
+        assert_eq!(code(RelayError::UserNotFound, "/v1/Users/x"), 20404);
+        assert_eq!(code(RelayError::UserNotFound, "/v1/Users/x/Conversations"), 50200);
+        assert_eq!(code(RelayError::ConversationNotFound, "/v1/Users/x/Conversations/y"), 20404);
+        assert_eq!(code(RelayError::ParticipantNotFound, "/v1/Users/x/Conversations/y"), 20404);
+        assert_eq!(code(RelayError::RoleNotFound, "/v1/Roles/RL1"), 20404);
         assert_eq!(code(RelayError::ServiceNotFound, "/v1/Services/IS1"), 20404);
         assert_eq!(code(RelayError::ServiceNotFound, "/v1/Services/IS1/Conversations"), 50050);
         let shown = addressed(

@@ -10,10 +10,9 @@ use crate::http::error::{self, ApiError};
 use crate::http::form::Form;
 use crate::http::paging::Page;
 use crate::http::route::Resource;
-use crate::model::ids::well_formed;
 use crate::model::{Conversation, ParticipantRecord, ParticipantSid};
 use crate::relay::RelayError;
-use crate::relay::command::{Change, NewParticipant, ParticipantChange, Who};
+use crate::relay::command::{NewParticipant, ParticipantChange, Who};
 
 const ADDRESS: &str = "MessagingBinding.Address";
 const PROXY: &str = "MessagingBinding.ProxyAddress";
@@ -79,7 +78,7 @@ fn new(form: &Form) -> Result<NewParticipant, ApiError> {
     let (created, updated) = fields::dates(form)?;
     Ok(NewParticipant {
         who: who(form)?,
-        role_sid: fields::role_sid(form)?.filter(|sid| !sid.is_empty()).map(str::to_owned),
+        role_sid: fields::role_sid(form, "RoleSid")?.filter(|sid| !sid.is_empty()).map(str::to_owned),
         attributes: fields::attributes(form, fields::SMALL_ATTRIBUTES)?,
         created,
         updated,
@@ -89,7 +88,7 @@ fn new(form: &Form) -> Result<NewParticipant, ApiError> {
 fn who(form: &Form) -> Result<Who, ApiError> {
     let refuse = |entry: error::Entry| Err(entry.into());
     match (form.filled("Identity"), form.get(ADDRESS), form.get(PROXY)) {
-        (Some(identity), None, None) => self::identity(identity),
+        (Some(identity), None, None) => Ok(Who::Identity(fields::identity(identity)?)),
         (Some(_), _, _) => refuse(error::IDENTITY_AND_BINDING),
         (None, None, None) => refuse(error::IDENTITY_MISSING),
         (None, None | Some(""), _) => refuse(error::ADDRESS_EMPTY),
@@ -108,19 +107,6 @@ fn who(form: &Form) -> Result<Who, ApiError> {
             Ok(Who::Bound { address, proxy })
         }
     }
-}
-
-fn identity(identity: &str) -> Result<Who, ApiError> {
-    if fields::too_long(identity) {
-        return Err(error::IDENTITY_TOO_LONG.into());
-    }
-    if well_formed(identity, "US") {
-        return Err(error::IDENTITY_IS_SID.into());
-    }
-    if identity == "system" {
-        return Err(error::IDENTITY_RESERVED.into());
-    }
-    Ok(Who::Identity(identity.to_owned()))
 }
 
 /// Bindings do not change yet; what the caller wanted decides which refusal says so.
@@ -151,25 +137,14 @@ fn change(form: &Form) -> Result<ParticipantChange, ApiError> {
     if !form.any(&known) {
         return Err(error::UPDATE_EMPTY.into());
     }
-    let last_read_message_index = match form.get("LastReadMessageIndex") {
-        None => Change::Keep,
-        Some(text) if fields::null(text) => Change::Clear,
-        // JavaScript and SDK clients carry indexes as signed 32-bit or 53-bit numbers.
-        Some(text) => {
-            Change::Set(text.parse().ok().filter(|index| *index < 1 << 53).ok_or(error::READ_INDEX)?)
-        }
-    };
-    let last_read_timestamp = match form.get("LastReadTimestamp") {
-        None => Change::Keep,
-        Some(text) if fields::null(text) => Change::Clear,
-        Some(text) => Change::Set(fields::instant(text).ok_or(error::READ_TIMESTAMP)?),
-    };
+    let (last_read_message_index, last_read_timestamp) = fields::read_horizon(form)?;
     let (created, updated) = fields::dates(form)?;
     Ok(ParticipantChange {
-        role_sid: fields::change(fields::role_sid(form)?),
+        role_sid: fields::change(fields::role_sid(form, "RoleSid")?),
         attributes: fields::attributes(form, fields::SMALL_ATTRIBUTES)?,
         last_read_message_index,
         last_read_timestamp,
+        muted: None,
         created,
         updated,
     })
@@ -203,6 +178,7 @@ pub(super) fn render(scope: &Scope, conversation: &Conversation, record: &Partic
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+    use crate::relay::command::Change;
 
     fn form(pairs: &[(&str, &str)]) -> Form {
         let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();

@@ -99,6 +99,7 @@ fn world() -> World {
         updated: at,
         last_read_message_index: Some(0),
         last_read_timestamp: Some(at),
+        muted: false,
         rest: Map::new(),
     };
     let binding = PersonBinding {
@@ -176,7 +177,18 @@ fn every_resource_has_exactly_the_documented_keys_in_both_shapes() {
         let schema = format!("{prefix}_message.{inner}_message_receipt");
         same_shape(&shown, &schema, &format!("{path}/Messages/{{MessageSid}}/Receipts/{{Sid}}"));
     }
-    same_shape(&configuration::render(&w.plain), "conversations.v1.configuration", "/v1/Configuration");
+    let settings = crate::model::AccountSettings {
+        default_service: w.plain.service.clone(),
+        default_messaging_service: None,
+        default_inactive_timer: None,
+        default_closed_timer: None,
+        rest: Map::new(),
+    };
+    same_shape(
+        &configuration::render(&w.plain, &settings),
+        "conversations.v1.configuration",
+        "/v1/Configuration",
+    );
     let service = ServiceRecord {
         sid: w.plain.service.clone(),
         friendly_name: "Shop".into(),

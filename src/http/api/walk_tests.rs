@@ -24,14 +24,14 @@ impl OptOuts for Nobody {
     fn remove(&self, _: &str, _: &Address, _: &Address) {}
 }
 
-struct House {
-    relay: Relay,
-    account: AccountSid,
-    engine: Arc<Memory>,
+pub(super) struct House {
+    pub(super) relay: Relay,
+    pub(super) account: AccountSid,
+    pub(super) engine: Arc<Memory>,
     _folder: tempfile::TempDir,
 }
 
-fn house() -> House {
+pub(super) fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::at(Timestamp::from_seconds(1_700_000_000));
     let memory = Arc::new(Memory::new(1_700_000_000_000_000));
@@ -56,7 +56,7 @@ fn house() -> House {
 
 impl House {
     /// Status, and the body or null.
-    async fn ask(&self, method: &str, target: &str, form: &[(&str, &str)]) -> (u16, Value) {
+    pub(super) async fn ask(&self, method: &str, target: &str, form: &[(&str, &str)]) -> (u16, Value) {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let request = Request::builder()
             .method(method)
@@ -72,19 +72,19 @@ impl House {
         }
     }
 
-    async fn made(&self, target: &str, form: &[(&str, &str)]) -> Value {
+    pub(super) async fn made(&self, target: &str, form: &[(&str, &str)]) -> Value {
         let (status, body) = self.ask("POST", target, form).await;
         assert_eq!(status, 201, "{target}: {body}");
         body
     }
 }
 
-fn text<'a>(record: &'a Value, key: &str) -> &'a str {
+pub(super) fn text<'a>(record: &'a Value, key: &str) -> &'a str {
     record[key].as_str().unwrap_or_else(|| panic!("{key} of {record}"))
 }
 
 /// The path of an absolute URL of ours.
-fn path(url: &str) -> &str {
+pub(super) fn path(url: &str) -> &str {
     url.strip_prefix("https://b.example").expect("our own URL")
 }
 

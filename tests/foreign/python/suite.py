@@ -1,8 +1,10 @@
 """What the test files share: one daemon and one pair of providers for all of them, since starting is the dear part."""
 
+import json
 import unittest
 from functools import cache
 
+from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
@@ -59,6 +61,21 @@ class Case(unittest.TestCase):
         made = (client or self.client()).conversations.v1.conversations.create(**about)
         self.addCleanup(self.daemon.rest, "DELETE", f"/v1/Conversations/{made.sid}")
         return made
+
+    def refused(self, status, code, call, *arguments, **named):
+        with self.assertRaises(TwilioRestException) as caught:
+            call(*arguments, **named)
+        self.assertEqual((caught.exception.status, caught.exception.code), (status, code), caught.exception.msg)
+        return caught.exception
+
+    def no_page(self, status, code, call):
+        """For lists the library raises its general exception, with the whole answer in it."""
+        with self.assertRaises(TwilioException) as caught:
+            call()
+        answer = caught.exception.args[1]
+        said = json.loads(answer.text)
+        self.assertEqual((answer.status_code, said["status"], said["code"]), (status, status, code))
+        return said["message"]
 
 
 class OtherOrigin(TwilioHttpClient):

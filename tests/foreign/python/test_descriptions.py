@@ -74,8 +74,54 @@ class Answers(Case):
         self.ask("GET", at_message + "/Receipts?PageSize=1", receipts)
         self.ask("POST", at_message, one_message, {"Body": "Changed"})
         self.ask("DELETE", at_message, one_message)
+        self.people(f"/v1{prefix}", f"/v1{described}", made["sid"])
         self.ask("DELETE", participant, one)
         self.ask("DELETE", conversation, sid)
+
+    def people(self, at, template, conversation):
+        """Roles, users, and which conversations they are in, with "alice" in this conversation."""
+        role = {"FriendlyName": "guest", "Type": "conversation", "Permission": ["sendMessage", "leaveConversation"]}
+        role = self.ask("POST", at + "/Roles", template + "/Roles", role)
+        one, described = f"{at}/Roles/{role['sid']}", template + "/Roles/{Sid}"
+        self.ask("GET", one, described)
+        self.ask("POST", one, described, {"Permission": ["editOwnMessage"]})
+        self.ask("GET", at + "/Roles?PageSize=2", template + "/Roles")
+        self.ask("DELETE", one, described)
+        user = self.ask("POST", at + "/Users", template + "/Users", {"Identity": "described", "FriendlyName": "D"})
+        one, described = f"{at}/Users/{user['sid']}", template + "/Users/{Sid}"
+        self.ask("GET", one, described)
+        self.ask("POST", one, described, {"Attributes": '{"a": 1}'})
+        self.ask("GET", at + "/Users?PageSize=1", template + "/Users")
+        self.ask("DELETE", one, described)
+        alice = self.ask("GET", at + "/Users/alice", described)["sid"]
+        rooms = f"{at}/Users/{alice}/Conversations", template + "/Users/{UserSid}/Conversations"
+        self.assertEqual(len(self.ask("GET", rooms[0] + "?PageSize=1", rooms[1])["conversations"]), 1)
+        one, described = f"{rooms[0]}/{conversation}", rooms[1] + "/{ConversationSid}"
+        self.ask("GET", one, described)
+        self.ask("POST", one, described, {"NotificationLevel": "muted", "LastReadMessageIndex": 0})
+        for query in ("Identity=alice", "Address=%2B15550100051"):
+            path = "/ParticipantConversations"
+            found = self.ask("GET", f"{at}{path}?{query}&PageSize=1", template + path)["conversations"]
+            self.assertEqual(len(found), 1, query)
+
+    def settings(self, service):
+        """What an account and a service set for themselves, and what pushes need."""
+        own = f"/v1{service}/Configuration", f"/v1{IN_A_SERVICE}/Configuration"
+        self.ask("GET", *own)
+        self.ask("POST", *own, {"ReachabilityEnabled": "true"})
+        own = own[0] + "/Notifications", own[1] + "/Notifications"
+        self.ask("GET", *own)
+        self.ask("POST", *own, {"NewMessage.Enabled": "true", "NewMessage.Template": "${MESSAGE}", "LogEnabled": "false"})
+        self.ask("POST", "/v1/Configuration", "/v1/Configuration", {"DefaultClosedTimer": "PT1H"})
+        self.ask("POST", "/v1/Configuration", "/v1/Configuration", {"DefaultClosedTimer": ""})
+        self.ask("GET", f"/v1{service}/Bindings?PageSize=1", f"/v1{IN_A_SERVICE}/Bindings")
+        credential = {"Type": "fcm", "Secret": "hush", "FriendlyName": "Phones"}
+        credential = self.ask("POST", "/v1/Credentials", "/v1/Credentials", credential)
+        one, described = f"/v1/Credentials/{credential['sid']}", "/v1/Credentials/{Sid}"
+        self.ask("GET", one, described)
+        self.ask("POST", one, described, {"FriendlyName": "More"})
+        self.ask("GET", "/v1/Credentials?PageSize=1", "/v1/Credentials")
+        self.ask("DELETE", one, described)
 
     def test_every_operation_in_both_shapes(self):
         self.asked = set()
@@ -87,8 +133,9 @@ class Answers(Case):
         self.ask("GET", "/v1/Configuration", "/v1/Configuration")
         self.resources("", "")
         self.resources(service, IN_A_SERVICE)
+        self.settings(service)
         self.ask("DELETE", "/v1" + service, "/v1/Services/{Sid}")
-        self.assertEqual(len(self.asked), 5 + 2 * 17, sorted(self.asked))
+        self.assertEqual(len(self.asked), 16 + 2 * 31, sorted(self.asked))
 
     def test_errors_have_the_four_members_and_no_others(self):
         unknown = "/v1/Conversations/CH" + "0" * 32

@@ -1,11 +1,10 @@
 """The official Python library, unmodified, doing what its users do with it."""
 
-import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 
-from twilio.base.exceptions import TwilioException, TwilioRestException
+from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
 import daemon
@@ -14,21 +13,6 @@ from suite import Case, OtherOrigin
 
 
 class Library(Case):
-    def refused(self, status, code, call, *arguments, **named):
-        with self.assertRaises(TwilioRestException) as caught:
-            call(*arguments, **named)
-        self.assertEqual((caught.exception.status, caught.exception.code), (status, code), caught.exception.msg)
-        return caught.exception
-
-    def no_page(self, status, code, call):
-        """For lists the library raises its general exception, with the whole answer in it."""
-        with self.assertRaises(TwilioException) as caught:
-            call()
-        answer = caught.exception.args[1]
-        said = json.loads(answer.text)
-        self.assertEqual((answer.status_code, said["status"], said["code"]), (status, status, code))
-        return said["message"]
-
     def test_three_people_on_three_channels(self):
         conversation = self.conversation(friendly_name="Three channels", attributes='{"ticket": 7}')
         self.assertEqual((conversation.state, conversation.attributes), ("active", '{"ticket": 7}'))

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use trunkline::ledger::key::{Key, Range, Space};
 use trunkline::ledger::tables;
 use trunkline::model::{
-    AccountSettings, Binding, Compact, ConversationRecord, Dispatch, Head, Json, MessageRecord, OptOutRow,
-    ParkedStatus, ParticipantRecord, PersonRow, ProviderIdRow, ReceiptRecord, ServiceRecord,
+    AccountSettings, Binding, Compact, ConversationRecord, CredentialRecord, Dispatch, Head, Json, Leaving,
+    MessageRecord, OptOutRow, ParkedStatus, ParticipantRecord, PersonRow, ProviderIdRow, PushBindingRecord,
+    ReceiptRecord, RoleRecord, ServiceRecord, ServiceSettings, UserRecord,
 };
 use trunkline::work::Job;
 
@@ -31,6 +32,12 @@ pub fn run(data: &[u8]) {
         b'a' => json::<AccountSettings>(rest),
         b'o' => json::<OptOutRow>(rest),
         b'k' => json::<ParkedStatus>(rest),
+        b'R' => json::<RoleRecord>(rest),
+        b'S' => json::<ServiceSettings>(rest),
+        b'U' => json::<UserRecord>(rest),
+        b'C' => json::<CredentialRecord>(rest),
+        b'P' => json::<PushBindingRecord>(rest),
+        b'L' => json::<Leaving>(rest),
         _ => {}
     }
 }

@@ -119,7 +119,7 @@ fn answers() -> Vec<Vec<u8>> {
     seeds
 }
 
-const REST: [&str; 22] = [
+const REST: [&str; 25] = [
     "fFriendlyName=a+b&Attributes=%7B%22a%22%3A1%7D&&Body=x=y",
     "fmessagingbinding.address=%2B12025550123&MessagingBinding.ProxyAddress=%2B15550001111",
     "f%ff=%zz&a=%C3%A9",
@@ -132,6 +132,9 @@ const REST: [&str; 22] = [
     "r/v1/Services",
     "r/v1/Services/IS1",
     "r/v1/Configuration",
+    "r/v1/Services/IS1/Configuration/Notifications",
+    "r/v1/Services/IS1/Bindings/BS1",
+    "r/v1/Users/a%40b/Conversations/u-1",
     "r/webhooks/us",
     "r/v1/Services//Conversations",
     "aBasic QUMwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMTp0b2tlbjp3aXRoOmNvbG9ucw==",
@@ -144,13 +147,17 @@ const REST: [&str; 22] = [
     "t-009999-01-01T00:00:00Z",
 ];
 
-const API: [&str; 9] = [
+const API: [&str; 13] = [
     "POST /v1/Conversations FriendlyName=a&UniqueName=u-1&Attributes=%7B%22a%22%3A1%7D&MessagingServiceSid=MG00000000000000000000000000000001\nGET /v1/Conversations/u-1\nPOST /v1/Conversations/$CH State=closed\nGET /v1/Conversations?State=closed&PageSize=1\nDELETE /v1/Conversations/$CH",
     "POST /v1/Conversations/$CH/Messages Author=ana&Body=hello&Attributes=%7B%7D\nGET /v1/Conversations/$CH/Messages/$IM\nGET /v1/Conversations/$CH/Messages/$IM/Receipts\nPOST /v1/Conversations/$CH/Messages/$IM Body=changed\nDELETE /v1/Conversations/$CH/Messages/$IM",
     "POST /v1/Conversations/$CH/Messages Body=1\nPOST /v1/Conversations/$CH/Messages Body=2\nPOST /v1/Conversations/$CH/Messages Body=3\nGET /v1/Conversations/$CH/Messages?PageSize=1&Order=desc\nGET /v1/Conversations/$CH/Messages?PageSize=2",
     "POST /v1/Conversations/$CH/Participants Identity=ana&Attributes=%7B%7D\nPOST /v1/Conversations/$CH/Participants/$MB LastReadMessageIndex=0&LastReadTimestamp=2026-01-02T03:04:05Z\nGET /v1/Conversations/$CH/Participants/ana\nDELETE /v1/Conversations/$CH/Participants/$MB",
     "POST /v1/Conversations \nPOST /v1/Conversations/$CH/Participants MessagingBinding.Address=%2B12025550199&MessagingBinding.ProxyAddress=%2B15550001111\nGET /v1/Conversations/$CH/Participants\nPOST /v1/Conversations/$CH/Messages Author=%2B12025550199&Body=x&DateCreated=2026-01-02T03:04:05Z",
     "POST /v1/Services FriendlyName=s\nGET /v1/Services?PageSize=1\nPOST /v1/Services/$IS/Conversations UniqueName=u\nGET /v1/Services/$IS/Conversations\nDELETE /v1/Services/$IS",
+    "POST /v1/Users Identity=ana&FriendlyName=A\nGET /v1/Users?PageSize=1\nPOST /v1/Users/ana Attributes=%7B%7D\nPOST /v1/Conversations/$CH/Participants Identity=ana\nGET /v1/Users/ana/Conversations?PageSize=1\nPOST /v1/Users/ana/Conversations/$CH LastReadMessageIndex=0&NotificationLevel=muted\nGET /v1/ParticipantConversations?Identity=ana\nDELETE /v1/Users/ana/Conversations/$CH\nDELETE /v1/Users/ana",
+    "GET /v1/Roles\nPOST /v1/Roles FriendlyName=g&Type=conversation&Permission=sendMessage&Permission=leaveConversation\nPOST /v1/Configuration DefaultClosedTimer=PT10M&DefaultInactiveTimer=P1DT1S&DefaultMessagingServiceSid=",
+    "POST /v1/Credentials Type=apn&Certificate=c&PrivateKey=k&Sandbox=true\nGET /v1/Credentials?PageSize=1\nPOST /v1/Services FriendlyName=s\nPOST /v1/Services/$IS/Configuration ReachabilityEnabled=true\nPOST /v1/Services/$IS/Configuration/Notifications NewMessage.Enabled=true&NewMessage.WithMedia.Template=x\nGET /v1/Services/$IS/Bindings?BindingType=fcm&Identity=a",
+    "GET /v1/ParticipantConversations?Address=%2B12025550199&ProxyAddress=%2B15550001111&PageSize=1&PageToken=PTeyJhZnRlciI6IngifQ",
     "GET /v1/Configuration\nOPTIONS /v1/Conversations\nPUT /v1/Conversations\nGET /nowhere\nPOST /webhooks/us Body=x",
     "GET /v1/Conversations?StartDate=2026-01-01&EndDate=2026-12-31T00:00:00Z&PageSize=50&PageToken=PTeyJhZnRlciI6OX0",
     "POST /v1/Conversations/$CH Timers.Closed=PT5M\nPOST /v1/Conversations State=inactive&DateCreated=x\nPOST /v1/Conversations/$CH UniqueName=&FriendlyName=",
@@ -243,6 +250,9 @@ fn records() -> Vec<Vec<u8>> {
             Some(Space::Receipt) => b"r",
             Some(Space::Service) => b"s",
             Some(Space::Configuration) => b"a",
+            Some(Space::Role) => b"R",
+            Some(Space::ServiceSettings) => b"S",
+            Some(Space::User) => b"U",
             _ => continue,
         };
         seeds.push([which, &row.payload[..]].concat());
