@@ -64,21 +64,6 @@ async fn the_age_of_the_oldest_follows_when_many_are_on_their_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_age_of_the_oldest_follows_at_once_when_many_wait_for_a_permit() {
-    let mut house = House::new(|_, _| unreachable!()).await;
-    house.script(|_, number| (MILLI, accepted(number)));
-    house.plan.rate = Rate { period: SECOND * 10, burst: 1 };
-    house.start().await;
-    house.post(&number(FIRST), "x").await;
-    house.pass(SECOND * 5).await;
-    for person in 0..100 {
-        house.post(&number(person), "x").await;
-    }
-    house.pass(MILLI * 5_500).await;
-    assert_eq!((house.status().oldest_seconds, house.status().depth), (5, 100));
-}
-
-#[tokio::test(start_paused = true)]
 async fn many_are_on_their_way_at_once_when_something_was_taken() {
     let mut house = House::new(|_, _| unreachable!()).await;
     let provider = house.script(|_, number| (SECOND, accepted(number)));
@@ -137,4 +122,18 @@ async fn relay_times_count_from_where_a_recipients_limit_let_go() {
     let relayed = recorded(&counters, crate::telemetry::names::RELAY_DURATION);
     // The second message was held by its recipient's limit for four seconds, and then by the provider's wish for eight.
     assert!(relayed.iter().any(|seconds| (7.5..8.5).contains(seconds)), "{relayed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_providers_time_is_that_of_its_answer() {
+    let counters = Counters::default();
+    let _recorder = metrics::set_default_local_recorder(&counters);
+    let mut house = House::new(|_, _| unreachable!()).await;
+    house.script(|_, number| (SECOND * 2, accepted(number)));
+    house.start().await;
+    house.pass(SECOND * 5).await;
+    house.post(&number(0), "x").await;
+    house.pass(SECOND * 5).await;
+    let took = recorded(&counters, crate::telemetry::names::PROVIDER_DURATION);
+    assert!(took.len() == 1 && (1.9..2.1).contains(&took[0]), "{took:?}");
 }

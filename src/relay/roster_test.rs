@@ -20,7 +20,7 @@ async fn close(house: &House, conversation: &ConversationSid) {
 }
 
 #[tokio::test]
-async fn in_a_closed_conversation_only_reading_goes_on() {
+async fn in_a_closed_conversation_only_what_concerns_nobody_else_goes_on() {
     let house = House::new().await;
     let talk = house.conversation().await;
     let member = house.bind(&talk, &ours(1), &phone(1)).await.unwrap();
@@ -42,11 +42,13 @@ async fn in_a_closed_conversation_only_reading_goes_on() {
     let read = ParticipantChange {
         last_read_message_index: Change::Set(3),
         last_read_timestamp: Change::Set(Timestamp(7)),
+        muted: Some(true),
         ..ParticipantChange::default()
     };
     let (changed, _) = change(read).await.unwrap();
     let record = &changed.member(&member).unwrap().record;
     assert_eq!((record.last_read_message_index, record.last_read_timestamp), (Some(3), Some(Timestamp(7))));
+    assert!(record.muted);
 }
 
 #[tokio::test]
