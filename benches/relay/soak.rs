@@ -182,11 +182,13 @@ pub fn run(options: &Options, sink: &Sink, verdicts: &mut Verdicts) -> Result<()
         println!("the daemon says: {line}");
     }
 
-    verdicts.say(
+    timed(
+        verdicts,
         &format!("2 × capacity: {:.0} % of the capacity goes on (target 70)", kept * 100.0),
         kept >= 0.7,
     );
-    verdicts.say(
+    timed(
+        verdicts,
         &format!("2 × capacity: p99 of accepted requests {:.0} ms (target 250)", ack.p99),
         ack.p99 <= 250.0,
     );
@@ -198,8 +200,11 @@ pub fn run(options: &Options, sink: &Sink, verdicts: &mut Verdicts) -> Result<()
     );
     let trouble = tally.last_trouble(ends..u64::MAX, CALM_ANSWER_MS);
     let recovery = trouble.map_or(0.0, |at| (at - ends) as f64 / 1e9);
-    verdicts.say(
-        &format!("recovered {recovery:.1} s after the flood: nothing refused, answers within {CALM_ANSWER_MS} ms (target 5 s)"),
+    timed(
+        verdicts,
+        &format!(
+            "recovered {recovery:.0} s after the flood: nothing refused, p99 of every second within {CALM_ANSWER_MS} ms (target 5 s)"
+        ),
         recovery <= 5.0,
     );
     let half =
@@ -216,6 +221,15 @@ pub fn run(options: &Options, sink: &Sink, verdicts: &mut Verdicts) -> Result<()
     }
     counts(&tally, verdicts);
     running.stop()
+}
+
+/// What is a matter of speed: a build for tests is only asked that nothing is lost, doubled or left unanswered.
+fn timed(verdicts: &mut Verdicts, what: &str, met: bool) {
+    if cfg!(debug_assertions) {
+        println!("{what}; not judged: this is a build for tests");
+    } else {
+        verdicts.say(what, met);
+    }
 }
 
 /// Conversations that are asked what the daemon can do.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 /// An answer that takes longer says that too many are inside.
-const SLOW: Duration = Duration::from_millis(50);
+const SLOW: Duration = Duration::from_millis(30);
 /// What a slow answer takes off, where a quick one adds one: one slow answer in twenty is where the two are even.
 const STEP_DOWN: usize = 19;
 /// However slow answers are, so many are let in: a disk that is slow is used best by many at once.

@@ -38,6 +38,10 @@ mod house_test;
 #[cfg(test)]
 mod lane_test;
 #[cfg(test)]
+mod lanes_test;
+#[cfg(test)]
 mod noting_test;
+#[cfg(test)]
+mod standing_test;
 #[cfg(test)]
 mod trouble_test;

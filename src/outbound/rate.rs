@@ -111,14 +111,16 @@ impl Bucket {
         self.rate
     }
 
-    /// When the next permit can be had.
+    /// When the next permit can be had, or since when.
     pub(super) fn earliest(&self) -> Duration {
-        self.earliest_behind(0)
+        self.full_at.saturating_sub(self.period * (self.burst - 1))
     }
 
-    /// When the next permit can be had that leaves so many for others.
+    /// When the next permit can be had that leaves so many for others. Those are taken now at the earliest: what came
+    /// back since the bucket was full again is lost, and nobody may count on it.
     pub(super) fn earliest_behind(&self, others: u32) -> Duration {
-        (self.full_at + self.period * others).saturating_sub(self.period * (self.burst - 1))
+        let full_at = self.full_at.max(self.clock.elapsed());
+        (full_at + self.period * others).saturating_sub(self.period * (self.burst - 1))
     }
 
     /// Takes a permit, or says when to ask again.
@@ -299,6 +301,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_bucket_that_was_idle_promises_no_more_than_its_burst() {
+        let clock = Clock::at(Timestamp(0));
+        let mut bucket = Bucket::empty(Rate { period: Duration::from_secs(1), burst: 3 }, clock);
+        tokio::time::advance(Duration::from_secs(3_600)).await;
+        let now = clock.elapsed();
+        assert!((0..3).all(|others| bucket.earliest_behind(others) <= now));
+        let behind = bucket.earliest_behind(3);
+        assert!(behind > now && bucket.earliest_behind(4) > behind);
+        for _ in 0..3 {
+            bucket.take().unwrap();
+        }
+        assert!(bucket.take().is_err());
+        tokio::time::advance(behind - now).await;
+        bucket.take().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_recipient_first_seen_later_gets_only_what_came_back() {
         let clock = Clock::at(Timestamp(0));
         let rate = Rate { period: Duration::from_secs(6), burst: 10 };
@@ -324,5 +343,19 @@ mod tests {
             tokio::time::advance(Duration::from_millis(10)).await;
         }
         assert!(pairs.len() < 600, "{}", pairs.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_recipient_who_has_to_wait_is_not_forgotten_however_many_others_come() {
+        let clock = Clock::at(Timestamp(0));
+        let mut pairs = Pairs::empty(Rate { period: Duration::from_secs(100), burst: 2 }, clock);
+        tokio::time::advance(Duration::from_secs(1_000)).await;
+        let waits: Arc<str> = "waits".into();
+        pairs.take(&waits).unwrap();
+        pairs.take(&waits).unwrap();
+        for recipient in 0..1_000 {
+            pairs.take(&recipient.to_string().into()).unwrap();
+        }
+        assert!(pairs.take(&waits).is_err());
     }
 }

@@ -361,6 +361,8 @@ async fn a_lane_that_panics_is_started_again_and_counted() {
     assert_eq!(provider.texts_to(&number(0)), ["x", "y"]);
     assert_eq!(counted(&counters, crate::telemetry::names::LANE_RESTARTS), 1);
     assert_eq!(house.rows().await, 0);
+    let clean = house.lanes.take().unwrap().drain(SECOND * 5).await;
+    assert!(clean, "nothing is left of what was cut off by the panic");
 }
 
 #[tokio::test(start_paused = true)]
@@ -423,4 +425,68 @@ async fn begins_are_written_down_side_by_side_and_keep_the_rate() {
     let times = provider.times();
     let grace = MILLI * 5;
     assert!(times.windows(9).all(|some| some[8] - some[0] >= MILLI * 100 - grace), "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_begin_that_was_written_down_is_resent_and_counted_when_the_policy_says_so_by_now() {
+    let counters = Counters::default();
+    let _recorder = metrics::set_default_local_recorder(&counters);
+    for clean in [true, false] {
+        let before = counted(&counters, crate::telemetry::names::DUPLICATE_SENDS);
+        let mut house = House::new(|_, _| unreachable!()).await;
+        house.policies.unknown = Unknown::Fail;
+        let provider = house.script(|_, number| (SECOND, accepted(number)));
+        house.start().await;
+        let posted = house.post(&number(0), "x").await;
+        house.pass(MILLI * 500).await;
+        house.kill().await;
+        house.policies.unknown = Unknown::Resend;
+        house.start_after(clean).await;
+        house.pass(SECOND * 10).await;
+        assert_eq!((provider.count(), house.rows().await), (2, 0));
+        assert_eq!(house.receipt(&posted).await.unwrap().status, Some(DeliveryStatus::Sent));
+        assert_eq!(counted(&counters, crate::telemetry::names::DUPLICATE_SENDS) - before, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_knows_repeats_gets_them_under_either_policy() {
+    let counters = Counters::default();
+    let _recorder = metrics::set_default_local_recorder(&counters);
+    for unknown in [Unknown::Resend, Unknown::Fail] {
+        let mut house = House::new(|_, _| unreachable!()).await;
+        house.policies.unknown = unknown;
+        let mut provider = adapter(house.around.clock, |_, number| (SECOND, accepted(number)));
+        Arc::get_mut(&mut provider).unwrap().capabilities.idempotent = true;
+        house.plan.adapter = Arc::clone(&provider) as Arc<dyn Adapter>;
+        house.start().await;
+        let posted = house.post(&number(0), "x").await;
+        house.pass(MILLI * 500).await;
+        house.kill().await;
+        house.start_after(false).await;
+        house.pass(SECOND * 10).await;
+        assert_eq!((provider.count(), house.rows().await), (2, 0));
+        assert_eq!(house.receipt(&posted).await.unwrap().status, Some(DeliveryStatus::Sent));
+    }
+    assert_eq!(counted(&counters, crate::telemetry::names::DUPLICATE_SENDS), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_kill_what_backs_off_may_have_been_under_way_as_well() {
+    let counters = Counters::default();
+    let _recorder = metrics::set_default_local_recorder(&counters);
+    let mut house = House::new(|_, _| unreachable!()).await;
+    let provider = house.script(|_, number| {
+        let wish = Some(SECOND * 30);
+        let later = Outcome::Throttled { after: wish, scope: Scope::Recipient, cause: Cause::new("later") };
+        (MILLI, if number == 0 { later } else { accepted(number) })
+    });
+    house.start().await;
+    house.post(&number(0), "x").await;
+    house.pass(SECOND).await;
+    house.kill().await;
+    house.start_after(false).await;
+    house.pass(SECOND * 60).await;
+    assert_eq!((provider.count(), house.rows().await), (2, 0));
+    assert_eq!(counted(&counters, crate::telemetry::names::DUPLICATE_SENDS), 1);
 }

@@ -6,8 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ledger::key::Space;
+use crate::model::Source;
 use crate::relay::command::{Change, NewMessage, NewParticipant, Who};
-use crate::relay::decide_messages::{append, draft_of};
+use crate::relay::decide_messages::{Draft, append, draft_of, writes_per_draft};
 use crate::relay::decide_roster::join;
 use crate::relay::kit::{House, NOON, ours, phone, said};
 
@@ -64,6 +65,40 @@ fn marks_say_which_write_last_changed_what() {
     assert_eq!(marks(&said), (at, at, said.head_revision));
     let stored = Head::decode(&said.head.encode()).unwrap();
     assert_eq!(stored, said.head);
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_what_is_new_and_lets_the_rest_end() {
+    let house = House::new().await;
+    let (account, service) = (&house.account, &house.service);
+    let talk = house.talk(1, &[1]).await;
+    house.memory.set_full(true);
+    let made = house.relay.create_conversation(account, service, NewConversation::default()).await;
+    assert!(matches!(made, Err(RelayError::Full)));
+    let new = NewMessage { author: "a".into(), body: None, attributes: None, created: None, updated: None };
+    let posted = house.relay.post_message(account, service, talk.as_str(), new).await;
+    assert!(matches!(posted, Err(RelayError::Full)));
+    house.relay.delete_conversation(account, service, talk.as_str()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_draft_takes_no_more_writes_than_were_reckoned_with() {
+    let house = House::new().await;
+    for people in [&[][..], &[1], &[2, 3, 4]] {
+        let talk = house.talk(1, people).await;
+        house.join(&talk, Who::Identity("agent".to_owned())).await.unwrap();
+        let conversation = house.state(&talk).await;
+        let (mint, births) = (Mint::seeded(1), Counter(AtomicU64::new(0)));
+        let context =
+            Context { account: &house.account, now: NOON, mint: &mint, births: &births, again: false };
+        let new =
+            NewMessage { author: "a".into(), body: None, attributes: None, created: None, updated: None };
+        let source = |id: &str| Source { kind: "test".into(), proxy: ours(1), id: id.into() };
+        let draft = |id| Draft { source: Some(source(id)), ..draft_of(&conversation, new.clone()) };
+        let writes = |drafts| append(&context, &conversation, drafts).unwrap().0.batch.writes.len();
+        let one = writes(vec![draft("1"), draft("2")]) - writes(vec![draft("1")]);
+        assert_eq!((one, writes_per_draft(&conversation)), (3 + people.len(), 3 + people.len()));
+    }
 }
 
 /// One step of a random life.

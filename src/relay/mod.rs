@@ -34,6 +34,8 @@ mod participants;
 mod proxies;
 mod push;
 mod roles;
+#[cfg(test)]
+mod roster_test;
 mod services;
 mod settings;
 mod statuses;
