@@ -322,7 +322,7 @@ impl Lane {
 
     fn earliest_permit(&self, now: Timestamp) -> Option<Timestamp> {
         let elapsed = self.site.surroundings.clock.elapsed();
-        let earliest = self.rate.as_ref()?.earliest_behind(self.noting);
+        let earliest = self.rate.as_ref()?.earliest_behind(self.noting, elapsed);
         (earliest > elapsed).then(|| now.plus(round_up(earliest - elapsed)))
     }
 

@@ -116,10 +116,11 @@ impl Bucket {
         self.full_at.saturating_sub(self.period * (self.burst - 1))
     }
 
-    /// When the next permit can be had that leaves so many for others. Those are taken now at the earliest: what came
-    /// back since the bucket was full again is lost, and nobody may count on it.
-    pub(super) fn earliest_behind(&self, others: u32) -> Duration {
-        let full_at = self.full_at.max(self.clock.elapsed());
+    /// When the next permit can be had that leaves so many for others. Those are taken `now` at the earliest: what came
+    /// back since the bucket was full again is lost, and nobody may count on it. The caller's `now`, since time goes on:
+    /// a bucket of one would never be found full by a clock that is read twice.
+    pub(super) fn earliest_behind(&self, others: u32, now: Duration) -> Duration {
+        let full_at = self.full_at.max(now);
         (full_at + self.period * others).saturating_sub(self.period * (self.burst - 1))
     }
 
@@ -292,7 +293,8 @@ mod tests {
     async fn whoever_comes_behind_others_gets_the_permit_after_theirs() {
         let clock = Clock::at(Timestamp(0));
         let mut bucket = Bucket::empty(Rate { period: Duration::from_secs(1), burst: 3 }, clock);
-        let behind: Vec<Duration> = (0..5).map(|others| bucket.earliest_behind(others)).collect();
+        let behind: Vec<Duration> =
+            (0..5).map(|others| bucket.earliest_behind(others, clock.elapsed())).collect();
         for at in behind {
             assert_eq!(at, bucket.earliest());
             tokio::time::advance(at - clock.elapsed()).await;
@@ -306,14 +308,23 @@ mod tests {
         let mut bucket = Bucket::empty(Rate { period: Duration::from_secs(1), burst: 3 }, clock);
         tokio::time::advance(Duration::from_secs(3_600)).await;
         let now = clock.elapsed();
-        assert!((0..3).all(|others| bucket.earliest_behind(others) <= now));
-        let behind = bucket.earliest_behind(3);
-        assert!(behind > now && bucket.earliest_behind(4) > behind);
+        assert!((0..3).all(|others| bucket.earliest_behind(others, now) <= now));
+        let behind = bucket.earliest_behind(3, now);
+        assert!(behind > now && bucket.earliest_behind(4, now) > behind);
         for _ in 0..3 {
             bucket.take().unwrap();
         }
         assert!(bucket.take().is_err());
         tokio::time::advance(behind - now).await;
+        bucket.take().unwrap();
+    }
+
+    #[test]
+    fn a_bucket_of_one_that_was_idle_gives_its_permit_while_time_goes_on() {
+        let clock = Clock::at(Timestamp(0));
+        let mut bucket = Bucket::empty(Rate { period: Duration::from_nanos(1), burst: 1 }, clock);
+        let now = clock.elapsed();
+        assert!(bucket.earliest_behind(0, now) <= now);
         bucket.take().unwrap();
     }
 

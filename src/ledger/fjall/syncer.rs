@@ -177,3 +177,37 @@ impl ActiveJournal {
         self.file.sync_data()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::ledger::engine::Row;
+    use crate::ledger::fjall::{Assembly, Files};
+    use crate::ledger::key::{Key, Space};
+    use bytes::Bytes;
+
+    /// The names of journals are fjall's own matter, and what we synced otherwise would be the wrong file.
+    #[test]
+    fn the_journal_that_is_synced_is_the_one_that_fjall_writes_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::open(folder.path(), 1 << 20).unwrap();
+        let mut journal = ActiveJournal::open(folder.path().to_owned()).unwrap();
+        let first = journal.number;
+        let mut assembly = Assembly::new(View::take(&files, 0), 1);
+        let payload = Bytes::from(vec![7; 3_900]);
+        // A journal is sealed behind 64 MB, when a memory table of that size is flushed.
+        let sealed = (0..400_u64).any(|group| {
+            for n in 0..256_u64 {
+                let key = Key::new("A", "", Space::Service, &(group << 8 | n).to_be_bytes());
+                assembly.put_row(&key, None, &Row { created: 1, changed: 1, payload: payload.clone() });
+            }
+            assembly.write(&files).unwrap();
+            super::super::journal::active(folder.path()).unwrap() > first
+        });
+        assert!(sealed);
+        journal.sync().unwrap();
+        assert_eq!(journal.number, super::super::journal::active(folder.path()).unwrap());
+        assert!(journal.number > first);
+    }
+}
