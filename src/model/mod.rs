@@ -16,6 +16,7 @@ pub mod push;
 pub mod receipt;
 pub mod role;
 pub mod service;
+pub mod timers;
 pub mod user;
 
 pub use codec::{Compact, DecodeError, Json};
@@ -32,6 +33,7 @@ pub use push::{CredentialRecord, PushBindingRecord};
 pub use receipt::{DeliverySummary, Named, Rating, ReceiptRecord, Via};
 pub use role::{RoleKind, RoleRecord};
 pub use service::{AccountSettings, OptOutRow, ServiceRecord, ServiceSettings};
+pub use timers::Timers;
 pub use user::{Leaving, UserRecord};
 
 /// The number of one write. Ordered within a partition, and compared only there; below 2^53 so that

@@ -45,6 +45,9 @@ pub struct NewConversation {
     pub attributes: Option<String>,
     /// Created idle instead of active.
     pub inactive: bool,
+    /// Seconds; the account's default where nothing is said.
+    pub inactive_after: Change<u64>,
+    pub closed_after: Change<u64>,
     pub created: Option<Timestamp>,
     pub updated: Option<Timestamp>,
 }
@@ -57,6 +60,9 @@ pub struct ConversationChange {
     pub messaging_service_sid: Change<String>,
     pub attributes: Option<String>,
     pub state: Option<State>,
+    /// Seconds.
+    pub inactive_after: Change<u64>,
+    pub closed_after: Change<u64>,
     pub created: Option<Timestamp>,
     pub updated: Option<Timestamp>,
 }

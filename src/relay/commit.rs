@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
-use trunkline_adapter::Address;
+use trunkline_adapter::{Address, Timestamp};
 
 use super::OptOuts;
 use super::cache::{Cache, Ticket};
 use super::decide::Decision;
 use super::lasting::Lasting;
 use super::parked::Sweep;
+use super::timers::Alarm;
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::{Ledger, tables};
 use crate::model::{AccountSid, Conversation, State};
@@ -44,6 +45,8 @@ pub struct After {
     pub opted: Vec<(Address, Address)>,
     /// A status was parked.
     pub parked: bool,
+    /// A timer was armed.
+    pub due: Option<Timestamp>,
 }
 
 /// Commits and follows up.
@@ -52,6 +55,7 @@ pub struct Commits {
     pub wakeups: Wakeups,
     pub cache: Arc<Cache>,
     pub parked: Arc<Sweep>,
+    pub alarm: Arc<Alarm>,
     pub opt_outs: Arc<dyn OptOuts>,
     /// One at a time, so that the set ends as the rows do.
     pub opting: Mutex<()>,
@@ -109,6 +113,9 @@ impl Commits {
         }
         if after.parked {
             self.parked.arm();
+        }
+        if let Some(due) = after.due {
+            self.alarm.arm(due);
         }
     }
 

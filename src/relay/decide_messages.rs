@@ -132,7 +132,7 @@ pub fn append(
         appended.push((index, record));
     }
     decision.next.head.messages = Mark::ThisWrite;
-    rouse(&mut decision);
+    rouse(context, &mut decision);
     Ok((finish(decision), appended))
 }
 
