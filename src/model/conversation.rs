@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use trunkline_adapter::{Address, Person, Timestamp};
 
-use super::{Compact, ConversationSid, Json, ParticipantRecord, ParticipantSid, Revision, ServiceSid};
+use super::{
+    Compact, ConversationSid, Json, ParticipantRecord, ParticipantSid, Revision, ScopedWebhook, ServiceSid,
+};
 
 /// Where a conversation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +104,9 @@ pub struct ConversationRecord {
     pub birth: u64,
     pub created: Timestamp,
     pub updated: Timestamp,
+    /// Its own webhooks, in the order they were made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub webhooks: Vec<ScopedWebhook>,
     /// Fields a newer release wrote.
     #[serde(flatten)]
     pub rest: Map<String, Value>,

@@ -70,6 +70,7 @@ pub(super) fn new(form: &Form) -> Result<NewConversation, ApiError> {
         messaging_service_sid: filled(fields::messaging_service_sid(form, "MessagingServiceSid")?),
         attributes: fields::attributes(form, fields::CONVERSATION_ATTRIBUTES)?,
         inactive,
+        webhooks: Vec::new(),
         created,
         updated,
     })
