@@ -141,6 +141,7 @@ pub fn conversation(mint: &Mint, people: u64) -> Conversation {
         birth: 1,
         created: Timestamp(0),
         updated: Timestamp(0),
+        webhooks: Vec::new(),
         rest: serde_json::Map::new(),
     };
     Conversation {

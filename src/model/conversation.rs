@@ -8,7 +8,9 @@ use trunkline_adapter::{Address, Person, Timestamp};
 
 use super::codec::{DecodeError, compact, read_compact};
 use super::timers::Timers;
-use super::{Compact, ConversationSid, Json, ParticipantRecord, ParticipantSid, Revision, ServiceSid};
+use super::{
+    Compact, ConversationSid, Json, ParticipantRecord, ParticipantSid, Revision, ScopedWebhook, ServiceSid,
+};
 
 /// Where a conversation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +137,9 @@ pub struct ConversationRecord {
     pub birth: u64,
     pub created: Timestamp,
     pub updated: Timestamp,
+    /// Its own webhooks, in the order they were made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub webhooks: Vec<ScopedWebhook>,
     /// Fields a newer release wrote.
     #[serde(flatten)]
     pub rest: Map<String, Value>,

@@ -18,13 +18,14 @@ pub mod role;
 pub mod service;
 pub mod timers;
 pub mod user;
+pub mod webhook;
 
 pub use codec::{Compact, DecodeError, Json};
 pub use conversation::{Binding, Conversation, ConversationRecord, Head, Member, State};
 pub use delivery::{Correlation, Delivery, Dispatch};
 pub use ids::{
     AccountSid, ConversationSid, CredentialSid, MessageSid, Mint, ParticipantSid, PushBindingSid, ReceiptSid,
-    RoleSid, ServiceSid, UserSid,
+    RoleSid, ServiceSid, UserSid, WebhookSid,
 };
 pub use message::{MessageRecord, Source};
 pub use participant::{ParticipantRecord, PersonBinding, PersonRow};
@@ -35,6 +36,7 @@ pub use role::{RoleKind, RoleRecord};
 pub use service::{AccountSettings, OptOutRow, ServiceRecord, ServiceSettings};
 pub use timers::Timers;
 pub use user::{Leaving, UserRecord};
+pub use webhook::{Event, HookMethod, HookSettings, HookTarget, ScopedWebhook};
 
 /// The number of one write. Ordered within a partition, and compared only there; below 2^53 so that
 /// JavaScript can carry it.

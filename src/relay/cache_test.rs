@@ -31,6 +31,7 @@ fn conversation(mint: &Mint, revision: u64) -> Arc<Conversation> {
         birth: 1,
         created: Timestamp(0),
         updated: Timestamp(0),
+        webhooks: Vec::new(),
         rest: Map::new(),
     };
     let (record, members) = (Arc::new(record), Arc::default());

@@ -8,7 +8,7 @@ use crate::model::push::{Hidden, PushKind};
 use crate::model::service::{Notice, Notifications};
 use crate::model::{
     Conversation, ConversationSid, CredentialRecord, DeliverySummary, MessageRecord, ParticipantRecord,
-    ParticipantSid, RoleKind, ServiceSid, State,
+    ParticipantSid, RoleKind, ScopedWebhook, ServiceSid, State,
 };
 
 /// A value that a request may leave alone, clear or set.
@@ -48,6 +48,8 @@ pub struct NewConversation {
     /// Seconds; the account's default where nothing is said.
     pub inactive_after: Change<u64>,
     pub closed_after: Change<u64>,
+    /// Its own webhooks, there before anything happens in it.
+    pub webhooks: Vec<ScopedWebhook>,
     pub created: Option<Timestamp>,
     pub updated: Option<Timestamp>,
 }

@@ -133,6 +133,7 @@ pub fn create(context: &Context<'_>, service: &ServiceSid, new: NewConversation)
         birth: context.births.birth(),
         created,
         updated: new.updated.unwrap_or(created),
+        webhooks: new.webhooks,
         rest: serde_json::Map::new(),
     };
     let head = Head {

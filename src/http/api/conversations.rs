@@ -79,6 +79,7 @@ pub(super) fn new(form: &Form) -> Result<NewConversation, ApiError> {
         inactive,
         inactive_after,
         closed_after,
+        webhooks: Vec::new(),
         created,
         updated,
     })

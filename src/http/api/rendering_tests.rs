@@ -89,6 +89,7 @@ fn world() -> World {
         birth: 1,
         created: at,
         updated: at,
+        webhooks: Vec::new(),
         rest: Map::new(),
     };
     let chat = ParticipantRecord {
