@@ -22,7 +22,7 @@ pub mod webhook;
 
 pub use codec::{Compact, DecodeError, Json};
 pub use conversation::{Binding, Conversation, ConversationRecord, Head, Member, State};
-pub use delivery::{Correlation, Delivery, Dispatch};
+pub use delivery::{Correlation, Delivery, Dispatch, Letter, Standing};
 pub use ids::{
     AccountSid, ConversationSid, CredentialSid, MessageSid, Mint, ParticipantSid, PushBindingSid, ReceiptSid,
     RoleSid, ServiceSid, UserSid, WebhookSid,
