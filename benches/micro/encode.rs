@@ -40,6 +40,7 @@ pub fn records(c: &mut Criterion) {
         attempts: 0,
         not_before: Timestamp(0),
         payload: dispatch.encode().to_vec(),
+        trace: Vec::new(),
     };
     compact(c, "queue row", &job);
     let id = ProviderIdRow::Message {

@@ -57,6 +57,9 @@ catalogue! {
     TOO_MANY_PARAMETERS = 20001, 400, "The request has too many parameters";
     PAGE_TOKEN = 20001, 400, "Invalid PageToken";
     NEGATIVE_PAGE_TOKEN = 19038, 400, "Page token must not be negative";
+    IDEMPOTENCY_KEY = 20001, 400, "Idempotency-Key must have 1 to 255 visible characters";
+    IDEMPOTENCY_REUSED = 20422, 422, "This Idempotency-Key was used with another request in the last 24 hours";
+    IDEMPOTENCY_LOST = 20409, 409, "The request with this Idempotency-Key was carried out, and its answer cannot be given again";
     UPDATE_EMPTY = 20161, 400, "The update has no parameters";
     FRIENDLY_NAME_MISSING = 50000, 400, "FriendlyName is required";
     FRIENDLY_NAME_TOO_LONG = 50003, 400, "FriendlyName is longer than 256 characters";

@@ -18,6 +18,7 @@ mod high;
 pub mod key;
 pub mod memory;
 pub mod restore;
+pub mod rider;
 pub mod store;
 pub mod tables;
 pub mod typed;

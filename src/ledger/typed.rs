@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::engine::{Batch, CommitError, Committed, Engine, Health, ReadError, Revision, Row, Snapshot};
 use super::key::{Key, Range};
-use super::tables;
+use super::{rider, tables};
 use crate::model::{
     Compact, Conversation, ConversationRecord, DecodeError, Head, Json, Member, MessageRecord,
     ParticipantRecord, ReceiptRecord, State,
@@ -56,7 +56,7 @@ impl Ledger {
 
     pub async fn commit(&self, mut batch: Batch) -> Result<Committed, CommitError> {
         batch.least = batch.least.max(self.births.load(Ordering::Relaxed));
-        self.engine.commit(batch).await
+        rider::commit(&*self.engine, batch).await
     }
 
     /// A number that orders things by when they began: grows with every call. Over restarts too, whatever the clock

@@ -23,26 +23,38 @@ pub trait Compact: Serialize + DeserializeOwned {
 
     /// The row's payload.
     fn encode(&self) -> Bytes {
-        // Room for all but the longest texts, so that the buffer does not grow step by step.
-        let mut buffer = Vec::with_capacity(256);
-        buffer.push(Self::FORMAT);
-        // Encoding to memory fails only for types that cannot be encoded at all, which tests would show.
-        #[expect(clippy::expect_used, reason = "records are plain data")]
-        Bytes::from(postcard::to_extend(self, buffer).expect("a record is plain data"))
+        encode_as(Self::FORMAT, self)
     }
 
     /// Reads a payload.
     fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
-        let error = |reason: String| DecodeError { what: Self::NAME, reason };
-        match payload.split_first() {
-            Some((format, rest)) if *format == Self::FORMAT => match postcard::take_from_bytes(rest) {
-                Ok((record, [])) => Ok(record),
-                Ok((_, left)) => Err(error(format!("{} bytes too many", left.len()))),
-                Err(cause) => Err(error(cause.to_string())),
-            },
-            Some((format, _)) => Err(error(format!("unknown format {format}"))),
-            None => Err(error("it is empty".to_owned())),
+        match payload.first() {
+            Some(format) if *format != Self::FORMAT => {
+                Err(DecodeError { what: Self::NAME, reason: format!("unknown format {format}") })
+            }
+            _ => decode_as(Self::NAME, payload),
         }
+    }
+}
+
+/// The compact payload of a record in a format.
+pub fn encode_as(format: u8, record: &(impl Serialize + ?Sized)) -> Bytes {
+    // Room for all but the longest texts, so that the buffer does not grow step by step.
+    let mut buffer = Vec::with_capacity(256);
+    buffer.push(format);
+    // Encoding to memory fails only for types that cannot be encoded at all, which tests would show.
+    #[expect(clippy::expect_used, reason = "records are plain data")]
+    Bytes::from(postcard::to_extend(record, buffer).expect("a record is plain data"))
+}
+
+/// Reads a compact payload whose format is known to be that of the record.
+pub fn decode_as<T: DeserializeOwned>(what: &'static str, payload: &[u8]) -> Result<T, DecodeError> {
+    let error = |reason: String| DecodeError { what, reason };
+    let Some((_, rest)) = payload.split_first() else { return Err(error("it is empty".to_owned())) };
+    match postcard::take_from_bytes(rest) {
+        Ok((record, [])) => Ok(record),
+        Ok((_, left)) => Err(error(format!("{} bytes too many", left.len()))),
+        Err(cause) => Err(error(cause.to_string())),
     }
 }
 

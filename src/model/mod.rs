@@ -5,9 +5,11 @@
 //! Invariants: nothing is ever read out of a SID (imported ones are foreign); order comes from birth numbers and
 //! message indexes; a receipt never goes backwards.
 
+mod attempt;
 mod codec;
 pub mod conversation;
 pub mod delivery;
+pub mod idempotency;
 pub mod ids;
 pub mod message;
 pub mod participant;
@@ -18,9 +20,11 @@ pub mod role;
 pub mod service;
 pub mod user;
 
-pub use codec::{Compact, DecodeError, Json};
+pub use attempt::{Attempt, AttemptEnd};
+pub use codec::{Compact, DecodeError, Json, decode_as, encode_as};
 pub use conversation::{Binding, Conversation, ConversationRecord, Head, Member, State};
 pub use delivery::{Correlation, Delivery, Dispatch};
+pub use idempotency::IdempotencyRecord;
 pub use ids::{
     AccountSid, ConversationSid, CredentialSid, MessageSid, Mint, ParticipantSid, PushBindingSid, ReceiptSid,
     RoleSid, ServiceSid, UserSid,

@@ -490,3 +490,38 @@ async fn after_a_kill_what_backs_off_may_have_been_under_way_as_well() {
     assert_eq!((provider.count(), house.rows().await), (2, 0));
     assert_eq!(counted(&counters, crate::telemetry::names::DUPLICATE_SENDS), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn tries_that_went_badly_are_told_and_good_ones_leave_nothing() {
+    let mut house = House::new(|_, number| {
+        let busy = Cause { code: 20500, text: "away".to_owned() };
+        let outcome = match number {
+            0 | 1 => Outcome::Retryable { after: Some(SECOND), tries: None, cause: busy },
+            3 => Outcome::Rejected {
+                blame: Blame::Recipient,
+                cause: Cause { code: 30003, text: "gone".to_owned() },
+            },
+            number => accepted(number),
+        };
+        (MILLI, outcome)
+    })
+    .await;
+    house.start().await;
+    let late = house.post(&number(0), "x").await;
+    house.pass(SECOND * 30).await;
+    let failed = house.post(&number(1), "x").await;
+    house.pass(SECOND * 30).await;
+    let good = house.post(&number(2), "x").await;
+    house.pass(SECOND * 30).await;
+    let told = |receipt: ReceiptRecord| {
+        let tries = receipt.attempts.into_iter().map(|attempt| (attempt.end, attempt.code, attempt.text));
+        tries.collect::<Vec<_>>()
+    };
+    let away = || (AttemptEnd::Retryable, 20500, "away".to_owned());
+    assert_eq!(told(house.receipt(&late).await.unwrap()), [away(), away()]);
+    assert_eq!(
+        told(house.receipt(&failed).await.unwrap()),
+        [(AttemptEnd::Rejected, 30003, "gone".to_owned())]
+    );
+    assert_eq!(told(house.receipt(&good).await.unwrap()), []);
+}

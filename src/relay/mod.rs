@@ -20,7 +20,9 @@ pub mod decide_roster;
 pub mod decide_users;
 mod error;
 mod events;
+mod idempotency;
 mod intake;
+mod journal;
 mod keyword;
 #[cfg(test)]
 mod kit;
@@ -63,7 +65,9 @@ use crate::work::Wakeups;
 
 pub use conversations::MOST_AT_ONCE;
 pub use error::{RelayError, RoleUse};
+pub use idempotency::{KEYS_KEPT, Made};
 pub use intake::Origin;
+pub use journal::{Journal, Leg, Waiting};
 pub use keyword::{KeywordSettings, Keywords};
 pub use lasting::Lasting;
 pub use proxies::{Proxies, Proxy};

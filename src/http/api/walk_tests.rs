@@ -25,7 +25,7 @@ impl OptOuts for Nobody {
 }
 
 pub(super) struct House {
-    pub(super) relay: Relay,
+    pub(super) relay: Arc<Relay>,
     pub(super) account: AccountSid,
     pub(super) engine: Arc<Memory>,
     _folder: tempfile::TempDir,
@@ -51,7 +51,7 @@ pub(super) fn house() -> House {
     let proxies = ["+15550001111", "whatsapp:+15550002222"];
     let proxies = proxies.map(|text| (Address::parse(text).unwrap(), Proxy { keywords: true }));
     relay.proxies().replace(account.clone(), HashMap::from(proxies));
-    House { relay, account, engine: memory, _folder: folder }
+    House { relay: Arc::new(relay), account, engine: memory, _folder: folder }
 }
 
 impl House {
