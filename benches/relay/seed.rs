@@ -134,6 +134,7 @@ impl Writer {
             updated: None,
             source: None,
             reply_to: None,
+            template: None,
         }
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use trunkline_adapter::{Address, Clock, Kit};
 
 use super::roster::Live;
-use crate::config::{Config, Usual};
+use crate::config::{Config, TemplateConfig, Usual};
 use crate::outbound::{LanePlan, Policies, Unknown};
-use crate::relay::{KeywordSettings, Proxy};
+use crate::relay::{KeywordSettings, Proxy, Template};
 
 /// How long a provider may take to take a message. Longer than any of them documents, shorter than a person waits.
 const PROVIDER: Duration = Duration::from_secs(30);
@@ -105,6 +105,14 @@ pub fn keywords(config: &Config) -> KeywordSettings {
         start: words.start.clone(),
         help: words.help.clone(),
     }
+}
+
+/// What content SIDs stand for.
+pub fn templates(config: &Config) -> HashMap<String, Template> {
+    let one = |one: &TemplateConfig| {
+        (one.sid.clone(), Template { body: one.body.clone(), whatsapp: one.whatsapp.clone() })
+    };
+    config.templates.iter().map(one).collect()
 }
 
 pub fn policies(config: &Config) -> Policies {

@@ -120,8 +120,14 @@ catalogue! {
     /// Group texts need a provider that can carry them, and none here can.
     GROUP_TEXTS = 50452, 400, "Not eligible for group texts: no configured proxy address can carry them, so MessagingBinding.ProjectedAddress cannot be used";
     MESSAGE_NOT_FOUND = 50500, 404, "Message not found";
-    NOTHING_TO_POST = 50503, 400, "A message needs a Body";
+    NOTHING_TO_POST = 50503, 400, "A message needs a Body or a ContentSid";
     BODY_TOO_LONG = 50504, 400, "Body is too long";
+    CONTENT_SID = 50526, 400, "ContentSid is not the SID of a template that is configured here";
+    CONTENT_VARIABLES = 50527, 400, "ContentVariables is not a JSON object of texts";
+    VARIABLES_ALONE = 50528, 400, "ContentVariables needs a ContentSid";
+    VARIABLES_TOO_LONG = 50529, 400, "ContentVariables has more than 27801 characters";
+    VARIABLE_NAME_TOO_LONG = 50540, 400, "A key of ContentVariables is longer than 16 characters";
+    VARIABLE_TOO_LONG = 50541, 400, "A value of ContentVariables is longer than 256 characters";
 }
 
 impl ApiError {
@@ -260,6 +266,10 @@ impl From<RelayError> for ApiError {
                 20409,
                 "The role is a default of its service and cannot be deleted",
             ),
+            RelayError::TemplateNotFound => CONTENT_SID.into(),
+            RelayError::VariableMissing(name) => {
+                ApiError::parameter(format!("ContentVariables has nothing for {{{{{name}}}}}"))
+            }
             RelayError::UserNotFound => USER_NOT_FOUND.into(),
             RelayError::UserTaken => USER_TAKEN.into(),
             RelayError::TooManyConversations => TOO_MANY_CONVERSATIONS.into(),
@@ -347,6 +357,8 @@ mod tests {
             (RelayError::TooManyConversations, 400, 50214),
             (RelayError::CredentialNotFound, 404, 20404),
             (RelayError::PushBindingNotFound, 404, 20404),
+            (RelayError::TemplateNotFound, 400, 50526),
+            (RelayError::VariableMissing("1".to_owned()), 400, 20001),
             (RelayError::Contended, 503, 20503),
             (RelayError::Full, 503, 20503),
         ] {

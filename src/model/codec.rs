@@ -28,12 +28,17 @@ pub trait Compact: Serialize + DeserializeOwned {
 
     /// Reads a payload.
     fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
-        match payload.first() {
-            Some(format) if *format != Self::FORMAT => {
-                Err(DecodeError { what: Self::NAME, reason: format!("unknown format {format}") })
-            }
-            _ => decode_as(Self::NAME, payload),
+        decode_plain(payload)
+    }
+}
+
+/// Reads a payload in a record's only format, or the one it has beside others of its own.
+pub fn decode_plain<T: Compact>(payload: &[u8]) -> Result<T, DecodeError> {
+    match payload.first() {
+        Some(format) if *format != T::FORMAT => {
+            Err(DecodeError { what: T::NAME, reason: format!("unknown format {format}") })
         }
+        _ => decode_as(T::NAME, payload),
     }
 }
 

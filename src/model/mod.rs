@@ -21,7 +21,7 @@ pub mod service;
 pub mod user;
 
 pub use attempt::{Attempt, AttemptEnd};
-pub use codec::{Compact, DecodeError, Json, decode_as, encode_as};
+pub use codec::{Compact, DecodeError, Json, decode_as, decode_plain, encode_as};
 pub use conversation::{Binding, Conversation, ConversationRecord, Head, Member, State};
 pub use delivery::{Correlation, Delivery, Dispatch};
 pub use idempotency::IdempotencyRecord;
@@ -29,7 +29,7 @@ pub use ids::{
     AccountSid, ConversationSid, CredentialSid, MessageSid, Mint, ParticipantSid, PushBindingSid, ReceiptSid,
     RoleSid, ServiceSid, UserSid,
 };
-pub use message::{MessageRecord, Source};
+pub use message::{MessageRecord, Source, Templated};
 pub use participant::{ParticipantRecord, PersonBinding, PersonRow};
 pub use provider_id::{ParkedStatus, ProviderIdRow, Subject};
 pub use push::{CredentialRecord, PushBindingRecord};

@@ -4,12 +4,16 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use trunkline_adapter::{Adapter, Address, Cause, Content, Outbound, Outcome};
+use trunkline_adapter::{
+    Adapter, Address, Capabilities, Cause, Content, Outbound, Outcome, Template, Templates,
+};
 
 use super::plan::{LanePlan, Surroundings};
 use crate::ledger::engine::Revision;
 use crate::ledger::{LedgerError, tables, typed};
-use crate::model::{Compact, Correlation, Dispatch, Head, ParticipantRecord, ReceiptRecord, State};
+use crate::model::{
+    Compact, Correlation, Dispatch, Head, ParticipantRecord, ReceiptRecord, State, Templated,
+};
 use crate::work::Taken;
 
 /// A request that takes longer is given up. Adapters have shorter time-outs of their own.
@@ -67,7 +71,7 @@ pub(super) async fn prepare(
             "the adapter does not know its own proxy address".to_owned(),
         )));
     };
-    let mut message_changed = None;
+    let (mut message_changed, mut template) = (None, None);
     let (text, to, aliases, sent, correlation) = match dispatch {
         Dispatch::Notice { text } => {
             let Ok(to) = Address::parse(&taken.subject) else {
@@ -90,9 +94,16 @@ pub(super) async fn prepare(
             let person = typed::json::<ParticipantRecord>(&*snapshot, &key).await?;
             // Somebody who left before it was their turn gets nothing more; the receipt says so, with no code since
             // no provider was asked.
-            let Some(binding) = person.and_then(|person| person.record.binding) else {
+            let Some(person) = person.map(|person| person.record) else {
                 return Ok(Prepared::End(End::Fail(0)));
             };
+            template = message.record.template.as_deref().and_then(|made| as_taken(made, capabilities));
+            if let (Some(code), None) = (capabilities.shut, &template)
+                && person.shut(site.clock.now())
+            {
+                return Ok(Prepared::End(End::Fail(code)));
+            }
+            let Some(binding) = person.binding else { return Ok(Prepared::End(End::Fail(0))) };
             let correlation = Correlation {
                 conversation: conversation.clone(),
                 index: *index,
@@ -108,7 +119,9 @@ pub(super) async fn prepare(
     if text.is_empty() {
         return Ok(Prepared::End(End::Fail(NO_TEXT)));
     }
+    // A template is one part, however long: what it may say was agreed with the provider.
     let mut pieces = match capabilities.text.pieces(&text) {
+        _ if template.is_some() => vec![text],
         Ok(pieces) => pieces,
         Err(cause) => return Ok(Prepared::End(End::Fail(cause.code))),
     };
@@ -136,7 +149,10 @@ pub(super) async fn prepare(
             from: plan.proxy.clone(),
             to,
             aliases,
-            content: Content::Text { body: pieces.swap_remove(sent) },
+            content: match template {
+                Some(template) => Content::Template(template),
+                None => Content::Text { body: pieces.swap_remove(sent) },
+            },
             correlation: correlation.map_or_else(
                 || "notice".to_owned(),
                 |correlation| {
@@ -149,6 +165,17 @@ pub(super) async fn prepare(
         parts,
         idempotent: capabilities.idempotent,
     })))
+}
+
+/// A message's template for a provider that takes it as such; for others its text is sent.
+fn as_taken(made: &Templated, capabilities: &Capabilities) -> Option<Template> {
+    let takes = match capabilities.templates {
+        Templates::Text => false,
+        Templates::Named => made.named.is_some(),
+        Templates::Sid => true,
+    };
+    let Templated { sid, variables, named, text } = made.clone();
+    takes.then_some(Template { sid, variables, named, text })
 }
 
 /// The provider's id of a part that its receipt knows to have been taken.

@@ -8,7 +8,7 @@ use crate::model::push::{Hidden, PushKind};
 use crate::model::service::{Notice, Notifications};
 use crate::model::{
     Conversation, ConversationSid, CredentialRecord, DeliverySummary, MessageRecord, ParticipantRecord,
-    ParticipantSid, RoleKind, ServiceSid, State,
+    ParticipantSid, RoleKind, ServiceSid, State, Templated,
 };
 
 /// A value that a request may leave alone, clear or set.
@@ -96,6 +96,8 @@ pub struct ParticipantChange {
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewMessage {
     pub author: String,
+    /// The template its body was made from.
+    pub template: Option<Box<Templated>>,
     pub body: Option<String>,
     pub attributes: Option<String>,
     pub created: Option<Timestamp>,

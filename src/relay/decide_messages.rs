@@ -6,13 +6,14 @@ use super::cleanup;
 use super::command::{MessageChange, NewMessage};
 use super::commit::Wake;
 use super::decide::{Context, Decision, begin, finish, require_open, rouse};
+use super::decide_roster;
 use super::error::RelayError;
 use crate::ledger::tables;
 use crate::model::conversation::Mark;
 use crate::model::message;
 use crate::model::{
-    Compact, Conversation, Delivery, Dispatch, MessageRecord, MessageSid, ParticipantSid, ProviderIdRow,
-    ReceiptSid, Source, Subject,
+    Compact, Conversation, Delivery, Dispatch, MessageRecord, MessageSid, ParticipantRecord, ParticipantSid,
+    ProviderIdRow, ReceiptSid, Source, Subject, Templated,
 };
 use crate::work::{self, Queue};
 
@@ -32,6 +33,8 @@ pub struct Draft {
     pub updated: Option<Timestamp>,
     pub source: Option<Source>,
     pub reply_to: Option<u64>,
+    /// The template it was made from.
+    pub template: Option<Box<Templated>>,
 }
 
 /// A message posted over REST: its author is matched against the members.
@@ -48,12 +51,15 @@ pub fn draft_of(conversation: &Conversation, new: NewMessage) -> Draft {
         updated: new.updated,
         source: None,
         reply_to: None,
+        template: new.template,
     }
 }
 
 /// How many writes appending one draft to this conversation takes, at most.
 pub fn writes_per_draft(conversation: &Conversation) -> usize {
-    3 + conversation.members.iter().filter(|member| member.record.binding.is_some()).count()
+    let bindings = || conversation.members.iter().filter_map(|member| member.record.binding.as_ref());
+    let windows = bindings().any(|binding| binding.address.channel().window().is_some());
+    3 + bindings().count() + usize::from(windows)
 }
 
 /// Messages join a conversation, in order: each gets its index, and one delivery for every outside member who did
@@ -69,6 +75,8 @@ pub fn append(
     let mut decision = begin(context, conversation);
     decision.batch.intake = true;
     let mut appended = Vec::with_capacity(drafts.len());
+    // Whose window opens, or opens anew, by what they wrote.
+    let mut heard: Vec<(&ParticipantRecord, Timestamp)> = Vec::new();
     for draft in drafts {
         let index = decision.next.head.next_index;
         decision.next.head.next_index += 1;
@@ -78,6 +86,11 @@ pub fn append(
             let Some(binding) = &member.record.binding else { continue };
             let name = Some(&member.record.sid);
             if name == draft.participant.as_ref() || name == draft.has_it.as_ref() {
+                if draft.source.is_some() && draft.has_it.is_none() {
+                    let closes = member.record.heard(context.now);
+                    let known = |one: &(&ParticipantRecord, Timestamp)| one.0.sid == member.record.sid;
+                    heard.extend(closes.filter(|_| !heard.iter().any(known)).map(|at| (&member.record, at)));
+                }
                 continue;
             }
             let receipt = ReceiptSid::new(context.mint);
@@ -125,6 +138,7 @@ pub fn append(
             parts: draft.parts,
             reply_to: draft.reply_to,
             source: draft.source,
+            template: draft.template,
         };
         decision.batch.insert(tables::message(account, own, index), record.encode());
         let place = bytes::Bytes::copy_from_slice(&index.to_be_bytes());
@@ -132,6 +146,10 @@ pub fn append(
         appended.push((index, record));
     }
     decision.next.head.messages = Mark::ThisWrite;
+    for (member, closes) in heard {
+        let record = ParticipantRecord { window_closes: Some(closes), ..member.clone() };
+        decide_roster::put_member(context, &mut decision, record);
+    }
     rouse(&mut decision);
     Ok((finish(decision), appended))
 }

@@ -117,6 +117,7 @@ fn seat(
         last_read_message_index: None,
         last_read_timestamp: None,
         muted: false,
+        window_closes: None,
         rest: serde_json::Map::new(),
     };
     let person = PersonRow {
@@ -153,7 +154,7 @@ pub fn identity_name(identity: &str) -> String {
     format!(":{}", identity.chars().take(200).collect::<String>())
 }
 
-fn put_member(context: &Context<'_>, decision: &mut Decision, record: ParticipantRecord) {
+pub(super) fn put_member(context: &Context<'_>, decision: &mut Decision, record: ParticipantRecord) {
     let conversation = decision.next.sid().as_str().to_owned();
     let key = tables::participant(context.account.as_str(), &conversation, record.sid.as_str());
     decision.members_at.push((record.sid.clone(), decision.batch.writes.len()));

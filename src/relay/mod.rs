@@ -41,6 +41,7 @@ mod roster_test;
 mod services;
 mod settings;
 mod statuses;
+mod templates;
 mod unreadable;
 mod users;
 #[cfg(test)]
@@ -71,6 +72,7 @@ pub use journal::{Journal, Leg, Waiting};
 pub use keyword::{KeywordSettings, Keywords};
 pub use lasting::Lasting;
 pub use proxies::{Proxies, Proxy};
+pub use templates::{Template, Templates};
 
 use cache::Cache;
 use commit::Commits;
@@ -104,6 +106,7 @@ pub struct Relay {
     clock: Clock,
     proxies: Proxies,
     keywords: Keywords,
+    templates: Templates,
     cache: Arc<Cache>,
     parked: Arc<parked::Sweep>,
     unreadable: unreadable::Ring,
@@ -130,6 +133,7 @@ impl Relay {
             clock,
             proxies: Proxies::default(),
             keywords: Keywords::default(),
+            templates: Templates::default(),
             cache,
             parked,
             unreadable: unreadable::Ring::default(),
@@ -145,6 +149,11 @@ impl Relay {
     /// The words that opt people out and in; a reload replaces them.
     pub fn keywords(&self) -> &Keywords {
         &self.keywords
+    }
+
+    /// What content SIDs stand for; a reload replaces them.
+    pub fn templates(&self) -> &Templates {
+        &self.templates
     }
 
     /// A conversation as it stands, from memory if it is there.

@@ -8,7 +8,7 @@ use trunkline_adapter::Timestamp;
 
 use crate::ledger::engine::{Batch, ReadError, Snapshot};
 use crate::ledger::key::{Key, Piece, Range, Space, take_name};
-use crate::model::{Attempt, Compact, DecodeError, decode_as, encode_as};
+use crate::model::{Attempt, Compact, DecodeError, decode_as, decode_plain, encode_as};
 
 /// Which kind of work. The byte is part of the stored key: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,10 +55,7 @@ impl Compact for Job {
                 let (job, trace): (Job, Vec<Attempt>) = decode_as(Self::NAME, payload)?;
                 Ok(Job { trace, ..job })
             }
-            Some(format) if *format != Self::FORMAT => {
-                Err(DecodeError { what: Self::NAME, reason: format!("unknown format {format}") })
-            }
-            _ => decode_as(Self::NAME, payload),
+            _ => decode_plain(payload),
         }
     }
 }

@@ -152,11 +152,17 @@ fn change(form: &Form) -> Result<ParticipantChange, ApiError> {
 
 pub(super) fn render(scope: &Scope, conversation: &Conversation, record: &ParticipantRecord) -> Value {
     let binding = record.binding.as_ref().map(|binding| {
-        json!({
-            "type": binding.address.channel().name(),
+        let channel = binding.address.channel();
+        let mut shown = json!({
+            "type": channel.name(),
             "address": binding.address,
             "proxy_address": binding.proxy,
-        })
+        });
+        // Ours: until when free text may be sent. Nothing is known of those who never wrote here.
+        if channel.window().is_some() {
+            shown["window_closes"] = record.window_closes.map(|closes| closes.rfc3339()).into();
+        }
+        shown
     });
     scope.sign(json!({
         "account_sid": scope.account,

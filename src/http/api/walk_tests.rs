@@ -233,3 +233,42 @@ async fn a_full_disk_refuses_and_loses_nothing() {
     house.engine.set_full(false);
     assert_eq!(house.made(&format!("{own}/Messages"), &[("Body", "x")]).await["index"], 0);
 }
+
+#[tokio::test]
+async fn a_content_sid_stands_for_its_template() {
+    let house = house();
+    let sid = format!("HX{}", "1".repeat(32));
+    let template = crate::relay::Template {
+        body: "Hi {{1}}, order {{2}}.".to_owned(),
+        whatsapp: Some(("order".to_owned(), "en".to_owned())),
+    };
+    house.relay.templates().replace(HashMap::from([(sid.clone(), template)]));
+    let conversation = house.made("/v1/Conversations", &[]).await;
+    let messages = format!("{}/Messages", path(text(&conversation, "url")));
+    let fields = [
+        ("ContentSid", sid.as_str()),
+        ("ContentVariables", r#"{"1":"Ann","2":"A-17"}"#),
+        ("Body", "ignored"),
+        ("MediaSid", "ignored"),
+    ];
+    let posted = house.made(&messages, &fields).await;
+    assert_eq!(
+        (&posted["body"], &posted["content_sid"]),
+        (&"Hi Ann, order A-17.".into(), &sid.clone().into())
+    );
+    let own = path(text(&posted, "url"));
+    assert_eq!(house.ask("GET", own, &[]).await.1, posted, "as the store has it");
+    let edited = house.ask("POST", own, &[("Body", "edited")]).await.1;
+    assert_eq!((&edited["body"], &edited["content_sid"]), (&"edited".into(), &sid.clone().into()));
+    let other = format!("HX{}", "2".repeat(32));
+    for (fields, code) in [
+        (vec![("ContentSid", other.as_str())], 50526),
+        (vec![("ContentSid", "HX1")], 50526),
+        (vec![("ContentSid", sid.as_str()), ("ContentVariables", "{}")], 20001),
+        (vec![("ContentSid", sid.as_str()), ("ContentVariables", "x")], 50527),
+        (vec![("Body", "b"), ("ContentVariables", "{}")], 50528),
+    ] {
+        let refused = house.ask("POST", &messages, &fields).await;
+        assert_eq!((refused.0, &refused.1["code"]), (400, &code.into()), "{fields:?}");
+    }
+}
