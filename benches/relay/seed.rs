@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use trunkline::ledger::Ledger;
 use trunkline::ledger::store::{Durability, Store, StoreSettings};
 use trunkline::model::{AccountSid, Conversation, Mint, ServiceSid};
-use trunkline::relay::command::{NewConversation, NewParticipant, Who};
+use trunkline::relay::command::{Change, NewConversation, NewParticipant, Who};
 use trunkline::relay::decide::{self, Context, Decision};
 use trunkline::relay::decide_messages::{self, Draft};
 use trunkline::relay::decide_roster;
@@ -101,8 +101,11 @@ impl Writer {
             messaging_service_sid: None,
             attributes: None,
             inactive: false,
+            webhooks: Vec::new(),
             created: None,
             updated: None,
+            inactive_after: Change::Keep,
+            closed_after: Change::Keep,
         };
         let mut conversation = self.commit(decide::create(&self.context(), &self.service, new)).await?;
         for (address, proxy) in people {

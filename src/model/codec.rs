@@ -23,27 +23,22 @@ pub trait Compact: Serialize + DeserializeOwned {
 
     /// The row's payload.
     fn encode(&self) -> Bytes {
-        encode_as(Self::FORMAT, self)
+        compact(Self::FORMAT, self)
     }
 
     /// Reads a payload.
     fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
-        decode_plain(payload)
-    }
-}
-
-/// Reads a payload in a record's only format, or the one it has beside others of its own.
-pub fn decode_plain<T: Compact>(payload: &[u8]) -> Result<T, DecodeError> {
-    match payload.first() {
-        Some(format) if *format != T::FORMAT => {
-            Err(DecodeError { what: T::NAME, reason: format!("unknown format {format}") })
+        let error = |reason: String| DecodeError { what: Self::NAME, reason };
+        match payload.split_first() {
+            Some((format, rest)) if *format == Self::FORMAT => read_compact(rest).map_err(error),
+            Some((format, _)) => Err(error(format!("unknown format {format}"))),
+            None => Err(error("it is empty".to_owned())),
         }
-        _ => decode_as(T::NAME, payload),
     }
 }
 
-/// The compact payload of a record in a format.
-pub fn encode_as(format: u8, record: &(impl Serialize + ?Sized)) -> Bytes {
+/// A compact payload of a format.
+pub fn compact<T: Serialize + ?Sized>(format: u8, record: &T) -> Bytes {
     // Room for all but the longest texts, so that the buffer does not grow step by step.
     let mut buffer = Vec::with_capacity(256);
     buffer.push(format);
@@ -52,14 +47,12 @@ pub fn encode_as(format: u8, record: &(impl Serialize + ?Sized)) -> Bytes {
     Bytes::from(postcard::to_extend(record, buffer).expect("a record is plain data"))
 }
 
-/// Reads a compact payload whose format is known to be that of the record.
-pub fn decode_as<T: DeserializeOwned>(what: &'static str, payload: &[u8]) -> Result<T, DecodeError> {
-    let error = |reason: String| DecodeError { what, reason };
-    let Some((_, rest)) = payload.split_first() else { return Err(error("it is empty".to_owned())) };
-    match postcard::take_from_bytes(rest) {
+/// Reads what stands behind the format byte, or says why it cannot be read.
+pub fn read_compact<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    match postcard::take_from_bytes(bytes) {
         Ok((record, [])) => Ok(record),
-        Ok((_, left)) => Err(error(format!("{} bytes too many", left.len()))),
-        Err(cause) => Err(error(cause.to_string())),
+        Ok((_, left)) => Err(format!("{} bytes too many", left.len())),
+        Err(cause) => Err(cause.to_string()),
     }
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use trunkline_adapter::{Address, Part, Timestamp};
 
-use super::codec::{decode_as, decode_plain, encode_as};
+use super::codec::{compact, read_compact};
 use super::{Compact, DecodeError, Delivery, MessageSid, ParticipantSid};
 
 /// A message of a conversation. Its index is in its key.
@@ -60,19 +60,20 @@ impl Compact for MessageRecord {
 
     fn encode(&self) -> Bytes {
         match &self.template {
-            None => encode_as(Self::FORMAT, self),
-            Some(template) => encode_as(TEMPLATED, &(self, template)),
+            None => compact(Self::FORMAT, self),
+            Some(template) => compact(TEMPLATED, &(self, template)),
         }
     }
 
     fn decode(payload: &[u8]) -> Result<MessageRecord, DecodeError> {
-        match payload.first() {
-            Some(&TEMPLATED) => {
-                let (record, template): (MessageRecord, Templated) = decode_as(Self::NAME, payload)?;
-                Ok(MessageRecord { template: Some(Box::new(template)), ..record })
-            }
-            _ => decode_plain(payload),
-        }
+        let record = match payload.split_first() {
+            Some((&Self::FORMAT, rest)) => read_compact(rest),
+            Some((&TEMPLATED, rest)) => read_compact(rest)
+                .map(|(record, template)| MessageRecord { template: Some(Box::new(template)), ..record }),
+            Some((format, _)) => Err(format!("unknown format {format}")),
+            None => Err("it is empty".to_owned()),
+        };
+        record.map_err(|reason| DecodeError { what: Self::NAME, reason })
     }
 }
 
@@ -84,10 +85,15 @@ impl MessageRecord {
 
     /// The text a recipient on a text-only channel gets: the body, or a line that says what else there was.
     pub fn relayed_text(&self) -> String {
-        match &self.body {
-            Some(body) if !body.is_empty() => body.clone(),
-            _ => describe(&self.parts()).unwrap_or_default(),
-        }
+        relayed_text(self.body.as_deref(), &self.parts)
+    }
+}
+
+/// As [`MessageRecord::relayed_text`], of a message that is not one yet.
+pub fn relayed_text(body: Option<&str>, parts: &[u8]) -> String {
+    match body {
+        Some(body) if !body.is_empty() => body.to_owned(),
+        _ => describe(&serde_json::from_slice::<Vec<Part>>(parts).unwrap_or_default()).unwrap_or_default(),
     }
 }
 

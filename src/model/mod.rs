@@ -18,16 +18,18 @@ pub mod push;
 pub mod receipt;
 pub mod role;
 pub mod service;
+pub mod timers;
 pub mod user;
+pub mod webhook;
 
 pub use attempt::{Attempt, AttemptEnd};
-pub use codec::{Compact, DecodeError, Json, decode_as, decode_plain, encode_as};
+pub use codec::{Compact, DecodeError, Json, compact, read_compact};
 pub use conversation::{Binding, Conversation, ConversationRecord, Head, Member, State};
-pub use delivery::{Correlation, Delivery, Dispatch};
+pub use delivery::{Correlation, Delivery, Dispatch, Letter, Standing};
 pub use idempotency::IdempotencyRecord;
 pub use ids::{
     AccountSid, ConversationSid, CredentialSid, MessageSid, Mint, ParticipantSid, PushBindingSid, ReceiptSid,
-    RoleSid, ServiceSid, UserSid,
+    RoleSid, ServiceSid, UserSid, WebhookSid,
 };
 pub use message::{MessageRecord, Source, Templated};
 pub use participant::{ParticipantRecord, PersonBinding, PersonRow};
@@ -36,7 +38,9 @@ pub use push::{CredentialRecord, PushBindingRecord};
 pub use receipt::{DeliverySummary, Named, Rating, ReceiptRecord, Via};
 pub use role::{RoleKind, RoleRecord};
 pub use service::{AccountSettings, OptOutRow, ServiceRecord, ServiceSettings};
+pub use timers::Timers;
 pub use user::{Leaving, UserRecord};
+pub use webhook::{Event, HookMethod, HookSettings, HookTarget, ScopedWebhook};
 
 /// The number of one write. Ordered within a partition, and compared only there; below 2^53 so that
 /// JavaScript can carry it.

@@ -1,10 +1,12 @@
 //! Decisions about messages: joining a conversation and its recipients' lanes, changing, going.
 
+use std::sync::Arc;
+
 use trunkline_adapter::Timestamp;
 
 use super::cleanup;
 use super::command::{MessageChange, NewMessage};
-use super::commit::Wake;
+use super::commit::{Enclosed, Wake};
 use super::decide::{Context, Decision, begin, finish, require_open, rouse};
 use super::decide_roster;
 use super::error::RelayError;
@@ -81,7 +83,8 @@ pub fn append(
         let index = decision.next.head.next_index;
         decision.next.head.next_index += 1;
         let sid = MessageSid::new(context.mint);
-        let mut deliveries = Vec::new();
+        let (mut deliveries, mut leaving) = (Vec::new(), Vec::new());
+        let mut text: Option<Arc<str>> = None;
         for member in conversation.members.iter() {
             let Some(binding) = &member.record.binding else { continue };
             let name = Some(&member.record.sid);
@@ -102,7 +105,7 @@ pub fn append(
                 sent: Vec::new(),
                 begun: false,
             };
-            work::enqueue(
+            let enqueued = work::enqueue(
                 &mut decision.batch,
                 account,
                 Queue::Outbound,
@@ -112,7 +115,11 @@ pub fn append(
                 context.now,
                 dispatch.encode(),
             );
-            decision.after.wake.push(Wake::outbound(&binding.proxy, &binding.address));
+            let text =
+                text.get_or_insert_with(|| message::relayed_text(draft.body.as_deref(), &draft.parts).into());
+            // A template, and somebody whose window may have shut, are looked at when it is their turn.
+            let simple = draft.template.is_none() && !member.record.shut(context.now);
+            leaving.push((binding, enqueued, Arc::clone(text), simple));
             deliveries.push(Delivery { participant: member.record.sid.clone(), receipt });
         }
         if let Some(source) = &draft.source {
@@ -140,7 +147,13 @@ pub fn append(
             source: draft.source,
             template: draft.template,
         };
+        let message_at = decision.batch.writes.len();
         decision.batch.insert(tables::message(account, own, index), record.encode());
+        for (binding, enqueued, text, simple) in leaving {
+            let (to, aliases) = (binding.address.clone(), binding.aliases.clone());
+            let letter = Enclosed { text, to, aliases, message_at };
+            decision.after.wake.push(Wake::delivery(&binding.proxy, enqueued, letter, simple));
+        }
         let place = bytes::Bytes::copy_from_slice(&index.to_be_bytes());
         decision.batch.insert(tables::message_sid(account, own, record.sid.as_str()), place);
         appended.push((index, record));
@@ -150,7 +163,7 @@ pub fn append(
         let record = ParticipantRecord { window_closes: Some(closes), ..member.clone() };
         decide_roster::put_member(context, &mut decision, record);
     }
-    rouse(&mut decision);
+    rouse(context, &mut decision);
     Ok((finish(decision), appended))
 }
 

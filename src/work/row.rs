@@ -6,9 +6,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use trunkline_adapter::Timestamp;
 
-use crate::ledger::engine::{Batch, ReadError, Snapshot};
+use crate::ledger::engine::{Batch, ReadError, Revision, Snapshot};
 use crate::ledger::key::{Key, Piece, Range, Space, take_name};
-use crate::model::{Attempt, Compact, DecodeError, decode_as, decode_plain, encode_as};
+use crate::model::{Attempt, Compact, DecodeError, Letter, compact, read_compact};
 
 /// Which kind of work. The byte is part of the stored key: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,20 +43,20 @@ impl Compact for Job {
 
     fn encode(&self) -> Bytes {
         if self.trace.is_empty() {
-            encode_as(Self::FORMAT, self)
+            compact(Self::FORMAT, self)
         } else {
-            encode_as(TRACED, &(self, &self.trace))
+            compact(TRACED, &(self, &self.trace))
         }
     }
 
     fn decode(payload: &[u8]) -> Result<Job, DecodeError> {
-        match payload.first() {
-            Some(&TRACED) => {
-                let (job, trace): (Job, Vec<Attempt>) = decode_as(Self::NAME, payload)?;
-                Ok(Job { trace, ..job })
-            }
-            _ => decode_plain(payload),
-        }
+        let job = match payload.split_first() {
+            Some((&Self::FORMAT, rest)) => read_compact(rest),
+            Some((&TRACED, rest)) => read_compact(rest).map(|(job, trace)| Job { trace, ..job }),
+            Some((format, _)) => Err(format!("unknown format {format}")),
+            None => Err("it is empty".to_owned()),
+        };
+        job.map_err(|reason| DecodeError { what: Self::NAME, reason })
     }
 }
 
@@ -96,8 +96,26 @@ pub(super) fn subject_of(key: &Key) -> Option<Arc<str>> {
     Some(subject.into())
 }
 
+/// A row that is about to be committed, as far as it is known before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enqueued {
+    pub key: Key,
+    pub job: Job,
+    /// Its place among the batch's writes.
+    pub at: usize,
+}
+
+/// A row and the number it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fresh {
+    pub key: Key,
+    pub job: Job,
+    pub created: Revision,
+    pub letter: Option<Arc<Letter>>,
+}
+
 /// Adds a piece of work to a batch. Rows of one subject are done in the order of `seq`; two rows of one subject must
-/// not share one. After the commit, tell [`super::Wakeups::work`] once per row.
+/// not share one. After the commit, tell [`super::Wakeups`] once per row.
 #[expect(clippy::too_many_arguments, reason = "they are the fields of a row's key and value")]
 pub fn enqueue(
     batch: &mut Batch,
@@ -108,10 +126,12 @@ pub fn enqueue(
     seq: u64,
     since: Timestamp,
     payload: Bytes,
-) {
+) -> Enqueued {
     let job =
         Job { since, attempts: 0, not_before: Timestamp(0), payload: payload.to_vec(), trace: Vec::new() };
-    batch.insert(row_key(account, queue, lane, subject, seq), job.encode());
+    let (key, at) = (row_key(account, queue, lane, subject, seq), batch.writes.len());
+    batch.insert(key.clone(), job.encode());
+    Enqueued { key, job, at }
 }
 
 #[cfg(test)]
@@ -129,7 +149,7 @@ mod tests {
             trace: Vec::new(),
         };
         let four = (plain.since, plain.attempts, plain.not_before, plain.payload.clone());
-        assert_eq!(plain.encode(), encode_as(1, &four), "as it always was");
+        assert_eq!(plain.encode(), compact(1, &four), "as it always was");
         let attempt = Attempt {
             at: Timestamp(6),
             end: crate::model::AttemptEnd::Throttled,

@@ -17,3 +17,4 @@ mod rates;
 mod relay;
 mod repeats;
 mod store;
+mod timers;
