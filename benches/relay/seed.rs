@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use trunkline::ledger::Ledger;
 use trunkline::ledger::store::{Durability, Store, StoreSettings};
 use trunkline::model::{AccountSid, Conversation, Mint, ServiceSid};
-use trunkline::relay::command::{Change, NewConversation, NewParticipant, Who};
+use trunkline::relay::command::{NewConversation, NewParticipant, Who};
 use trunkline::relay::decide::{self, Context, Decision};
 use trunkline::relay::decide_messages::{self, Draft};
 use trunkline::relay::decide_roster;
@@ -95,18 +95,7 @@ impl Writer {
     }
 
     async fn conversation(&self, people: Vec<Binding>, messages: usize) -> Result<(), Failure> {
-        let new = NewConversation {
-            friendly_name: Some("bench".to_owned()),
-            unique_name: None,
-            messaging_service_sid: None,
-            attributes: None,
-            inactive: false,
-            webhooks: Vec::new(),
-            created: None,
-            updated: None,
-            inactive_after: Change::Keep,
-            closed_after: Change::Keep,
-        };
+        let new = NewConversation { friendly_name: Some("bench".to_owned()), ..NewConversation::default() };
         let mut conversation = self.commit(decide::create(&self.context(), &self.service, new)).await?;
         for (address, proxy) in people {
             let who = Who::Bound { address: Address::parse(&address)?, proxy: Address::parse(&proxy)? };

@@ -349,7 +349,7 @@ pub(super) fn adapter(
         capabilities: Capabilities {
             channel: Channel::Sms,
             text: TextLimit { most: 40, unit: TextUnit::Characters, over: OverLimit::Split },
-            receipts: Receipts { delivered: true, read: false },
+            receipts: Receipts { delivered: true, read: false, correlated: false },
             shut: Some(63016),
             templates: Templates::Named,
             idempotent: false,

@@ -61,7 +61,7 @@ pub fn draft_of(conversation: &Conversation, new: NewMessage) -> Draft {
 pub fn writes_per_draft(conversation: &Conversation) -> usize {
     let bindings = || conversation.members.iter().filter_map(|member| member.record.binding.as_ref());
     let windows = bindings().any(|binding| binding.address.channel().window().is_some());
-    3 + bindings().count() + usize::from(windows)
+    2 + bindings().count() + usize::from(windows)
 }
 
 /// Messages join a conversation, in order: each gets its index, and one delivery for every outside member who did
@@ -82,7 +82,7 @@ pub fn append(
     for draft in drafts {
         let index = decision.next.head.next_index;
         decision.next.head.next_index += 1;
-        let sid = MessageSid::new(context.mint);
+        let sid = MessageSid::at(context.mint, index);
         let (mut deliveries, mut leaving) = (Vec::new(), Vec::new());
         let mut text: Option<Arc<str>> = None;
         for member in conversation.members.iter() {
@@ -154,8 +154,6 @@ pub fn append(
             let letter = Enclosed { text, to, aliases, message_at };
             decision.after.wake.push(Wake::delivery(&binding.proxy, enqueued, letter, simple));
         }
-        let place = bytes::Bytes::copy_from_slice(&index.to_be_bytes());
-        decision.batch.insert(tables::message_sid(account, own, record.sid.as_str()), place);
         appended.push((index, record));
     }
     decision.next.head.messages = Mark::ThisWrite;

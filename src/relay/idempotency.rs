@@ -7,11 +7,11 @@ use trunkline_adapter::Timestamp;
 
 use super::Relay;
 use crate::ledger::engine::{Batch, CommitError, Write};
-use crate::ledger::key::{Key, Range, Space};
+use crate::ledger::key::{Range, Space};
 use crate::ledger::rider::{self, Rider};
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::idempotency::KeptAnswer;
-use crate::model::{AccountSid, IdempotencyRecord, Json};
+use crate::model::{AccountSid, Compact, IdempotencyRecord, Json, MessageRecord};
 
 /// How long a key is known.
 pub const KEYS_KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -39,17 +39,23 @@ impl Made {
         let space = match self {
             Made::Conversation => Space::Conversation,
             Made::Participant => Space::Participant,
-            Made::Message => Space::MessageIndex,
+            Made::Message => Space::Message,
             Made::User => Space::User,
             Made::Role => Space::Role,
             Made::Service => Space::Service,
             Made::Credential => Space::Credential,
             Made::Change | Made::Other => return None,
         };
-        let keys = batch.writes.iter().map(Write::key);
-        let parts = keys.filter_map(Key::parts).find(|parts| parts.space == space)?;
+        let (key, payload) = batch.writes.iter().find_map(|write| match write {
+            Write::Insert(key, payload) | Write::Put(key, payload) if key.space() == Some(space) => {
+                Some((key, payload))
+            }
+            _ => None,
+        })?;
+        let parts = key.parts()?;
         match self {
             Made::Conversation => Some(parts.partition),
+            Made::Message => MessageRecord::decode(payload).ok().map(|record| record.sid.to_string()),
             _ => String::from_utf8(parts.rest.to_vec()).ok(),
         }
     }

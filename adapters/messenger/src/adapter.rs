@@ -40,7 +40,7 @@ fn capabilities() -> Capabilities {
     Capabilities {
         channel: Channel::Messenger,
         text: TextLimit { most: TEXT_LIMIT, unit: TextUnit::Characters, over: OverLimit::Split },
-        receipts: Receipts { delivered: true, read: true },
+        receipts: Receipts { delivered: true, read: true, correlated: false },
         shut: Some(10),
         templates: Templates::Text,
         // The metadata comes back in the echo, but a repeated send is a second message.

@@ -40,7 +40,7 @@ fn capabilities() -> Capabilities {
     Capabilities {
         channel: Channel::Whatsapp,
         text: TextLimit { most: TEXT_LIMIT, unit: TextUnit::Characters, over: OverLimit::Split },
-        receipts: Receipts { delivered: true, read: true },
+        receipts: Receipts { delivered: true, read: true, correlated: false },
         shut: Some(131_047),
         templates: Templates::Named,
         // The correlation text comes back, but a repeated send is a second message.
