@@ -113,9 +113,11 @@ catalogue! {
     TOO_MANY_AT_ONCE = 50426, 400, "More than 10 participants for a new conversation";
     PARTICIPANT_NOT_FOUND = 50432, 404, "Participant not found";
     IDENTITY_TAKEN = 50433, 409, "Participant already exists";
+    PROJECTED_NOT_OURS = 50439, 403, "Messaging binding projected address is not configured for this account";
     PROXY_NOT_THERE = 50440, 400, "The participant has no proxy address to remove";
     PROXY_WITHOUT_ADDRESS = 50441, 400, "A proxy address needs a participant with an address";
     PROJECTED_NOT_THERE = 50442, 400, "The participant has no projected address to remove";
+    PROJECTED_AND_BINDING = 50443, 400, "A projected address cannot be added to a participant with a messaging binding";
     IDENTITY_FIXED = 50444, 400, "The identity of this participant cannot be changed";
     IDENTITY_AND_ADDRESS = 50451, 400, "Identity and Address cannot be combined";
     /// Group texts need a provider that can carry them, and none here can.

@@ -91,6 +91,8 @@ pub enum Who {
 /// Changes to a participant.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ParticipantChange {
+    /// Another proxy address of ours to reach an outside person through.
+    pub proxy: Option<Address>,
     pub role_sid: Change<String>,
     pub attributes: Option<String>,
     pub last_read_message_index: Change<u64>,

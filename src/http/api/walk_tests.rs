@@ -273,3 +273,39 @@ async fn a_content_sid_stands_for_its_template() {
         assert_eq!((refused.0, &refused.1["code"]), (400, &code.into()), "{fields:?}");
     }
 }
+
+#[tokio::test]
+async fn bindings_move_between_our_addresses_and_group_texts_are_refused_with_their_codes() {
+    let house = house();
+    let conversation = house.made("/v1/Conversations", &[]).await;
+    let participants = format!("{}/Participants", path(text(&conversation, "url")));
+    let pair = [
+        ("MessagingBinding.Address", "whatsapp:+15557654321"),
+        ("MessagingBinding.ProxyAddress", "whatsapp:+15550002222"),
+    ];
+    let phone = house.made(&participants, &pair).await;
+    let chat = house.made(&participants, &[("Identity", "ann")]).await;
+    let (phone, chat) = (path(text(&phone, "url")).to_owned(), path(text(&chat, "url")).to_owned());
+    let (proxy, projected) = ("MessagingBinding.ProxyAddress", "MessagingBinding.ProjectedAddress");
+    for (target, field, value, code) in [
+        (&phone, proxy, "whatsapp:+15550009999", 50413),
+        (&phone, proxy, "+15550001111", 50414),
+        (&phone, proxy, "whatsapp:+15557654321", 50409),
+        (&phone, proxy, "nonsense:1", 50408),
+        (&phone, proxy, "null", 50452),
+        (&phone, projected, "+15550001111", 50443),
+        (&phone, projected, "null", 50442),
+        (&chat, proxy, "+15550001111", 50441),
+        (&chat, proxy, "null", 50440),
+        (&chat, projected, "+15550001111", 50452),
+        (&chat, projected, "+15559999999", 50439),
+        (&chat, "Identity", "bob", 50444),
+        (&participants, projected, "+15550001111", 50452),
+        (&participants, projected, "+15559999999", 50439),
+    ] {
+        let refused = house.ask("POST", target, &[(field, value)]).await;
+        assert_eq!(refused.1["code"], code, "{target} {field}={value}");
+    }
+    let same = house.ask("POST", &phone, &[(proxy, "whatsapp:+15550002222"), ("Attributes", "[1]")]).await;
+    assert_eq!((same.0, &same.1["attributes"]), (200, &"[1]".into()));
+}
