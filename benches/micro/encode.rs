@@ -17,8 +17,14 @@ use super::scene::{self, Always};
 pub fn records(c: &mut Criterion) {
     let mint = Mint::seeded(1);
     let account = scene::account();
-    let context =
-        Context { account: &account, now: Timestamp(0), mint: &mint, births: &Always, again: false };
+    let context = Context {
+        account: &account,
+        now: Timestamp(0),
+        mint: &mint,
+        births: &Always,
+        again: false,
+        most: trunkline::relay::decide::Roster::default(),
+    };
     let conversation = scene::conversation(&mint, 2);
     let draft = scene::draft(&conversation);
     let (_, appended) =

@@ -86,6 +86,7 @@ impl Writer {
             mint: &self.mint,
             births: &self.ledger,
             again: false,
+            most: trunkline::relay::decide::Roster::default(),
         }
     }
 

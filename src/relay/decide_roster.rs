@@ -15,11 +15,6 @@ use crate::model::{
     Binding, Conversation, Json, Member, ParticipantRecord, ParticipantSid, PersonBinding, PersonRow,
 };
 
-/// Most participants of a conversation.
-pub const MOST_PARTICIPANTS: usize = 1000;
-/// Most of them from outside.
-pub const MOST_BOUND: usize = 50;
-
 /// Who holds the row that a claim wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
@@ -80,13 +75,13 @@ fn seat(
             (Some(identity), None)
         }
         Who::Bound { address, proxy } => {
-            if bound >= MOST_BOUND {
+            if bound >= context.most.outside {
                 return Err(RelayError::TooManyBound);
             }
             (None, Some(PersonBinding { address, proxy, aliases: Vec::new(), rest: serde_json::Map::new() }))
         }
     };
-    if conversation.members.len() >= MOST_PARTICIPANTS {
+    if conversation.members.len() >= context.most.participants {
         return Err(RelayError::TooManyParticipants);
     }
     if let Some(binding) = &binding {

@@ -24,7 +24,14 @@ impl Births for Counter {
 fn marks_say_which_write_last_changed_what() {
     let account = AccountSid::parse("AC00000000000000000000000000000001").unwrap();
     let (mint, births) = (Mint::seeded(1), Counter(AtomicU64::new(0)));
-    let context = Context { account: &account, now: NOON, mint: &mint, births: &births, again: false };
+    let context = Context {
+        account: &account,
+        now: NOON,
+        mint: &mint,
+        births: &births,
+        again: false,
+        most: crate::relay::decide::Roster::default(),
+    };
     let mut number = 100;
     let mut settle = |decision: Decision| {
         let last = number + decision.batch.writes.len() as u64 - 1;
@@ -103,8 +110,14 @@ async fn a_draft_takes_no_more_writes_than_were_reckoned_with() {
         house.join(&talk, Who::Identity("agent".to_owned())).await.unwrap();
         let conversation = house.state(&talk).await;
         let (mint, births) = (Mint::seeded(1), Counter(AtomicU64::new(0)));
-        let context =
-            Context { account: &house.account, now: NOON, mint: &mint, births: &births, again: false };
+        let context = Context {
+            account: &house.account,
+            now: NOON,
+            mint: &mint,
+            births: &births,
+            again: false,
+            most: crate::relay::decide::Roster::default(),
+        };
         let new = NewMessage {
             author: "a".into(),
             template: None,

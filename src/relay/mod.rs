@@ -28,6 +28,7 @@ mod keyword;
 #[cfg(test)]
 mod kit;
 mod lasting;
+mod limits;
 mod listed;
 pub mod memberships;
 mod messages;
@@ -76,6 +77,7 @@ pub use intake::Origin;
 pub use journal::{Journal, Leg, Waiting};
 pub use keyword::{KeywordSettings, Keywords};
 pub use lasting::Lasting;
+pub use limits::{Limits, Settings as LimitSettings};
 pub use proxies::{Proxies, Proxy};
 pub use templates::{Template, Templates};
 
@@ -112,6 +114,7 @@ pub struct Relay {
     proxies: Proxies,
     keywords: Keywords,
     templates: Templates,
+    limits: Limits,
     cache: Arc<Cache>,
     parked: Arc<parked::Sweep>,
     alarm: Arc<timers::Alarm>,
@@ -142,6 +145,7 @@ impl Relay {
             proxies: Proxies::default(),
             keywords: Keywords::default(),
             templates: Templates::default(),
+            limits: Limits::default(),
             cache,
             parked,
             alarm,
@@ -158,6 +162,11 @@ impl Relay {
     /// The words that opt people out and in; a reload replaces them.
     pub fn keywords(&self) -> &Keywords {
         &self.keywords
+    }
+
+    /// How many of something there may be; a reload replaces them.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// What content SIDs stand for; a reload replaces them.
@@ -186,7 +195,14 @@ impl Relay {
 
     /// What a decision made now may use.
     fn context<'a>(&'a self, account: &'a AccountSid, again: bool) -> Context<'a> {
-        Context { account, now: self.clock.now(), mint: &self.mint, births: &self.ledger, again }
+        Context {
+            account,
+            now: self.clock.now(),
+            mint: &self.mint,
+            births: &self.ledger,
+            again,
+            most: self.limits.roster(),
+        }
     }
 
     /// Decides about a conversation until the decision holds, commits it, and wakes whom it concerns.

@@ -82,7 +82,14 @@ async fn an_address_is_learnt_once_and_only_when_it_is_nobody_elses() {
     house.relay.learn(&house.account, &talk, &member, &[phone(3)]).await;
     let mint = crate::model::Mint::seeded(1);
     let births = house.relay.ledger.clone();
-    let context = Context { account: &house.account, now: NOON, mint: &mint, births: &births, again: false };
+    let context = Context {
+        account: &house.account,
+        now: NOON,
+        mint: &mint,
+        births: &births,
+        again: false,
+        most: crate::relay::decide::Roster::default(),
+    };
     let known = house.state(&talk).await;
     let learns = |alias: &Address, holder: Option<&Holder>| {
         learn(&context, &known, &member, alias, holder)
