@@ -82,7 +82,7 @@ pub fn diff(old: &Config, new: &Config) -> Change {
         (old.store.durability != new.store.durability, "store.durability"),
         (old.store.keep_free != new.store.keep_free, "store.keep_free"),
         (old.log.format != new.log.format, "log.format"),
-        (old.limits.fixed() != new.limits.fixed(), "limits of listeners"),
+        (old.limits.fixed() != new.limits.fixed(), "limits"),
     ] {
         change.restart.extend(differs.then_some(key));
     }
