@@ -202,6 +202,11 @@ class Daemon:
     def said(self):
         return self.log.read_text(errors="replace")[-8000:]
 
+    def dump(self):
+        """The whole store of the running daemon, as `trunkline dump` writes it."""
+        command = [program(), "dump", "--config", str(self.folder / "trunkline.toml")]
+        return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
+
     def metrics(self):
         return http("GET", self.admin_url + "/metrics")[2].decode()
 
