@@ -13,7 +13,7 @@ export function read(house, name) {
 }
 
 // `user_conversations` and `MessagingBinding.ProxyAddress` as the library calls them.
-const camel = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
+export const camel = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
 const parameter = (name) => name.split('.').map((part) => part[0].toLowerCase() + part.slice(1)).join('.');
 
 export class Calls {

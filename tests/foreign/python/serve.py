@@ -25,6 +25,7 @@ def main(command):
             "whatsapp": daemon.WHATSAPP,
             "messenger": daemon.MESSENGER,
             "config": str(running.folder / "trunkline.toml"),
+            "description": str(daemon.ROOT / "tests/fixtures/openapi/twilio_conversations_v1.json"),
             "shared": str(daemon.ROOT / "tests/foreign/shared"),
         }
         code = subprocess.run(command, env={**os.environ, "TRUNKLINE_HOUSE": json.dumps(house)}).returncode
