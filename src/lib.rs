@@ -7,6 +7,7 @@
 //! | [`telemetry`] | metric names, log setup, masking; a leaf anyone may use |
 //! | [`model`] | the nouns that are stored, and rules that need nothing but themselves |
 //! | [`ledger`] | what is stored is true: the engine boundary, fjall, the tables, dump and restore |
+//! | [`egress`] | requests to URLs that callers chose: guard, client, signature; a leaf |
 //! | [`bindings`] | whose conversation is this pair: a look-up copy of the ledger's rows in sled |
 //! | [`work`] | ordered work per subject: window, back-off, wake-ups |
 //! | [`relay`] | intake, decisions, receipts: what joins a conversation and who hears it |
@@ -30,6 +31,7 @@ pub mod bindings;
 pub mod cli;
 pub mod config;
 pub mod console;
+pub mod egress;
 pub mod http;
 pub mod ledger;
 pub mod model;

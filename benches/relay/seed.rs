@@ -101,6 +101,7 @@ impl Writer {
             messaging_service_sid: None,
             attributes: None,
             inactive: false,
+            webhooks: Vec::new(),
             created: None,
             updated: None,
         };

@@ -89,6 +89,10 @@ sid!(
     /// A device that gets pushes.
     PushBindingSid, "BS");
 
+sid!(
+    /// A webhook of one conversation.
+    WebhookSid, "WH");
+
 /// Whether a text is the prefix and thirty-two hexadecimal digits of either case.
 pub fn well_formed(text: &str, prefix: &str) -> bool {
     text.len() == 34

@@ -17,6 +17,7 @@ mod conversations;
 pub mod decide;
 pub mod decide_messages;
 pub mod decide_roster;
+pub mod decide_timers;
 pub mod decide_users;
 mod error;
 mod events;
@@ -39,6 +40,10 @@ mod roster_test;
 mod services;
 mod settings;
 mod statuses;
+mod timers;
+#[cfg(test)]
+#[path = "timers_test.rs"]
+mod timers_test;
 mod unreadable;
 mod users;
 #[cfg(test)]
@@ -102,6 +107,7 @@ pub struct Relay {
     keywords: Keywords,
     cache: Arc<Cache>,
     parked: Arc<parked::Sweep>,
+    alarm: Arc<timers::Alarm>,
     unreadable: unreadable::Ring,
     commits: Arc<Commits>,
 }
@@ -110,11 +116,13 @@ impl Relay {
     pub fn new(parts: Parts) -> Relay {
         let Parts { ledger, bindings, wakeups, opt_outs, mint, clock } = parts;
         let (cache, parked) = (Arc::<Cache>::default(), Arc::<parked::Sweep>::default());
+        let alarm = Arc::<timers::Alarm>::default();
         let commits = Arc::new(Commits {
             ledger: ledger.clone(),
             wakeups: wakeups.clone(),
             cache: cache.clone(),
             parked: parked.clone(),
+            alarm: alarm.clone(),
             opt_outs,
             opting: Mutex::default(),
         });
@@ -128,6 +136,7 @@ impl Relay {
             keywords: Keywords::default(),
             cache,
             parked,
+            alarm,
             unreadable: unreadable::Ring::default(),
             commits,
         }
@@ -182,12 +191,23 @@ impl Relay {
         F: Fn(Arc<Conversation>, Context<'a>) -> D,
         D: Future<Output = Result<(Option<Decision>, T), RelayError>>,
     {
-        let _turn = self.cache.turn(sid).await;
+        let turn = Arc::new(self.cache.turn(sid).await);
         for attempt in 0..ATTEMPTS {
             let Some(current) = self.load(account, sid).await? else {
                 return Err(RelayError::ConversationNotFound);
             };
-            let (decision, result) = match decide(current.clone(), self.context(account, attempt > 0)).await {
+            let context = self.context(account, attempt > 0);
+            // What time has done comes first: the daemon may have been down, or be about to get to it.
+            if let Some(struck) = decide_timers::strike(&context, &current) {
+                let ticket = self.cache.ticket();
+                match self.commits.decided(account, struck, ticket, Some(Arc::clone(&turn))).await {
+                    Ok(_) => {}
+                    Err(CommitError::Conflict(_)) => self.cache.forget(account, sid),
+                    Err(other) => return Err(other.into()),
+                }
+                continue;
+            }
+            let (decision, result) = match decide(current.clone(), context).await {
                 Ok((Some(decision), result)) => (decision, result),
                 refusal => {
                     if self.current(account, &current).await? {
@@ -199,7 +219,7 @@ impl Relay {
             };
             failpoint!("relay::decided");
             let ticket = self.cache.ticket();
-            match self.commits.decided(account, decision, ticket).await {
+            match self.commits.decided(account, decision, ticket, Some(Arc::clone(&turn))).await {
                 Ok(next) => return Ok((next, result)),
                 // Nothing in memory was wrong: the provider repeated itself.
                 Err(CommitError::Conflict(key)) if key.space() == Some(Space::ProviderId) => {}

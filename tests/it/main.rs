@@ -16,3 +16,4 @@ mod rates;
 mod relay;
 mod repeats;
 mod store;
+mod timers;
