@@ -177,19 +177,28 @@ class Daemon:
                 messenger=MESSENGER,
             )
         )
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [program(), "serve", "--config", str(config)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
         try:
-            eventually("readiness", self.ready, 60)
+            self.start()
         except BaseException:
             self.__exit__()
             raise
         return self
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [program(), "serve", "--config", str(self.folder / "trunkline.toml")],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        eventually("readiness", self.ready, 60)
+
+    def restart(self):
+        """Ends it as the kernel would, and starts it again on what it left."""
+        self.process.kill()
+        self.process.wait()
+        self.start()
 
     def ready(self):
         if self.process.poll() is not None:

@@ -58,8 +58,7 @@ PARAMETERS = {
 }
 # Parameters that belong to what is not there yet, or to what no configured channel can carry.
 LEFT_OUT = {
-    "Timers.Inactive", "Timers.Closed", "Bindings.Email.Address", "Bindings.Email.Name", "MediaSid", "ContentSid",
-    "ContentVariables", "Subject", "MessagingBinding.ProjectedAddress",
+    "Bindings.Email.Address", "Bindings.Email.Name", "MediaSid", "ContentSid", "ContentVariables", "Subject", "MessagingBinding.ProjectedAddress",
 }  # fmt: skip
 # Who is in a conversation stays who they are.
 FIXED = {"Identity", "MessagingBinding.ProxyAddress"}
@@ -163,7 +162,9 @@ def alone(described, place):
 
 @schemathesis.hook
 def map_body(context, body):
-    """Who comes to a conversation comes with an identity or with a pair of addresses."""
+    """Who comes to a conversation comes with an identity or with a pair of addresses; timers come with a state."""
+    if isinstance(body, dict) and {"Timers.Inactive", "Timers.Closed"} & set(body):
+        return {"State": "active", **body}
     if not isinstance(body, dict) or not context.operation.path.endswith("/Participants"):
         return body
     pair = ("MessagingBinding.Address", "MessagingBinding.ProxyAddress")
