@@ -18,6 +18,9 @@ ACCOUNT = "AC" + "0" * 31 + "1"
 AUTH_TOKEN = "the-first-auth-token-of-the-account"
 API_KEY = "SK" + "0" * 31 + "1"
 API_SECRET = "the-secret-of-the-api-key"
+# Somebody else on the same daemon.
+STRANGER = "AC" + "0" * 31 + "2"
+STRANGER_TOKEN = "the-first-auth-token-of-the-stranger"
 
 TWILIO_SID = "AC" + "a" * 32
 TWILIO_TOKEN = "12345678901234567890123456789012"
@@ -53,6 +56,9 @@ auth_token = "{auth_token}"
 [[account.api_key]]
 sid = "{api_key}"
 secret = "{api_secret}"
+[[account]]
+sid = "{stranger}"
+auth_token = "{stranger_token}"
 
 [[adapter]]
 name = "us"
@@ -161,6 +167,8 @@ class Daemon:
                 auth_token=AUTH_TOKEN,
                 api_key=API_KEY,
                 api_secret=API_SECRET,
+                stranger=STRANGER,
+                stranger_token=STRANGER_TOKEN,
                 twilio_sid=TWILIO_SID,
                 twilio_token=TWILIO_TOKEN,
                 twilio_url=self.provider.twilio_url,
@@ -222,12 +230,12 @@ class Daemon:
     def webhook(self, adapter):
         return f"{self.url}/webhooks/{adapter}"
 
-    def rest(self, method, path, body=None):
+    def rest(self, method, path, body=None, account=(ACCOUNT, AUTH_TOKEN)):
         """A plain REST call, for looking at raw answers: (status, headers, JSON or None)."""
         import base64
         from urllib.parse import urlencode
 
-        pair = base64.b64encode(f"{ACCOUNT}:{AUTH_TOKEN}".encode()).decode()
+        pair = base64.b64encode(":".join(account).encode()).decode()
         headers = {"Authorization": f"Basic {pair}"}
         data = None
         if method == "POST":
