@@ -165,6 +165,10 @@ fn addressed(error: ApiError, route: &Route, path: &str) -> ApiError {
 mod rendering;
 
 #[cfg(test)]
+#[path = "list_tests.rs"]
+mod lists;
+
+#[cfg(test)]
 #[path = "people_tests.rs"]
 mod people;
 

@@ -101,6 +101,12 @@ fn operations() -> Vec<Operation> {
     all
 }
 
+/// The lists that are served, by the names of their operations.
+pub(super) fn served_lists() -> BTreeSet<String> {
+    let names = operations().into_iter().map(|operation| operation.id);
+    names.filter(|id| id.starts_with("List") && !NOT_SERVED.contains(&id.as_str())).collect()
+}
+
 /// The path with something in the place of every name.
 fn filled(path: &str, value: impl Fn(&str, &str) -> String) -> String {
     let (mut parts, mut before) = (Vec::new(), "");
@@ -190,7 +196,7 @@ impl Scene {
 }
 
 /// A device as a client would register it.
-async fn plant(house: &House, service: &str) -> String {
+pub(super) async fn plant(house: &House, service: &str) -> String {
     let birth = house.engine.published() + 1;
     let mint = Mint::seeded(birth);
     let record = PushBindingRecord {
