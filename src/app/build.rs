@@ -6,9 +6,10 @@ use std::time::Duration;
 use trunkline_adapter::{Address, Clock, Kit};
 
 use super::roster::Live;
-use crate::config::{Config, Usual};
+use crate::config::{Config, TemplateConfig, Usual};
 use crate::outbound::{LanePlan, Policies, Unknown};
-use crate::relay::{KeywordSettings, Proxy};
+use crate::relay::decide::Roster;
+use crate::relay::{KeywordSettings, LimitSettings, Proxy, Template};
 
 /// How long a provider may take to take a message. Longer than any of them documents, shorter than a person waits.
 const PROVIDER: Duration = Duration::from_secs(30);
@@ -106,6 +107,21 @@ pub fn keywords(config: &Config) -> KeywordSettings {
         start: words.start.clone(),
         help: words.help.clone(),
     }
+}
+
+/// How many of something there may be.
+pub fn limits(config: &Config) -> LimitSettings {
+    let limits = &config.limits;
+    let roster = Roster { participants: limits.participants, outside: limits.outside_participants };
+    LimitSettings { roster, conversations_per_user: limits.conversations_per_user }
+}
+
+/// What content SIDs stand for.
+pub fn templates(config: &Config) -> HashMap<String, Template> {
+    let one = |one: &TemplateConfig| {
+        (one.sid.clone(), Template { body: one.body.clone(), whatsapp: one.whatsapp.clone() })
+    };
+    config.templates.iter().map(one).collect()
 }
 
 pub fn policies(config: &Config) -> Policies {

@@ -227,6 +227,7 @@ impl Daemon {
         let mut background = JoinSet::new();
         background.spawn(house.relay.clone().clean_up(account.clone()));
         background.spawn(house.relay.clone().sweep_parked(account));
+        background.spawn(house.clone().forget_keys());
         background.spawn(house.relay.clone().keep_time());
         background.spawn(house.exporter.clone().keep_up());
         background.spawn(house.clone().watch());

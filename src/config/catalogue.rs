@@ -7,7 +7,7 @@ use trunkline_adapter::settings::{SecretSource, Source, Table, Unreadable};
 use trunkline_adapter::{AdapterKind, Channel, Section};
 
 use super::sections::{Limits, Log, OptOut, Queue, Server, Store};
-use super::{account, adapter};
+use super::{account, adapter, template};
 
 /// Every header and its keys.
 #[derive(Default)]
@@ -55,6 +55,7 @@ impl Catalogue {
             ("[limits]", asked(Limits::read)),
             ("[[account]]", asked(|section| account::account(section, &mut HashSet::new()))),
             ("[[account.api_key]]", asked(|section| account::api_key(section, &mut HashSet::new()))),
+            ("[[template]]", asked(|section| template::template(section, &mut HashSet::new()))),
             ("[[adapter]]", asked(adapter::read_adapter_keys)),
             ("[[adapter.proxy]]", asked(adapter::read_proxy_keys)),
         ];

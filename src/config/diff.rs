@@ -66,6 +66,8 @@ pub fn diff(old: &Config, new: &Config) -> Change {
         (before.watch != after.watch, "server.watch"),
         (old.queue != new.queue, "queue"),
         (old.opt_out != new.opt_out, "opt_out"),
+        (old.templates != new.templates, "template"),
+        (old.limits.live() != new.limits.live(), "limits of conversations"),
         (old.log.level != new.log.level, "log.level"),
     ] {
         change.live.extend(differs.then_some(key));
@@ -80,7 +82,7 @@ pub fn diff(old: &Config, new: &Config) -> Change {
         (old.store.durability != new.store.durability, "store.durability"),
         (old.store.keep_free != new.store.keep_free, "store.keep_free"),
         (old.log.format != new.log.format, "log.format"),
-        (old.limits != new.limits, "limits"),
+        (old.limits.fixed() != new.limits.fixed(), "limits of listeners"),
     ] {
         change.restart.extend(differs.then_some(key));
     }

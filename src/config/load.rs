@@ -14,6 +14,7 @@ use super::headers;
 use super::line::{Line, LineNumbers};
 use super::sections::{Limits, Log, OptOut, Queue, Server, Store};
 use super::syntax;
+use super::template::{self, TemplateConfig};
 
 /// The longest file we read.
 const MOST: u64 = 1 << 20;
@@ -37,6 +38,8 @@ pub struct Config {
     pub accounts: Vec<Account>,
     /// `[[adapter]]`.
     pub adapters: Vec<AdapterConfig>,
+    /// `[[template]]`.
+    pub templates: Vec<TemplateConfig>,
     /// The files that hold secrets: to be watched like the configuration itself.
     pub secret_files: Vec<PathBuf>,
 }
@@ -121,6 +124,7 @@ pub(super) fn from_text(
         limits: one(&mut root, "limits", Limits::read),
         accounts: account::accounts(&mut root),
         adapters: adapter::adapters(&mut root, kinds, &catalogue),
+        templates: template::templates(&mut root),
         secret_files: Vec::new(),
     };
     problems.extend(root.finish().0);

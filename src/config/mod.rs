@@ -26,6 +26,7 @@ mod secret;
 mod sections;
 mod summary;
 mod syntax;
+mod template;
 mod watch;
 
 pub use account::{Account, ApiKey};
@@ -39,4 +40,5 @@ pub use sections::{
     Durability, Limits, Log, LogFormat, LogLevel, OptOut, Queue, Server, Store, UnknownOutcome,
 };
 pub use summary::{Usual, summary};
+pub use template::TemplateConfig;
 pub use watch::Watch;

@@ -73,6 +73,8 @@ pub enum Space {
     PushBinding = 69,
     /// (what, birth) → SID: the order of lists of what stands above.
     Listed = 70,
+    /// Idempotency keys of an account's callers, and what they were answered.
+    Idempotency = 90,
 }
 
 /// The groups of spaces that an engine may store apart, because they are born and die differently.
@@ -88,7 +90,7 @@ pub enum Keyspace {
 
 impl Space {
     /// Every space, in the order of its byte.
-    pub const ALL: [Space; 29] = [
+    pub const ALL: [Space; 30] = [
         Space::Meta,
         Space::Service,
         Space::Configuration,
@@ -118,6 +120,7 @@ impl Space {
         Space::Credential,
         Space::PushBinding,
         Space::Listed,
+        Space::Idempotency,
     ];
 
     /// Which group of rows this space is stored in.

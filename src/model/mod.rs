@@ -5,9 +5,11 @@
 //! Invariants: nothing is ever read out of a SID (imported ones are foreign); order comes from birth numbers and
 //! message indexes; a receipt never goes backwards.
 
+mod attempt;
 mod codec;
 pub mod conversation;
 pub mod delivery;
+pub mod idempotency;
 pub mod ids;
 pub mod message;
 pub mod participant;
@@ -20,14 +22,16 @@ pub mod timers;
 pub mod user;
 pub mod webhook;
 
-pub use codec::{Compact, DecodeError, Json};
+pub use attempt::{Attempt, AttemptEnd};
+pub use codec::{Compact, DecodeError, Json, compact, read_compact};
 pub use conversation::{Binding, Conversation, ConversationRecord, Head, Member, State};
 pub use delivery::{Correlation, Delivery, Dispatch, Letter, Standing};
+pub use idempotency::IdempotencyRecord;
 pub use ids::{
     AccountSid, ConversationSid, CredentialSid, MessageSid, Mint, ParticipantSid, PushBindingSid, ReceiptSid,
     RoleSid, ServiceSid, UserSid, WebhookSid,
 };
-pub use message::{MessageRecord, Source};
+pub use message::{MessageRecord, Source, Templated};
 pub use participant::{ParticipantRecord, PersonBinding, PersonRow};
 pub use provider_id::{ParkedStatus, ProviderIdRow, Subject};
 pub use push::{CredentialRecord, PushBindingRecord};

@@ -70,6 +70,10 @@ pub enum RelayError {
     CredentialNotFound,
     #[error("there is no such push binding")]
     PushBindingNotFound,
+    #[error("there is no such template")]
+    TemplateNotFound,
+    #[error("nothing is given for the template's blank {0}")]
+    VariableMissing(String),
     /// Others changed the same thing faster, again and again.
     #[error("too many others are changing the same thing")]
     Contended,

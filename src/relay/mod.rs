@@ -21,11 +21,14 @@ pub mod decide_timers;
 pub mod decide_users;
 mod error;
 mod events;
+mod idempotency;
 mod intake;
+mod journal;
 mod keyword;
 #[cfg(test)]
 mod kit;
 mod lasting;
+mod limits;
 mod listed;
 pub mod memberships;
 mod messages;
@@ -40,6 +43,7 @@ mod roster_test;
 mod services;
 mod settings;
 mod statuses;
+mod templates;
 mod timers;
 #[cfg(test)]
 #[path = "timers_test.rs"]
@@ -68,10 +72,14 @@ use crate::work::Wakeups;
 
 pub use conversations::MOST_AT_ONCE;
 pub use error::{RelayError, RoleUse};
+pub use idempotency::{KEYS_KEPT, Made};
 pub use intake::Origin;
+pub use journal::{Journal, Leg, Waiting};
 pub use keyword::{KeywordSettings, Keywords};
 pub use lasting::Lasting;
+pub use limits::{Limits, Settings as LimitSettings};
 pub use proxies::{Proxies, Proxy};
+pub use templates::{Template, Templates};
 
 use cache::Cache;
 use commit::Commits;
@@ -105,6 +113,8 @@ pub struct Relay {
     clock: Clock,
     proxies: Proxies,
     keywords: Keywords,
+    templates: Templates,
+    limits: Limits,
     cache: Arc<Cache>,
     parked: Arc<parked::Sweep>,
     alarm: Arc<timers::Alarm>,
@@ -134,6 +144,8 @@ impl Relay {
             clock,
             proxies: Proxies::default(),
             keywords: Keywords::default(),
+            templates: Templates::default(),
+            limits: Limits::default(),
             cache,
             parked,
             alarm,
@@ -150,6 +162,16 @@ impl Relay {
     /// The words that opt people out and in; a reload replaces them.
     pub fn keywords(&self) -> &Keywords {
         &self.keywords
+    }
+
+    /// How many of something there may be; a reload replaces them.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What content SIDs stand for; a reload replaces them.
+    pub fn templates(&self) -> &Templates {
+        &self.templates
     }
 
     /// A conversation as it stands, from memory if it is there.
@@ -173,7 +195,14 @@ impl Relay {
 
     /// What a decision made now may use.
     fn context<'a>(&'a self, account: &'a AccountSid, again: bool) -> Context<'a> {
-        Context { account, now: self.clock.now(), mint: &self.mint, births: &self.ledger, again }
+        Context {
+            account,
+            now: self.clock.now(),
+            mint: &self.mint,
+            births: &self.ledger,
+            again,
+            most: self.limits.roster(),
+        }
     }
 
     /// Decides about a conversation until the decision holds, commits it, and wakes whom it concerns.
