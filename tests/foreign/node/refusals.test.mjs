@@ -32,7 +32,7 @@ test('every code', async (t) => {
   const data = read(house, 'refusals.json');
   const owner = client(house.auth_token);
   const { defaultChatServiceSid } = await owner.conversations.v1.configuration().fetch();
-  const known = { default: defaultChatServiceSid, sms: house.sms, second: house.sms_second, whatsapp: house.whatsapp };
+  const known = { default: defaultChatServiceSid, sms: house.sms, second: house.sms_second, whatsapp: house.whatsapp, template: house.template };
   const calls = { owner: new Calls(owner, known), stranger: new Calls(client('wrong'), known) };
   await calls.owner.states(data.states);
   const before = await still();

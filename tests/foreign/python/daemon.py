@@ -37,6 +37,7 @@ PAGE = "1029384756"
 MESSENGER = "messenger:" + PAGE
 # A WhatsApp sender that lives at Twilio.
 TWILIO_WHATSAPP = "whatsapp:+15550003333"
+TEMPLATE = "HX" + "e" * 32
 
 CONFIG = """
 [server]
@@ -45,6 +46,14 @@ admin_listen = "127.0.0.1:{admin_port}"
 admin_socket = "{folder}/admin.sock"
 public_url = "http://127.0.0.1:{port}"
 watch = false
+
+[limits]
+participants = 100
+conversations_per_user = 60
+
+[[template]]
+sid = "{template}"
+body = "Hi {{{{1}}}}, your order is ready."
 
 [store]
 path = "{folder}/store"
@@ -177,6 +186,7 @@ class Daemon:
                 verify_token=VERIFY_TOKEN,
                 access_token=ACCESS_TOKEN,
                 page_token=PAGE_TOKEN,
+                template=TEMPLATE,
                 sms=SMS,
                 sms_second=SMS_SECOND,
                 twilio_whatsapp=TWILIO_WHATSAPP,

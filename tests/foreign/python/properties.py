@@ -6,7 +6,7 @@ something of the scene. What does not come back, or is never seen with a value, 
 
 from dataclasses import dataclass, field
 
-from daemon import SMS, SMS_SECOND
+from daemon import SMS, SMS_SECOND, TEMPLATE
 
 ANY = object()
 DATE = "2020-01-02T03:04:05Z"
@@ -15,18 +15,21 @@ DATE = "2020-01-02T03:04:05Z"
 @dataclass
 class Property:
     """`value` is sent and `shows` is the member it is shown under, as `expected` (the value itself if absent; `ANY`: not
-    null, and the same ever after). `beside` goes with it, and with `alone` nothing that the resource usually has."""
+    null, and the same ever after). `beside` goes with it, and with `alone` nothing that the resource usually has; `least`
+    is what the resource is made with instead of what it usually is. A name may end in `on update`."""
 
     value: object
     shows: str
     expected: object = None
     beside: dict = field(default_factory=dict)
     alone: bool = False
+    least: dict | None = None
 
     def comes_back_as(self):
         return self.value if self.expected is None else self.expected
 
 
+_VARIABLES = {"ContentVariables": '{"1": "Ann"}'}
 _CONVERSATION = {
     "FriendlyName": Property("Named & shown ✓", "friendly_name"),
     "UniqueName": Property("unique {n}", "unique_name"),
@@ -66,6 +69,10 @@ PROPERTIES = {
         "RoleSid": Property("$conversation_role", "role_sid"),
         "LastReadMessageIndex": Property("0", "last_read_message_index", 0),
         "LastReadTimestamp": Property(DATE, "last_read_timestamp"),
+        "MessagingBinding.ProxyAddress on update": Property(
+            SMS_SECOND, "messaging_binding.proxy_address",
+            least={"MessagingBinding.Address": "+1555073{n:04}", "MessagingBinding.ProxyAddress": SMS},
+        ),
     },
     "Messages": {
         "Author": Property("walker", "author"),
@@ -73,6 +80,8 @@ PROPERTIES = {
         "DateCreated": Property(DATE, "date_created"),
         "DateUpdated": Property(DATE, "date_updated"),
         "Attributes": Property('{"importance": "high"}', "attributes"),
+        "ContentSid": Property(TEMPLATE, "content_sid", beside=_VARIABLES),
+        "ContentVariables": Property('{"1": "Bob"}', "body", "Hi Bob, your order is ready.", beside={"ContentSid": TEMPLATE}),
     },
     "Roles": {
         "FriendlyName": Property("another guest", "friendly_name"),
@@ -136,10 +145,7 @@ DO_NOT_COME_BACK = {
     "ConversationWithParticipants Participant": "they are resources of their own; test_people.py looks at them",
     "Messages MediaSid": "media is not there yet",
     "Messages Subject": "subjects are for e-mail, and no answer shows one",
-    "Messages ContentSid": "templates are not there yet",
-    "Messages ContentVariables": "templates are not there yet",
     "Participants MessagingBinding.ProjectedAddress": _GROUP,
-    "UpdateConversationParticipant MessagingBinding.ProxyAddress": "bindings do not change yet",
     "UpdateConversationParticipant Identity": "only somebody with a projected address can be given one",
     "UserConversations LastReadTimestamp": "no answer of this resource shows it; the participant's does",
     "Credentials Certificate": _SECRET,
@@ -151,7 +157,6 @@ DO_NOT_COME_BACK = {
 _DEVICES = "devices register with clients, and there are none yet"
 NEVER_SEEN = {
     "conversation_message.media": "media is not there yet",
-    "conversation_message.content_sid": "templates are not there yet",
     "user.is_online": "nobody can be online without clients",
     "user.is_notifiable": "nobody has devices without clients",
     **{

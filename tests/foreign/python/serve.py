@@ -23,6 +23,7 @@ def main(command):
             "sms": daemon.SMS,
             "sms_second": daemon.SMS_SECOND,
             "whatsapp": daemon.WHATSAPP,
+            "template": daemon.TEMPLATE,
             "messenger": daemon.MESSENGER,
             "config": str(running.folder / "trunkline.toml"),
             "description": str(daemon.ROOT / "tests/fixtures/openapi/twilio_conversations_v1.json"),

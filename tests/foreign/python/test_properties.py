@@ -187,20 +187,21 @@ class Properties(Described):
         """Sets one property, sees that it was not so before, that it is so now, and remembers to look again."""
         resource = kind(path)
         scene = self.scene["explicit" if path.startswith("/v1/Services/{ChatServiceSid}") else "plain"]
-        line = PROPERTIES[resource][written]
+        lines, update = PROPERTIES[resource], path.endswith("}")
+        line = lines[written] if not update else lines.get(written + " on update", lines[written])
+        least = LEAST.get(resource, {}) if line.least is None else line.least
         known = {"{ChatServiceSid}": scene["service"], "{ConversationSid}": scene["room"], "{UserSid}": "walker"}
-        update = path.endswith("}")
         at = path.rsplit("/", 1)[0] if update else path
         for each, value in known.items():
             at = at.replace(each, value)
-        before, item = self.before(resource, at, scene)
+        before, item = self.before(resource, at, scene, least)
         self.count += 1
         form = {**self.filled(line.beside, scene), written: self.filled(line.value, scene)}
         expected = self.filled(line.comes_back_as(), scene)
         if update or resource not in LEAST:
             after = self.ask("POST", item, form)
         else:
-            after = self.ask("POST", at, form if line.alone else {**self.filled(LEAST[resource], scene), **form})
+            after = self.ask("POST", at, form if line.alone else {**self.filled(least, scene), **form})
             # What comes with its participants is a conversation like any other.
             at = at.replace("/ConversationWithParticipants", "/Conversations")
             item = f"{at}/{after['sid']}"
@@ -214,7 +215,7 @@ class Properties(Described):
         self.lasting.append((item, at if at != item else None, line.shows, expected))
         self.compare(*self.lasting[-1])
 
-    def before(self, resource, at, scene):
+    def before(self, resource, at, scene, least):
         """Something as it is when nothing was said about it, and its path."""
         self.count += 1
         if resource == "UserConversations":
@@ -225,7 +226,7 @@ class Properties(Described):
             return self.ask("GET", f"{at}/{room}"), f"{at}/{room}"
         if resource not in LEAST:
             return self.ask("GET", at), at
-        made = self.ask("POST", at, self.filled(LEAST[resource], scene))
+        made = self.ask("POST", at, self.filled(least, scene))
         return made, f"{at}/{made['sid']}"
 
     def compare(self, item, collection, shows, expected):

@@ -36,6 +36,7 @@ class Refusals(unittest.TestCase):
             clients = {"owner": case.client(), "stranger": case.client(password="wrong")}
             default = clients["owner"].conversations.v1.configuration().fetch().default_chat_service_sid
             known = {"default": default, "sms": daemon.SMS, "second": daemon.SMS_SECOND, "whatsapp": daemon.WHATSAPP}
+            known["template"] = daemon.TEMPLATE
             calls = {name: Calls(client, known) for name, client in clients.items()}
             calls["owner"].states(data["states"])
             calls["stranger"].known = calls["owner"].known

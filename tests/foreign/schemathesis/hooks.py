@@ -49,6 +49,8 @@ PARAMETERS = {
     "MessagingBinding.Address": {"type": "string", "pattern": r"^\+1555[2-9][0-9]{6}$"},
     "MessagingBinding.ProxyAddress": {"type": "string", "enum": [HOUSE["proxy"]]},
     "NewMessage.Sound": TEXT,
+    "ContentSid": {"type": "string", "enum": [HOUSE["template"]]},
+    "ContentVariables": {"type": "string", "enum": ['{"1": "Ann"}']},
     "Participant": {
         "type": "array",
         "maxItems": 10,
@@ -58,7 +60,7 @@ PARAMETERS = {
 }
 # Parameters that belong to what is not there yet, or to what no configured channel can carry.
 LEFT_OUT = {
-    "Bindings.Email.Address", "Bindings.Email.Name", "MediaSid", "ContentSid", "ContentVariables", "Subject", "MessagingBinding.ProjectedAddress",
+    "Bindings.Email.Address", "Bindings.Email.Name", "MediaSid", "Subject", "MessagingBinding.ProjectedAddress",
 }  # fmt: skip
 # Who is in a conversation stays who they are.
 FIXED = {"Identity", "MessagingBinding.ProxyAddress"}
@@ -165,6 +167,9 @@ def map_body(context, body):
     """Who comes to a conversation comes with an identity or with a pair of addresses; timers come with a state."""
     if isinstance(body, dict) and {"Timers.Inactive", "Timers.Closed"} & set(body):
         return {"State": "active", **body}
+    if isinstance(body, dict) and {"ContentSid", "ContentVariables"} & set(body):
+        # A template and what fills it go together.
+        return {**body, "ContentSid": HOUSE["template"], "ContentVariables": '{"1": "Ann"}'}
     if not isinstance(body, dict) or not context.operation.path.endswith("/Participants"):
         return body
     pair = ("MessagingBinding.Address", "MessagingBinding.ProxyAddress")

@@ -27,6 +27,7 @@ def build(running, provider):
     return {
         "url": running.url,
         "credential": made(running, "/v1/Credentials", {"Type": "fcm"}),
+        "template": daemon.TEMPLATE,
         "proxy": daemon.SMS,
         "default": default,
         "plain": dressed(running, "/v1", default, "+15550600001"),
