@@ -6,9 +6,10 @@ use std::time::Duration;
 use trunkline_adapter::{Address, Clock, Kit};
 
 use super::roster::Live;
-use crate::config::{Config, Usual};
+use crate::config::{Config, Inbound, Usual};
+use crate::model::ServiceSid;
 use crate::outbound::{LanePlan, Policies, Unknown};
-use crate::relay::{KeywordSettings, Proxy};
+use crate::relay::{KeywordSettings, MessagingService, Proxy, UnboundInbound};
 
 /// How long a provider may take to take a message. Longer than any of them documents, shorter than a person waits.
 const PROVIDER: Duration = Duration::from_secs(30);
@@ -95,6 +96,22 @@ pub fn proxies(config: &Config, live: &HashMap<String, Live>) -> HashMap<Address
         }
     }
     proxies
+}
+
+/// The messaging services of a configuration.
+pub fn messaging_services(config: &Config) -> Vec<MessagingService> {
+    let services = config.messaging_services.iter().map(|service| MessagingService {
+        sid: service.sid.clone(),
+        proxies: service.proxies.clone(),
+        inbound: match &service.inbound {
+            Inbound::Autocreate(place) => {
+                UnboundInbound::Autocreate(place.as_deref().and_then(ServiceSid::parse))
+            }
+            Inbound::Forward(_) => UnboundInbound::Forward,
+            Inbound::Drop => UnboundInbound::Drop,
+        },
+    });
+    services.collect()
 }
 
 pub fn keywords(config: &Config) -> KeywordSettings {

@@ -76,6 +76,7 @@ impl House {
         // Adapters work for the account the store was opened for; another first account takes effect with a restart.
         let account = self.roster.account();
         self.relay.proxies().replace(account.clone(), build::proxies(config, &adapters));
+        self.relay.messaging_services().replace(account.clone(), build::messaging_services(config));
         self.roster.replace(account, adapters);
         if let Some(level) = &self.level {
             level.set(config.log.level.name());

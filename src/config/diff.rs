@@ -66,6 +66,7 @@ pub fn diff(old: &Config, new: &Config) -> Change {
         (before.watch != after.watch, "server.watch"),
         (old.queue != new.queue, "queue"),
         (old.opt_out != new.opt_out, "opt_out"),
+        (old.messaging_services != new.messaging_services, "messaging_service"),
         (old.log.level != new.log.level, "log.level"),
     ] {
         change.live.extend(differs.then_some(key));

@@ -2,7 +2,8 @@
 
 use trunkline_adapter::settings::{Node, Problem, Table, Value, nearest};
 
-const ROOT: [&str; 8] = ["server", "store", "queue", "opt_out", "log", "limits", "account", "adapter"];
+const ROOT: [&str; 9] =
+    ["server", "store", "queue", "opt_out", "log", "limits", "account", "adapter", "messaging_service"];
 const ACCOUNT: [&str; 1] = ["api_key"];
 const ADAPTER: [&str; 2] = ["settings", "proxy"];
 
@@ -81,7 +82,7 @@ fn is_header(node: &Node, text: &str) -> bool {
 
 /// How a header is written.
 fn written(above: &str, key: &str) -> String {
-    let list = matches!(key, "account" | "adapter" | "api_key" | "proxy");
+    let list = matches!(key, "account" | "adapter" | "api_key" | "proxy" | "messaging_service");
     let name = if above.is_empty() { key.to_owned() } else { format!("{above}.{key}") };
     if list { format!("[[{name}]]") } else { format!("[{name}]") }
 }

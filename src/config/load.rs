@@ -12,6 +12,7 @@ use super::adapter::{self, AdapterConfig};
 use super::catalogue::Catalogue;
 use super::headers;
 use super::line::{Line, LineNumbers};
+use super::messaging_service::{self, MessagingService};
 use super::sections::{Limits, Log, OptOut, Queue, Server, Store};
 use super::syntax;
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub accounts: Vec<Account>,
     /// `[[adapter]]`.
     pub adapters: Vec<AdapterConfig>,
+    /// `[[messaging_service]]`.
+    pub messaging_services: Vec<MessagingService>,
     /// The files that hold secrets: to be watched like the configuration itself.
     pub secret_files: Vec<PathBuf>,
 }
@@ -121,8 +124,10 @@ pub(super) fn from_text(
         limits: one(&mut root, "limits", Limits::read),
         accounts: account::accounts(&mut root),
         adapters: adapter::adapters(&mut root, kinds, &catalogue),
+        messaging_services: Vec::new(),
         secret_files: Vec::new(),
     };
+    config.messaging_services = messaging_service::services(&mut root, &config.adapters);
     problems.extend(root.finish().0);
     let secret_files = recorder.files();
     config.secret_files.clone_from(&secret_files);

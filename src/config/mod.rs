@@ -20,6 +20,7 @@ mod line;
 mod load;
 #[cfg(test)]
 mod load_tests;
+mod messaging_service;
 mod network;
 mod outline;
 mod secret;
@@ -33,6 +34,7 @@ pub use adapter::{AdapterConfig, ProxyConfig};
 pub use diff::{AdapterChange, Change, diff};
 pub use line::Line;
 pub use load::{Config, Loaded, Refused, load};
+pub use messaging_service::{Inbound, MessagingService};
 pub use network::Network;
 pub use secret::SystemSecrets;
 pub use sections::{

@@ -83,9 +83,14 @@ catalogue! {
     DATE_UPDATED = 50309, 400, "DateUpdated is not an ISO 8601 date";
     AUTHOR_TOO_LONG = 50310, 400, "Author is longer than 256 characters";
     MESSAGING_SERVICE_SID = 50341, 400, "MessagingServiceSid is not a messaging service SID";
+    MESSAGING_SERVICE_NOT_FOUND = 50342, 400, "MessagingServiceSid names no messaging service of this account";
     CONVERSATION_UPDATE_EMPTY = 50347, 400, "The update has no parameters";
     CONVERSATION_NOT_FOUND = 50350, 404, "Conversation not found";
     UNIQUE_NAME_TAKEN = 50353, 409, "Conversation with provided unique name already exists";
+    WEBHOOK_FILTER = 50365, 400, "An event of the filter is unknown or cannot be told to a webhook of one conversation";
+    FLOW_SID = 50367, 400, "FlowSid is not a flow SID";
+    WEBHOOK_URL_MISSING = 50369, 400, "The webhook needs a URL";
+    WEBHOOK_URL_TOO_LONG = 50372, 400, "The webhook URL is longer than 512 characters";
     STATE_EMPTY = 50374, 400, "State must not be empty";
     INACTIVE_TIMER_SHORT = 50375, 400, "The inactive timer is shorter than 1 minute";
     CLOSED_TIMER_SHORT = 50376, 400, "The closed timer is shorter than 10 minutes";
@@ -261,6 +266,13 @@ impl From<RelayError> for ApiError {
             RelayError::UserNotFound => USER_NOT_FOUND.into(),
             RelayError::UserTaken => USER_TAKEN.into(),
             RelayError::TooManyConversations => TOO_MANY_CONVERSATIONS.into(),
+            RelayError::MessagingServiceNotFound => MESSAGING_SERVICE_NOT_FOUND.into(),
+            RelayError::AddressNotFound => {
+                ApiError::new(StatusCode::NOT_FOUND, 20404, "Address configuration not found")
+            }
+            RelayError::AddressConfigured => {
+                ApiError::new(StatusCode::CONFLICT, 20409, "The address is already configured")
+            }
             RelayError::CredentialNotFound => {
                 ApiError::new(StatusCode::NOT_FOUND, 20404, "Credential not found")
             }
@@ -343,6 +355,9 @@ mod tests {
             (RelayError::UserNotFound, 404, 50200),
             (RelayError::UserTaken, 409, 50201),
             (RelayError::TooManyConversations, 400, 50214),
+            (RelayError::MessagingServiceNotFound, 400, 50342),
+            (RelayError::AddressNotFound, 404, 20404),
+            (RelayError::AddressConfigured, 409, 20409),
             (RelayError::CredentialNotFound, 404, 20404),
             (RelayError::PushBindingNotFound, 404, 20404),
             (RelayError::Contended, 503, 20503),

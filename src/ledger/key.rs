@@ -37,6 +37,10 @@ pub enum Space {
     ConversationHome = 10,
     /// (when, account, conversation): timers in the order they are due, of all accounts (account and partition empty).
     Timer = 11,
+    /// Configurations of an account's addresses.
+    AddressConfiguration = 12,
+    /// Address → the SID of its configuration.
+    ConfiguredAddress = 13,
     /// A conversation's head: state, next index, roster number.
     Head = 16,
     /// A conversation's document: names, attributes, timers.
@@ -88,7 +92,7 @@ pub enum Keyspace {
 
 impl Space {
     /// Every space, in the order of its byte.
-    pub const ALL: [Space; 29] = [
+    pub const ALL: [Space; 31] = [
         Space::Meta,
         Space::Service,
         Space::Configuration,
@@ -100,6 +104,8 @@ impl Space {
         Space::Unreadable,
         Space::ConversationHome,
         Space::Timer,
+        Space::AddressConfiguration,
+        Space::ConfiguredAddress,
         Space::Head,
         Space::Conversation,
         Space::Participant,

@@ -128,10 +128,21 @@ pub fn push_binding(account: &str, service: &str, binding: &str) -> Key {
     Key::new(account, service, Space::PushBinding, binding.as_bytes())
 }
 
+/// The configuration of an address.
+pub fn address_configuration(account: &str, configuration: &str) -> Key {
+    Key::new(account, "", Space::AddressConfiguration, configuration.as_bytes())
+}
+
+/// Which configuration an address has; its row is what makes it the only one.
+pub fn configured_address(account: &str, address: &str) -> Key {
+    Key::new(account, "", Space::ConfiguredAddress, &bounded(address))
+}
+
 /// Lists in the order of birth whose records are found by SID. The byte is part of the stored key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum List {
+    Addresses = b'A',
     Credentials = b'C',
     PushBindings = b'P',
     Roles = b'R',

@@ -93,6 +93,10 @@ sid!(
     /// A webhook of one conversation.
     WebhookSid, "WH");
 
+sid!(
+    /// The configuration of one of our addresses.
+    AddressConfigurationSid, "IG");
+
 /// Whether a text is the prefix and thirty-two hexadecimal digits of either case.
 pub fn well_formed(text: &str, prefix: &str) -> bool {
     text.len() == 34

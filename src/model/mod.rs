@@ -5,6 +5,7 @@
 //! Invariants: nothing is ever read out of a SID (imported ones are foreign); order comes from birth numbers and
 //! message indexes; a receipt never goes backwards.
 
+pub mod address_configuration;
 mod codec;
 pub mod conversation;
 pub mod delivery;
@@ -20,12 +21,13 @@ pub mod timers;
 pub mod user;
 pub mod webhook;
 
+pub use address_configuration::{AddressConfiguration, AddressKind, AutoCreation, AutoCreationKind};
 pub use codec::{Compact, DecodeError, Json};
 pub use conversation::{Binding, Conversation, ConversationRecord, Head, Member, State};
 pub use delivery::{Correlation, Delivery, Dispatch};
 pub use ids::{
-    AccountSid, ConversationSid, CredentialSid, MessageSid, Mint, ParticipantSid, PushBindingSid, ReceiptSid,
-    RoleSid, ServiceSid, UserSid, WebhookSid,
+    AccountSid, AddressConfigurationSid, ConversationSid, CredentialSid, MessageSid, Mint, ParticipantSid,
+    PushBindingSid, ReceiptSid, RoleSid, ServiceSid, UserSid, WebhookSid,
 };
 pub use message::{MessageRecord, Source};
 pub use participant::{ParticipantRecord, PersonBinding, PersonRow};

@@ -7,8 +7,9 @@ use trunkline_adapter::{Address, Part, Timestamp};
 use crate::model::push::{Hidden, PushKind};
 use crate::model::service::{Notice, Notifications};
 use crate::model::{
-    Conversation, ConversationSid, CredentialRecord, DeliverySummary, MessageRecord, ParticipantRecord,
-    ParticipantSid, RoleKind, ScopedWebhook, ServiceSid, State,
+    AddressConfiguration, AddressKind, AutoCreationKind, Conversation, ConversationSid, CredentialRecord,
+    DeliverySummary, HookMethod, MessageRecord, ParticipantRecord, ParticipantSid, RoleKind, ScopedWebhook,
+    ServiceSid, State,
 };
 
 /// A value that a request may leave alone, clear or set.
@@ -27,6 +28,14 @@ impl<T> Change<T> {
             Change::Keep => before,
             Change::Clear => None,
             Change::Set(value) => Some(value),
+        }
+    }
+
+    /// The value that is set.
+    pub fn set(&self) -> Option<&T> {
+        match self {
+            Change::Set(value) => Some(value),
+            Change::Keep | Change::Clear => None,
         }
     }
 
@@ -227,6 +236,48 @@ pub struct AccountChange {
     pub messaging_service: Change<String>,
     pub inactive_timer: Change<String>,
     pub closed_timer: Change<String>,
+}
+
+/// The configuration of an address to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewAddress {
+    pub kind: AddressKind,
+    /// In its one form.
+    pub address: String,
+    pub country: Option<String>,
+    pub change: AddressChange,
+}
+
+/// Changes to the configuration of an address.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AddressChange {
+    pub friendly_name: Change<String>,
+    pub enabled: Option<bool>,
+    pub kind: Option<AutoCreationKind>,
+    pub service: Change<ServiceSid>,
+    pub webhook_url: Change<String>,
+    pub webhook_method: Option<HookMethod>,
+    pub webhook_filters: Option<Vec<String>>,
+    pub studio_flow_sid: Change<String>,
+    pub studio_retry_count: Change<u32>,
+}
+
+impl AddressChange {
+    /// Makes the changes.
+    pub fn apply(self, to: &mut AddressConfiguration) {
+        to.friendly_name = self.friendly_name.apply(to.friendly_name.take());
+        let auto = &mut to.auto_creation;
+        auto.enabled = self.enabled.unwrap_or(auto.enabled);
+        auto.kind = self.kind.unwrap_or(auto.kind);
+        auto.service = self.service.apply(auto.service.take());
+        auto.webhook_url = self.webhook_url.apply(auto.webhook_url.take());
+        auto.webhook_method = self.webhook_method.unwrap_or(auto.webhook_method);
+        if let Some(filters) = self.webhook_filters {
+            auto.webhook_filters = filters;
+        }
+        auto.studio_flow_sid = self.studio_flow_sid.apply(auto.studio_flow_sid.take());
+        auto.studio_retry_count = self.studio_retry_count.apply(auto.studio_retry_count.take());
+    }
 }
 
 /// Changes to credentials for a push service.

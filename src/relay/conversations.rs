@@ -43,6 +43,7 @@ impl Relay {
         for person in people {
             self.require_welcome(account, service, &person.who).await?;
         }
+        self.require_messaging_service(account, new.messaging_service_sid.as_deref())?;
         let defaults = self.account_settings(account).await?;
         if new.messaging_service_sid.is_none() {
             new.messaging_service_sid = defaults.default_messaging_service;
@@ -93,6 +94,20 @@ impl Relay {
             }
         }
         Err(RelayError::Contended)
+    }
+
+    /// Refuses a messaging service that is none of the account's.
+    pub(super) fn require_messaging_service(
+        &self,
+        account: &AccountSid,
+        sid: Option<&str>,
+    ) -> Result<(), RelayError> {
+        match sid {
+            Some(sid) if !self.messaging.may_be_named(account, sid) => {
+                Err(RelayError::MessagingServiceNotFound)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The SID a name in a path stands for. A name that has the form of a SID is one.
@@ -169,6 +184,7 @@ impl Relay {
         name: &str,
         change: ConversationChange,
     ) -> Result<Arc<Conversation>, RelayError> {
+        self.require_messaging_service(account, change.messaging_service_sid.set().map(String::as_str))?;
         let current = self.conversation(account, service, name).await?;
         let new_name = match &change.unique_name {
             Change::Set(new) => Some(new.clone()),

@@ -68,6 +68,12 @@ pub enum RelayError {
     TooManyConversations,
     #[error("there is no such credential")]
     CredentialNotFound,
+    #[error("there is no such messaging service")]
+    MessagingServiceNotFound,
+    #[error("there is no such address configuration")]
+    AddressNotFound,
+    #[error("the address has a configuration already")]
+    AddressConfigured,
     #[error("there is no such push binding")]
     PushBindingNotFound,
     /// Others changed the same thing faster, again and again.

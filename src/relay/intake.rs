@@ -19,6 +19,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use trunkline_adapter::{Address, Inbound, InboundMessage, Part, Person, Signal};
 
+use super::autocreate::Home;
 use super::commit::After;
 use super::decide::{Context, Decision};
 use super::decide_messages::{self, Draft};
@@ -194,12 +195,22 @@ impl Relay {
     /// The binding table's copy may have been behind; the ledger has the last word.
     async fn find_again(&self, origin: Origin<'_>, mut message: InboundMessage) -> Result<(), RelayError> {
         for _ in 0..ATTEMPTS {
-            let Some(now) = self.bound_now(origin.account, &message.to, &message.from).await? else { break };
-            let Some(fate) = self.append_inbound(origin, &now.conversation, vec![message]).await?.pop()
-            else {
+            let home = match self.bound_now(origin.account, &message.to, &message.from).await? {
+                Some(now) => now.conversation,
+                None => match self.make_home(origin, &message).await? {
+                    Home::Made(made) => made,
+                    Home::Look => continue,
+                    Home::Known => {
+                        inbound(origin.adapter, InboundOutcome::Duplicate);
+                        return Ok(());
+                    }
+                    Home::Nowhere => break,
+                },
+            };
+            let Some(fate) = self.append_inbound(origin, &home, vec![message]).await?.pop() else {
                 return Ok(());
             };
-            match self.follow_up(origin, &now.conversation, fate).await {
+            match self.follow_up(origin, &home, fate).await {
                 Some(unbound) => message = unbound,
                 None => return Ok(()),
             }

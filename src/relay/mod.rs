@@ -6,6 +6,11 @@
 //! Invariants: one commit per decision; every decision on a conversation checks its head; an acknowledgement leaves
 //! here only after the commit; a repeat of a provider's event changes nothing.
 
+mod addresses;
+mod autocreate;
+#[cfg(test)]
+#[path = "autocreate_test.rs"]
+mod autocreate_test;
 mod cache;
 #[cfg(test)]
 #[path = "claims_test.rs"]
@@ -29,6 +34,7 @@ mod lasting;
 mod listed;
 pub mod memberships;
 mod messages;
+mod messaging_services;
 mod opting;
 mod parked;
 mod participants;
@@ -71,6 +77,7 @@ pub use error::{RelayError, RoleUse};
 pub use intake::Origin;
 pub use keyword::{KeywordSettings, Keywords};
 pub use lasting::Lasting;
+pub use messaging_services::{MessagingService, MessagingServices, UnboundInbound};
 pub use proxies::{Proxies, Proxy};
 
 use cache::Cache;
@@ -104,6 +111,7 @@ pub struct Relay {
     mint: Mint,
     clock: Clock,
     proxies: Proxies,
+    messaging: MessagingServices,
     keywords: Keywords,
     cache: Arc<Cache>,
     parked: Arc<parked::Sweep>,
@@ -133,6 +141,7 @@ impl Relay {
             mint,
             clock,
             proxies: Proxies::default(),
+            messaging: MessagingServices::default(),
             keywords: Keywords::default(),
             cache,
             parked,
@@ -145,6 +154,11 @@ impl Relay {
     /// The proxy addresses of today's configuration; a reload replaces them.
     pub fn proxies(&self) -> &Proxies {
         &self.proxies
+    }
+
+    /// The messaging services of today's configuration; a reload replaces them.
+    pub fn messaging_services(&self) -> &MessagingServices {
+        &self.messaging
     }
 
     /// The words that opt people out and in; a reload replaces them.

@@ -1,6 +1,7 @@
 //! The Conversations v1 resources, a file each: what a request asks is read from its form, the relay is asked, and
 //! the record is shown under exactly the documented keys.
 
+mod addresses;
 mod configuration;
 mod conversations;
 mod credentials;
@@ -132,6 +133,7 @@ async fn dispatch(
         Resource::Users | Resource::User => users::answer(&call).await,
         Resource::UserConversations | Resource::UserConversation => memberships::of_user(&call).await,
         Resource::ParticipantConversations => memberships::of_participant(&call).await,
+        Resource::Addresses | Resource::Address => addresses::answer(&call).await,
         Resource::Credentials | Resource::Credential => credentials::answer(&call).await,
         Resource::PushBindings | Resource::PushBinding => push_bindings::answer(&call).await,
         Resource::Conversations | Resource::Conversation => conversations::answer(&call).await,

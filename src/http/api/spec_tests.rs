@@ -21,15 +21,10 @@ static OFFICIAL: LazyLock<Value> = LazyLock::new(|| {
 });
 
 /// So many were served when this was last changed; it only grows.
-const SERVED: usize = 84;
+const SERVED: usize = 89;
 
 /// Operations that are not served yet.
 const NOT_SERVED: &[&str] = &[
-    "ListConfigurationAddress",
-    "CreateConfigurationAddress",
-    "FetchConfigurationAddress",
-    "UpdateConfigurationAddress",
-    "DeleteConfigurationAddress",
     "FetchConfigurationWebhook",
     "UpdateConfigurationWebhook",
     "FetchServiceWebhookConfiguration",
@@ -73,6 +68,11 @@ const FORMS: &[(&str, Parameters, Parameters)] = &[
     ),
     ("Users", &[("Identity", "carol")], &[("FriendlyName", "Carol")]),
     ("Services", &[("FriendlyName", "Shop")], &[]),
+    (
+        "Addresses",
+        &[("Type", "sms"), ("Address", "+15550001111"), ("AddressCountry", "US")],
+        &[("FriendlyName", "Support"), ("AutoCreation.Enabled", "true")],
+    ),
     ("Credentials", &[("Type", "fcm"), ("Secret", "hush")], &[("FriendlyName", "Phones")]),
 ];
 
@@ -131,6 +131,7 @@ struct Scene {
     user: String,
     role: String,
     credential: String,
+    address: String,
     binding: String,
 }
 
@@ -158,11 +159,15 @@ impl Scene {
         let message = sid(house.made(&format!("{own}/Messages"), &[("Body", "hello")]).await);
         let receipts = house.ask("GET", &format!("{own}/Messages/{message}/Receipts"), &[]).await.1;
         let user = sid(house.ask("GET", &format!("{root}/Users/alice"), &[]).await.1);
+        // Another one in every scene, like the person.
+        let email = format!("{}@b.example", house.engine.published());
+        let email = [("Type", "email"), ("Address", email.as_str())];
         let role = [("FriendlyName", "guest"), ("Type", "conversation"), ("Permission", "sendMessage")];
         Scene {
             receipt: text(&receipts["delivery_receipts"][0], "sid").to_owned(),
             role: sid(house.made(&format!("{root}/Roles"), &role).await),
             credential: sid(house.made("/v1/Credentials", &[("Type", "apn")]).await),
+            address: sid(house.made("/v1/Configuration/Addresses", &email).await),
             binding: plant(house, &service).await,
             service,
             conversation,
@@ -182,6 +187,7 @@ impl Scene {
             ("Users", _) => &self.user,
             ("Roles", _) => &self.role,
             ("Credentials", _) => &self.credential,
+            ("Addresses", _) => &self.address,
             ("Bindings", _) => &self.binding,
             other => panic!("nothing is set for {other:?}"),
         };
