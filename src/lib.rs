@@ -32,6 +32,7 @@ pub mod cli;
 pub mod config;
 pub mod console;
 pub mod egress;
+pub mod forward;
 pub mod http;
 pub mod ledger;
 pub mod model;

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use trunkline_adapter::Clock;
 
+use super::forwarding::Keep;
 use super::house::{self, House};
 use super::plugs::{Aliases, Set};
 use super::roster::Roster;
@@ -20,6 +21,8 @@ use super::staff::Staff;
 use super::{build, listeners, log_key, notify};
 use crate::bindings::Bindings;
 use crate::config::{self, Config};
+use crate::egress::{Caller, Guard};
+use crate::forward::{Courier, Forwards};
 use crate::http::admin::Admin;
 use crate::http::operator::{self, Socket};
 use crate::http::{self, Accounts, Base, Front, Limits, Listener};
@@ -32,6 +35,10 @@ use crate::telemetry::exporter::Exporter;
 use crate::telemetry::{self, log, mask};
 use crate::work::Wakeups;
 
+/// As applications see us.
+const AGENT: &str = concat!("trunkline/", env!("CARGO_PKG_VERSION"));
+/// A forwarded message that nobody took for so long is kept elsewhere.
+const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
 /// Memory for blocks read from disk.
 const CACHE: u64 = 128 << 20;
 /// What is in flight at the end may take this long: longer than a provider may take to answer.
@@ -157,12 +164,22 @@ impl Daemon {
             ledger: ledger.clone(),
             clock,
             account: account.as_str().to_owned(),
-            wakeups,
+            wakeups: wakeups.clone(),
             opt_outs,
             learned,
             mint: Arc::new(Mint::system()),
         };
         let http = build::client()?;
+        let forwards = Forwards::new(Courier::new(
+            ledger.clone(),
+            clock,
+            wakeups,
+            Caller::new(Guard::default(), AGENT)?,
+            Mint::system(),
+            account.clone(),
+            Arc::new(Keep(relay.clone())),
+            GIVE_UP,
+        ));
         let base = house::base_url(&config, address);
         let adapters = build::adapters(&config, &HashMap::new(), &http, clock, &base);
         let plans = build::lanes(&config, &adapters);
@@ -174,6 +191,7 @@ impl Daemon {
             roster: Arc::new(roster),
             relay,
             lanes,
+            forwards,
             accounts: Arc::new(Accounts::new(Vec::new())),
             base: Arc::new(Base::new(None)),
             bindings,

@@ -9,9 +9,10 @@ use tokio::sync::watch;
 use trunkline_adapter::{Address, Clock};
 
 use super::roster::Roster;
-use super::{build, notify, registry};
+use super::{build, forwarding, notify, registry};
 use crate::bindings::Bindings;
 use crate::config::{self, Config, SystemSecrets, Watch};
+use crate::forward::Forwards;
 use crate::http::{self, Accounts, Base};
 use crate::ledger::store::Incarnation;
 use crate::ledger::{Ledger, LedgerError};
@@ -26,6 +27,7 @@ pub(super) struct House {
     pub relay: Arc<Relay>,
     pub roster: Arc<Roster>,
     pub lanes: Lanes,
+    pub forwards: Forwards,
     pub accounts: Arc<Accounts>,
     pub base: Arc<Base>,
     pub bindings: Arc<Bindings>,
@@ -77,6 +79,7 @@ impl House {
         let account = self.roster.account();
         self.relay.proxies().replace(account.clone(), build::proxies(config, &adapters));
         self.relay.messaging_services().replace(account.clone(), build::messaging_services(config));
+        self.forwards.apply(forwarding::target(config));
         self.roster.replace(account, adapters);
         if let Some(level) = &self.level {
             level.set(config.log.level.name());

@@ -5,6 +5,7 @@
 
 mod build;
 mod daemon;
+mod forwarding;
 mod house;
 mod listeners;
 mod log_key;

@@ -9,6 +9,7 @@ pub mod address_configuration;
 mod codec;
 pub mod conversation;
 pub mod delivery;
+mod forwarded;
 pub mod ids;
 pub mod message;
 pub mod participant;
@@ -25,6 +26,7 @@ pub use address_configuration::{AddressConfiguration, AddressKind, AutoCreation,
 pub use codec::{Compact, DecodeError, Json};
 pub use conversation::{Binding, Conversation, ConversationRecord, Head, Member, State};
 pub use delivery::{Correlation, Delivery, Dispatch};
+pub use forwarded::Forwarded;
 pub use ids::{
     AccountSid, AddressConfigurationSid, ConversationSid, CredentialSid, MessageSid, Mint, ParticipantSid,
     PushBindingSid, ReceiptSid, RoleSid, ServiceSid, UserSid, WebhookSid,

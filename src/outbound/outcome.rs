@@ -285,7 +285,7 @@ async fn fail(
     // The part that failed is named, so that a late status of an earlier part does not hide it.
     let sent = match subjects.dispatch {
         Dispatch::Message { sent, .. } => sent.len(),
-        Dispatch::Notice { .. } => 0,
+        Dispatch::Notice { .. } | Dispatch::Reply { .. } => 0,
     };
     // A status may have told of that part already; then it is one behind it that does not leave any more.
     let now = site.clock.now();
@@ -312,8 +312,19 @@ async fn accept(
     let complete = part + 1 >= parts;
     let key = subjects.taken.key.clone();
     let Dispatch::Message { conversation, index, participant, receipt, sent, .. } = subjects.dispatch else {
-        batch.delete(key);
-        return Ok(Settled { kept: None, complete });
+        let kept = match subjects.dispatch {
+            Dispatch::Reply { text, sent } if !complete => {
+                let payload = Dispatch::Reply { text: text.clone(), sent: sent + 1 }.encode().to_vec();
+                let since = subjects.taken.job.since;
+                Some(Job { since, attempts: 0, not_before: Timestamp(0), payload })
+            }
+            _ => None,
+        };
+        match &kept {
+            Some(job) => batch.put(key, job.encode()),
+            None => batch.delete(key),
+        };
+        return Ok(Settled { kept, complete });
     };
     let kept = if complete {
         batch.delete(key);

@@ -75,6 +75,12 @@ pub(super) async fn prepare(
             };
             (text.clone(), to, Vec::new(), 0, None)
         }
+        Dispatch::Reply { text, sent } => {
+            let Ok(to) = Address::parse(&taken.subject) else {
+                return Ok(Prepared::End(End::Fail(BAD_ADDRESS)));
+            };
+            (text.clone(), to, Vec::new(), usize::try_from(*sent).unwrap_or(usize::MAX), None)
+        }
         Dispatch::Message { conversation, index, participant, receipt, sent, .. } => {
             let snapshot = site.ledger.snapshot();
             let (account, sid) = (site.account.as_str(), conversation.as_str());
@@ -130,7 +136,7 @@ pub(super) async fn prepare(
         }
     }
     Ok(Prepared::Send(Box::new(Shipment {
-        gated: correlation.is_some(),
+        gated: !matches!(dispatch, Dispatch::Notice { .. }),
         message: message_changed.filter(|_| !again && sent == 0),
         outbound: Outbound {
             from: plan.proxy.clone(),

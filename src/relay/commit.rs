@@ -31,6 +31,11 @@ impl Wake {
         Wake { queue: Queue::Outbound, lane: proxy.as_str().to_owned(), subject: address.as_str().to_owned() }
     }
 
+    /// Something to forward.
+    pub fn forward(service: &str, sender: &str) -> Wake {
+        Wake { queue: Queue::Forward, lane: service.to_owned(), subject: sender.to_owned() }
+    }
+
     /// Something to remove.
     pub fn cleanup(name: &str) -> Wake {
         Wake { queue: Queue::Cleanup, lane: super::cleanup::LANE.to_owned(), subject: name.to_owned() }

@@ -373,50 +373,12 @@ impl Relay {
     }
 
     /// The word that a text is, where words are ours to handle.
-    fn asked(&self, account: &AccountSid, proxy: &Address, parts: &[Part]) -> Option<Asked> {
+    pub(super) fn asked(&self, account: &AccountSid, proxy: &Address, parts: &[Part]) -> Option<Asked> {
         if !self.proxies.get(account, proxy)?.keywords {
             return None;
         }
         let [Part::Text { text }] = parts else { return None };
         self.keywords.asked(text)
-    }
-
-    /// A message that belongs to no conversation. A keyword in it counts all the same.
-    async fn unbound(&self, origin: Origin<'_>, message: InboundMessage) -> Result<(), RelayError> {
-        let account = origin.account;
-        let Some(asked) = self.asked(origin.account, &message.to, &message.parts) else {
-            inbound(origin.adapter, InboundOutcome::Unbound);
-            tracing::info!(adapter = origin.adapter, "A message belongs to no conversation");
-            return Ok(());
-        };
-        let own = tables::provider_id(account.as_str(), origin.kind, &message.to, &message.id);
-        let pair = (&message.to, &message.from.address);
-        for _ in 0..ATTEMPTS {
-            let snapshot = self.ledger.snapshot();
-            if snapshot.get(&own).await?.is_some() {
-                inbound(origin.adapter, InboundOutcome::Duplicate);
-                return Ok(());
-            }
-            let mut opting = Opting::default();
-            opting.hear(&*snapshot, account, pair, asked, &message.id).await?;
-            if opting.is_empty() {
-                inbound(origin.adapter, InboundOutcome::Unbound);
-                return Ok(());
-            }
-            let context = self.context(account, false);
-            let (mut batch, mut after) = (Batch::default(), After::default());
-            remember(&mut batch, own.clone());
-            opting.write(&context, &mut batch, &mut after);
-            match self.commits.commit(account, batch, after).await {
-                Ok(()) => {
-                    inbound(origin.adapter, InboundOutcome::Unbound);
-                    return Ok(());
-                }
-                Err(CommitError::Conflict(_)) => {}
-                Err(other) => return Err(other.into()),
-            }
-        }
-        Err(RelayError::Contended)
     }
 
     /// The provider's own keyword handling took somebody off the list, or put them back: by every name they have, since

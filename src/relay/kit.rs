@@ -203,7 +203,7 @@ impl House {
     pub async fn notices(&self) -> Vec<String> {
         let texts = self.queued().await.into_iter().filter_map(|dispatch| match dispatch {
             Dispatch::Notice { text } => Some(text),
-            Dispatch::Message { .. } => None,
+            Dispatch::Message { .. } | Dispatch::Reply { .. } => None,
         });
         texts.collect()
     }

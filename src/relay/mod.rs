@@ -50,6 +50,7 @@ mod timers;
 #[cfg(test)]
 #[path = "timers_test.rs"]
 mod timers_test;
+mod unbound;
 mod unreadable;
 mod users;
 #[cfg(test)]

@@ -18,6 +18,8 @@ pub enum Queue {
     Outbound = 1,
     /// Removal of what belonged to deleted conversations.
     Cleanup = 2,
+    /// Messages that belong to no conversation, by messaging service and sender.
+    Forward = 18,
 }
 
 /// One piece of work and how it fared so far.

@@ -17,3 +17,4 @@ mod relay;
 mod repeats;
 mod store;
 mod timers;
+mod unbound;

@@ -1,0 +1,242 @@
+//! Messages that belong to no conversation: they make one, are forwarded, or are counted, as the address or its messaging
+//! service is configured, and as the next reload has it.
+
+use serde_json::Value;
+
+use crate::harness::application::Application;
+use crate::harness::config::{ACCOUNT, TOKEN};
+use crate::harness::{PAGE, Phone, SMS, WHATSAPP, World};
+
+const ANN: &str = "+15557770001";
+const BOB: &str = "whatsapp:+15557770002";
+const CAT: &str = "messenger:7770003";
+const SERVICE: &str = "MG00000000000000000000000000000001";
+
+fn text<'a>(body: &'a Value, key: &str) -> &'a str {
+    body[key].as_str().unwrap_or_else(|| panic!("{key} of {body}"))
+}
+
+/// A messaging service of all our addresses, and leave to call this machine.
+fn service(lines: &str) -> String {
+    format!(
+        "[egress]\nallow_private = [\"127.0.0.1\"]\n[[messaging_service]]\nsid = \"{SERVICE}\"\n\
+         proxies = [\"{SMS}\", \"{WHATSAPP}\", \"{PAGE}\"]\n{lines}\n"
+    )
+}
+
+fn forward(application: &Application) -> String {
+    service(&format!("inbound = \"forward\"\nforward_url = \"{}\"", application.url()))
+}
+
+async fn conversations(world: &World) -> Vec<Value> {
+    world.client.list("/v1/Conversations", "conversations").await
+}
+
+async fn bodies(world: &World, conversation: &Value) -> Vec<String> {
+    let messages = world.client.messages(text(conversation, "sid")).await;
+    messages.iter().map(|message| text(message, "body").to_owned()).collect()
+}
+
+async fn unbound(world: &World, adapter: &str) -> f64 {
+    let labels = [("adapter", adapter), ("outcome", "unbound")];
+    world.daemon.metrics().await.value("trunkline_inbound_messages_total", &labels)
+}
+
+fn phones(world: &World) -> [Phone; 3] {
+    [world.sms(ANN), world.whatsapp(BOB), world.messenger(CAT)]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_message_makes_its_conversation_on_every_channel() {
+    let mut world = World::start().await;
+    let shop = world.client.post("/v1/Services", &[("FriendlyName", "Shop")]).await.expect(201);
+    let flow = "FW00000000000000000000000000000001";
+    let place = [("AutoCreation.ConversationServiceSid", text(&shop, "sid"))];
+    let hook = [
+        ("AutoCreation.Type", "webhook"),
+        ("AutoCreation.WebhookUrl", "https://app.example.com/hook"),
+        ("AutoCreation.WebhookMethod", "post"),
+        ("AutoCreation.WebhookFilters", "onMessageAdded"),
+        ("AutoCreation.WebhookFilters", "onParticipantAdded"),
+    ];
+    let studio = [("AutoCreation.Type", "studio"), ("AutoCreation.StudioFlowSid", flow)];
+    for (kind, address, more) in
+        [("sms", SMS, &hook[..]), ("whatsapp", WHATSAPP, &studio[..]), ("messenger", PAGE, &place[..])]
+    {
+        let fields =
+            [&[("Type", kind), ("Address", address), ("AutoCreation.Enabled", "true")], more].concat();
+        let made = world.client.post("/v1/Configuration/Addresses", &fields).await.expect(201);
+        assert_eq!((text(&made, "address"), &made["auto_creation"]["enabled"]), (address, &true.into()));
+        let again = world.client.post("/v1/Configuration/Addresses", &fields).await;
+        assert_eq!((again.status, again.code()), (409, 20409));
+    }
+    let shown = world.client.get("/v1/Configuration/Addresses/%2B15550001111").await.expect(200);
+    assert_eq!(shown["auto_creation"]["webhook_filters"].as_array().unwrap().len(), 2);
+    let only = world.client.list("/v1/Configuration/Addresses?Type=whatsapp", "address_configurations").await;
+    assert_eq!((only.len(), text(&only[0]["auto_creation"], "studio_flow_sid")), (1, flow));
+
+    world.crash().await;
+    let ids = phones(&world).map(|phone| world.message_id(&phone));
+    for (phone, id) in phones(&world).iter().zip(&ids) {
+        assert_eq!(world.webhook(phone.text(id, "hello")).await.status, 200);
+        world.crash().await;
+        assert_eq!(world.webhook(phone.text(id, "hello")).await.status, 200, "a repeat");
+    }
+    for phone in &phones(&world) {
+        world.write(phone, "more").await;
+        world.write(phone, "and more").await;
+    }
+    let within = format!("/v1/Services/{}/Conversations", text(&shop, "sid"));
+    let mut all = conversations(&world).await;
+    all.extend(world.client.list(&within, "conversations").await);
+    let names: Vec<&str> = all.iter().map(|made| text(made, "friendly_name")).collect();
+    assert_eq!(names, [BOB, ANN, CAT]);
+    for made in &all {
+        assert_eq!((text(made, "state"), &made["unique_name"]), ("active", &Value::Null));
+        let own = made["url"].as_str().unwrap();
+        let own = &own[own.find("/v1/").unwrap()..];
+        let people = world.client.list(&format!("{own}/Participants"), "participants").await;
+        assert_eq!(people.len(), 1);
+        assert_eq!(text(&people[0]["messaging_binding"], "address"), text(made, "friendly_name"));
+        let messages = world.client.list(&format!("{own}/Messages"), "messages").await;
+        let said: Vec<_> =
+            messages.iter().map(|message| (text(message, "author"), text(message, "body"))).collect();
+        let author = text(made, "friendly_name");
+        assert_eq!(said, [(author, "hello"), (author, "more"), (author, "and more")]);
+        // And the other way.
+        let answer = [("Author", "desk"), ("Body", "how can we help?")];
+        world.client.post(&format!("{own}/Messages"), &answer).await.expect(201);
+    }
+    let sent = world.sink.taken(3).await;
+    assert!(sent.iter().all(|sent| sent.text() == "how can we help?"), "{sent:?}");
+    for name in ["us", "wa", "pages"] {
+        assert_eq!(unbound(&world, name).await, 0.0);
+    }
+
+    // Not any more: what comes is counted.
+    let off = [("AutoCreation.Enabled", "false")];
+    world.client.post("/v1/Configuration/Addresses/%2B15550001111", &off).await.expect(200);
+    world.write(&world.sms("+15557770009"), "too late").await;
+    assert_eq!((unbound(&world, "us").await, conversations(&world).await.len()), (1.0, 2));
+    world.client.delete("/v1/Configuration/Addresses/%2B15550001111").await.expect(204);
+    assert_eq!(world.client.get("/v1/Configuration/Addresses/%2B15550001111").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_says_what_becomes_of_the_next_message() {
+    let application = Application::start().await;
+    let mut world = World::start_with(|config| config.rest = service("inbound = \"drop\"")).await;
+    world.write(&world.sms(ANN), "one").await;
+    assert_eq!((unbound(&world, "us").await, conversations(&world).await.len()), (1.0, 0));
+    world.reconfigure(|config| config.rest = service("inbound = \"autocreate\""));
+    world.write(&world.sms(ANN), "two").await;
+    let made = conversations(&world).await;
+    assert_eq!((made.len(), text(&made[0], "messaging_service_sid")), (1, SERVICE));
+    world.reconfigure(|config| config.rest = forward(&application));
+    // Whoever is in a conversation stays in it.
+    world.write(&world.sms(ANN), "three").await;
+    assert_eq!(bodies(&world, &made[0]).await, ["two", "three"]);
+    world.write(&world.whatsapp(BOB), "four").await;
+    assert_eq!(application.wait(1).await[0].field("Body"), "four");
+    world.reconfigure(|config| config.rest = service(""));
+    world.write(&world.messenger(CAT), "five").await;
+    assert_eq!(application.posted().len(), 1);
+    for (name, count) in [("us", 1.0), ("wa", 1.0), ("pages", 1.0)] {
+        assert_eq!(unbound(&world, name).await, count, "{name}");
+    }
+    // A conversation may name a service that there is, and no other.
+    for (sid, status) in [(SERVICE, 201), ("MG00000000000000000000000000000009", 400)] {
+        let answer = world.client.post("/v1/Conversations", &[("MessagingServiceSid", sid)]).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+        if status == 400 {
+            assert_eq!(answer.code(), 50342);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_forwarded_is_signed_and_its_answer_is_sent() {
+    let application = Application::start().await;
+    application.answers(|posted| {
+        let answer = format!(
+            "<?xml version=\"1.0\"?><Response><Message>You said {} &amp; nothing else</Message></Response>",
+            posted.field("Body")
+        );
+        (200, "text/xml", answer)
+    });
+    let world = World::start_with(|config| config.rest = forward(&application)).await;
+    for phone in &phones(&world) {
+        let id = world.message_id(phone);
+        for _ in 0..3 {
+            assert_eq!(world.webhook(phone.text(&id, "hello")).await.status, 200);
+        }
+    }
+    let sent = world.sink.taken(3).await;
+    for person in [ANN, BOB, CAT] {
+        let texts: Vec<_> = sent.iter().filter(|sent| sent.to() == person).map(|sent| sent.text()).collect();
+        assert_eq!(texts, ["You said hello & nothing else"], "{person}");
+    }
+    let posted = application.posted();
+    assert_eq!(posted.len(), 3, "a provider's repeat is not forwarded again");
+    for post in &posted {
+        assert_eq!(post.field("AccountSid"), ACCOUNT);
+        assert_eq!((post.field("MessagingServiceSid"), post.field("NumMedia")), (SERVICE, "0"));
+        assert!(post.field("MessageSid").starts_with("SM") && post.field("MessageSid").len() == 34);
+        let fields: Vec<_> =
+            post.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let signature = trunkline_twilio::sign(TOKEN, &application.url(), &fields);
+        assert_eq!(post.header("x-twilio-signature"), signature);
+    }
+    let from: Vec<_> = posted.iter().map(|post| (post.field("From"), post.field("To"))).collect();
+    for pair in [(ANN, SMS), (BOB, WHATSAPP), (CAT, PAGE)] {
+        assert!(from.contains(&pair), "{from:?}");
+    }
+    assert!(conversations(&world).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_forwarded_outlives_sudden_ends_on_both_sides_in_order() {
+    let application = Application::start().await;
+    application.answers(|_| (503, "text/plain", "not now".to_owned()));
+    let mut world = World::start_with(|config| config.rest = forward(&application)).await;
+    for number in 0..5 {
+        for phone in &phones(&world) {
+            world.write(phone, &number.to_string()).await;
+        }
+    }
+    application.wait(3).await;
+    world.crash().await;
+    application.wait(6).await;
+    world.crash().await;
+    application.answers(|posted| (200, "text/plain", format!("got {}", posted.field("Body"))));
+    let sent = world.sink.taken(15).await;
+    for person in [ANN, BOB, CAT] {
+        let texts: Vec<_> = sent.iter().filter(|sent| sent.to() == person).map(|sent| sent.text()).collect();
+        assert_eq!(texts, ["got 0", "got 1", "got 2", "got 3", "got 4"], "{person}");
+    }
+    // A repeat is known by its token.
+    let posted = application.posted();
+    let tokens = |person: &str, body: &str| {
+        let same = posted.iter().filter(|post| post.field("From") == person && post.field("Body") == body);
+        let mut tokens: Vec<_> =
+            same.map(|post| post.header("i-twilio-idempotency-token").to_owned()).collect();
+        assert!(body != "0" || tokens.len() >= 3, "{tokens:?}");
+        tokens.dedup();
+        assert_eq!(tokens.len(), 1);
+        tokens.remove(0)
+    };
+    assert_ne!(tokens(ANN, "0"), tokens(ANN, "1"));
+    assert_ne!(tokens(ANN, "0"), tokens(BOB, "0"));
+
+    // Whoever opted out gets no answer of the application's; it is told all the same.
+    let before = application.posted().len();
+    world.write(&world.sms(ANN), "STOP").await;
+    world.write(&world.sms(ANN), "hello?").await;
+    application.wait(before + 2).await;
+    world.write(&world.sms("+15557770008"), "me too").await;
+    let answered = |sent: &[crate::harness::Sent]| sent.iter().any(|sent| sent.text() == "got me too");
+    world.sink.wait("the other's answer", answered).await;
+    world.quiet().await;
+    let texts = world.sink.taken_for(ANN);
+    assert!(!texts.iter().any(|sent| sent.text() == "got STOP" || sent.text() == "got hello?"), "{texts:?}");
+}
