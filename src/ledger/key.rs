@@ -217,6 +217,12 @@ impl Key {
         self.0.clone()
     }
 
+    /// A number that rows of one partition share, and few other rows do; nothing for rows without a partition.
+    pub fn group(&self) -> Option<u32> {
+        let scatter = self.0.first_chunk::<SCATTER>().filter(|scatter| **scatter != UNSCATTERED)?;
+        Some(u32::from_be_bytes(*scatter))
+    }
+
     /// The parts this key was made of, or nothing if it is not one of ours.
     pub fn parts(&self) -> Option<Parts<'_>> {
         let (account, rest) = take_name(self.0.get(SCATTER..)?)?;

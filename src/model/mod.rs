@@ -25,7 +25,7 @@ pub mod webhook;
 pub use address_configuration::{AddressConfiguration, AddressKind, AutoCreation, AutoCreationKind};
 pub use codec::{Compact, DecodeError, Json};
 pub use conversation::{Binding, Conversation, ConversationRecord, Head, Member, State};
-pub use delivery::{Correlation, Delivery, Dispatch};
+pub use delivery::{Correlation, Delivery, Dispatch, Letter, Standing};
 pub use forwarded::Forwarded;
 pub use ids::{
     AccountSid, AddressConfigurationSid, ConversationSid, CredentialSid, MessageSid, Mint, ParticipantSid,

@@ -7,15 +7,15 @@ use tokio::sync::Mutex;
 use trunkline_adapter::{Address, Timestamp};
 
 use super::OptOuts;
-use super::cache::{Cache, Ticket};
+use super::cache::{Cache, Ticket, Turn};
 use super::decide::Decision;
 use super::lasting::Lasting;
 use super::parked::Sweep;
 use super::timers::Alarm;
-use crate::ledger::engine::{Batch, CommitError};
+use crate::ledger::engine::{Batch, CommitError, Revision, Write};
 use crate::ledger::{Ledger, tables};
-use crate::model::{AccountSid, Conversation, State};
-use crate::work::{Queue, Wakeups};
+use crate::model::{AccountSid, Conversation, Letter, Standing, State};
+use crate::work::{Enqueued, Fresh, Queue, Wakeups};
 
 /// A queue row that somebody has to be told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,22 +23,64 @@ pub struct Wake {
     pub queue: Queue,
     pub lane: String,
     pub subject: String,
+    pub row: Option<Row>,
+}
+
+/// What is in a row, for a lane that can go on with it at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub enqueued: Enqueued,
+    pub letter: Option<Enclosed>,
+}
+
+/// What is known of a letter before its message is committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enclosed {
+    pub text: Arc<str>,
+    pub to: Address,
+    pub aliases: Vec<Address>,
+    /// Where among the batch's writes its message is.
+    pub message_at: usize,
+}
+
+impl Row {
+    fn committed(self, first: Revision, standing: Standing) -> Fresh {
+        let number = |at: usize| first + at as Revision;
+        let Enqueued { key, job, at } = self.enqueued;
+        let letter = self.letter.map(|Enclosed { text, to, aliases, message_at }| {
+            Arc::new(Letter { text, to, aliases, message: number(message_at), standing })
+        });
+        Fresh { key, job, created: number(at), letter }
+    }
 }
 
 impl Wake {
     /// Something to send.
     pub fn outbound(proxy: &Address, address: &Address) -> Wake {
-        Wake { queue: Queue::Outbound, lane: proxy.as_str().to_owned(), subject: address.as_str().to_owned() }
+        let (lane, subject) = (proxy.as_str().to_owned(), address.as_str().to_owned());
+        Wake { queue: Queue::Outbound, lane, subject, row: None }
+    }
+
+    /// Something to send, and what it is.
+    pub fn delivery(proxy: &Address, enqueued: Enqueued, letter: Enclosed) -> Wake {
+        let (lane, subject) = (proxy.as_str().to_owned(), letter.to.as_str().to_owned());
+        let letter = Some(letter).filter(|letter| letter.text.len() <= Letter::LONGEST);
+        Wake { queue: Queue::Outbound, lane, subject, row: Some(Row { enqueued, letter }) }
     }
 
     /// Something to forward.
     pub fn forward(service: &str, sender: &str) -> Wake {
-        Wake { queue: Queue::Forward, lane: service.to_owned(), subject: sender.to_owned() }
+        Wake { queue: Queue::Forward, lane: service.to_owned(), subject: sender.to_owned(), row: None }
     }
 
     /// Something to remove.
     pub fn cleanup(name: &str) -> Wake {
-        Wake { queue: Queue::Cleanup, lane: super::cleanup::LANE.to_owned(), subject: name.to_owned() }
+        Wake {
+            queue: Queue::Cleanup,
+            lane: super::cleanup::LANE.to_owned(),
+            subject: name.to_owned(),
+            row: None,
+        }
     }
 }
 
@@ -78,7 +120,7 @@ impl Commits {
         Lasting::new(async move {
             this.ledger.commit(batch).await?;
             failpoint!("relay::event-committed");
-            this.follow(&account, after).await;
+            this.follow(&account, after, None).await;
             Ok(())
         })
         .await
@@ -90,31 +132,43 @@ impl Commits {
         account: &AccountSid,
         mut decision: Decision,
         ticket: Ticket,
+        turn: Option<Arc<Turn>>,
     ) -> Result<Arc<Conversation>, CommitError> {
         let (this, account) = (Arc::clone(self), account.clone());
         Lasting::new(async move {
             let batch = std::mem::take(&mut decision.batch);
             let after = std::mem::take(&mut decision.after);
-            let next = Arc::new(decision.settle(this.ledger.commit(batch).await?));
+            // Before the commit, which checks the head: what is altered from now on is seen by whoever asks.
+            let head = batch.writes.get(decision.head_at).map(Write::key);
+            let standing = head.map(|head| this.ledger.standing(head)).unwrap_or_default();
+            let committed = this.ledger.commit(batch).await?;
+            let next = Arc::new(decision.settle(committed));
             failpoint!("relay::committed");
             if next.head.state == State::Deleted {
                 this.cache.forget(&account, next.sid().as_str());
             } else {
                 this.cache.put(ticket, &account, next.clone());
             }
-            this.follow(&account, after).await;
+            this.follow(&account, after, Some((committed.first, standing))).await;
             failpoint!("relay::followed");
+            // Held until now, also where nobody waits any more: lanes hear of rows in the order of their commits.
+            drop(turn);
             Ok(next)
         })
         .await
     }
 
-    async fn follow(&self, account: &AccountSid, after: After) {
+    async fn follow(&self, account: &AccountSid, after: After, committed: Option<(Revision, Standing)>) {
         for (proxy, address) in after.opted {
             self.follow_opt_out(account, &proxy, &address).await;
         }
-        for Wake { queue, lane, subject } in after.wake {
-            self.wakeups.work(queue, &lane, &subject);
+        for Wake { queue, lane, subject, row } in after.wake {
+            match row.zip(committed) {
+                Some((row, (first, standing))) => {
+                    self.wakeups.row(queue, &lane, &subject, row.committed(first, standing));
+                }
+                None => self.wakeups.work(queue, &lane, &subject),
+            }
         }
         if after.parked {
             self.parked.arm();

@@ -88,7 +88,7 @@ impl Relay {
             // A service that is being removed gets no new conversations, or they would outlive it.
             decision.batch.at(service_key.clone(), row.changed);
             let ticket = self.cache.ticket();
-            match self.commits.decided(account, decision, ticket).await {
+            match self.commits.decided(account, decision, ticket, None).await {
                 Err(CommitError::Conflict(_)) => {}
                 other => return Ok(other?),
             }

@@ -206,7 +206,7 @@ impl Relay {
         F: Fn(Arc<Conversation>, Context<'a>) -> D,
         D: Future<Output = Result<(Option<Decision>, T), RelayError>>,
     {
-        let _turn = self.cache.turn(sid).await;
+        let turn = Arc::new(self.cache.turn(sid).await);
         for attempt in 0..ATTEMPTS {
             let Some(current) = self.load(account, sid).await? else {
                 return Err(RelayError::ConversationNotFound);
@@ -215,7 +215,7 @@ impl Relay {
             // What time has done comes first: the daemon may have been down, or be about to get to it.
             if let Some(struck) = decide_timers::strike(&context, &current) {
                 let ticket = self.cache.ticket();
-                match self.commits.decided(account, struck, ticket).await {
+                match self.commits.decided(account, struck, ticket, Some(Arc::clone(&turn))).await {
                     Ok(_) => {}
                     Err(CommitError::Conflict(_)) => self.cache.forget(account, sid),
                     Err(other) => return Err(other.into()),
@@ -234,7 +234,7 @@ impl Relay {
             };
             failpoint!("relay::decided");
             let ticket = self.cache.ticket();
-            match self.commits.decided(account, decision, ticket).await {
+            match self.commits.decided(account, decision, ticket, Some(Arc::clone(&turn))).await {
                 Ok(next) => return Ok((next, result)),
                 // Nothing in memory was wrong: the provider repeated itself.
                 Err(CommitError::Conflict(key)) if key.space() == Some(Space::ProviderId) => {}
