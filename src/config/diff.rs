@@ -66,6 +66,8 @@ pub fn diff(old: &Config, new: &Config) -> Change {
         (before.watch != after.watch, "server.watch"),
         (old.queue != new.queue, "queue"),
         (old.opt_out != new.opt_out, "opt_out"),
+        (old.webhooks != new.webhooks, "webhooks"),
+        (old.egress != new.egress, "egress"),
         (old.log.level != new.log.level, "log.level"),
     ] {
         change.live.extend(differs.then_some(key));

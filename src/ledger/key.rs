@@ -71,6 +71,10 @@ pub enum Space {
     PushBinding = 69,
     /// (what, birth) → SID: the order of lists of what stands above.
     Listed = 70,
+    /// The event webhooks of an account and of its services.
+    Webhook = 80,
+    /// Events that were given up.
+    DeadLetter = 81,
 }
 
 /// The groups of spaces that an engine may store apart, because they are born and die differently.
@@ -86,7 +90,7 @@ pub enum Keyspace {
 
 impl Space {
     /// Every space, in the order of its byte.
-    pub const ALL: [Space; 28] = [
+    pub const ALL: [Space; 30] = [
         Space::Meta,
         Space::Service,
         Space::Configuration,
@@ -115,6 +119,8 @@ impl Space {
         Space::Credential,
         Space::PushBinding,
         Space::Listed,
+        Space::Webhook,
+        Space::DeadLetter,
     ];
 
     /// Which group of rows this space is stored in.

@@ -30,6 +30,16 @@ impl Wake {
         Wake { queue: Queue::Outbound, lane: proxy.as_str().to_owned(), subject: address.as_str().to_owned() }
     }
 
+    /// Something to tell.
+    pub fn webhook(account: &AccountSid, subject: String) -> Wake {
+        Wake { queue: Queue::Webhook, lane: account.as_str().to_owned(), subject }
+    }
+
+    /// Something that came in and waits.
+    pub fn inbox(account: &AccountSid, conversation: &str) -> Wake {
+        Wake { queue: Queue::Inbox, lane: account.as_str().to_owned(), subject: conversation.to_owned() }
+    }
+
     /// Something to remove.
     pub fn cleanup(name: &str) -> Wake {
         Wake { queue: Queue::Cleanup, lane: super::cleanup::LANE.to_owned(), subject: name.to_owned() }

@@ -6,6 +6,7 @@
 //! Invariants: one commit per decision; every decision on a conversation checks its head; an acknowledgement leaves
 //! here only after the commit; a repeat of a provider's event changes nothing.
 
+mod asking;
 mod cache;
 #[cfg(test)]
 #[path = "claims_test.rs"]
@@ -20,6 +21,8 @@ pub mod decide_roster;
 pub mod decide_users;
 mod error;
 mod events;
+mod hooks;
+mod inbox;
 mod intake;
 mod keyword;
 #[cfg(test)]
@@ -36,9 +39,11 @@ mod push;
 mod roles;
 #[cfg(test)]
 mod roster_test;
+mod scoped_hooks;
 mod services;
 mod settings;
 mod statuses;
+mod telling;
 mod unreadable;
 mod users;
 #[cfg(test)]
@@ -48,11 +53,12 @@ mod users_test;
 #[path = "with_participants_test.rs"]
 mod with_participants_test;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Mutex;
 use trunkline_adapter::{Address, Clock};
 
+use crate::announce::{Ask, Cause, Hooks};
 use crate::bindings::{Bindings, Lookup};
 use crate::ledger::engine::{CommitError, Snapshot};
 use crate::ledger::key::Space;
@@ -62,7 +68,7 @@ use crate::model::{AccountSid, Binding, Conversation, Json, Mint};
 use crate::work::Wakeups;
 
 pub use conversations::MOST_AT_ONCE;
-pub use error::{RelayError, RoleUse};
+pub use error::{Improper, RelayError, RoleUse};
 pub use intake::Origin;
 pub use keyword::{KeywordSettings, Keywords};
 pub use lasting::Lasting;
@@ -104,6 +110,10 @@ pub struct Relay {
     parked: Arc<parked::Sweep>,
     unreadable: unreadable::Ring,
     commits: Arc<Commits>,
+    hooks: Arc<Hooks>,
+    /// Asks pre-action webhooks; plugged in by `app`.
+    asker: OnceLock<Arc<dyn Ask>>,
+    inbox: inbox::Inbox,
 }
 
 impl Relay {
@@ -130,12 +140,26 @@ impl Relay {
             parked,
             unreadable: unreadable::Ring::default(),
             commits,
+            hooks: Arc::default(),
+            asker: OnceLock::new(),
+            inbox: inbox::Inbox::default(),
         }
     }
 
     /// The proxy addresses of today's configuration; a reload replaces them.
     pub fn proxies(&self) -> &Proxies {
         &self.proxies
+    }
+
+    /// Which webhooks there are, for whoever sends what is told of receipts.
+    pub fn hooks(&self) -> &Arc<Hooks> {
+        &self.hooks
+    }
+
+    /// Plugs in who asks pre-action webhooks. Without one, nobody is asked.
+    pub fn ask_through(&self, asker: Arc<dyn Ask>) {
+        // The first one stays: there is one daemon.
+        let _ = self.asker.set(asker);
     }
 
     /// The words that opt people out and in; a reload replaces them.
@@ -176,6 +200,7 @@ impl Relay {
         &'a self,
         account: &'a AccountSid,
         sid: &str,
+        cause: Cause,
         decide: F,
     ) -> Result<(Arc<Conversation>, T), RelayError>
     where
@@ -187,16 +212,20 @@ impl Relay {
             let Some(current) = self.load(account, sid).await? else {
                 return Err(RelayError::ConversationNotFound);
             };
-            let (decision, result) = match decide(current.clone(), self.context(account, attempt > 0)).await {
-                Ok((Some(decision), result)) => (decision, result),
-                refusal => {
-                    if self.current(account, &current).await? {
-                        return refusal.map(|(_, result)| (current, result));
+            let (mut decision, result) =
+                match decide(current.clone(), self.context(account, attempt > 0)).await {
+                    Ok((Some(decision), result)) => (decision, result),
+                    refusal => {
+                        if self.current(account, &current).await? {
+                            return refusal.map(|(_, result)| (current, result));
+                        }
+                        self.cache.forget(account, sid);
+                        continue;
                     }
-                    self.cache.forget(account, sid);
-                    continue;
-                }
-            };
+                };
+            if self.listened_to(&decision.next) {
+                Box::pin(self.tell(account, cause, Some(&current), &mut decision)).await?;
+            }
             failpoint!("relay::decided");
             let ticket = self.cache.ticket();
             match self.commits.decided(account, decision, ticket).await {
