@@ -7,9 +7,10 @@ use trunkline_adapter::{Address, Clock, Kit};
 
 use super::roster::Live;
 use crate::config::{Config, Inbound, Usual};
-use crate::model::ServiceSid;
+use crate::model::{AccountSid, ServiceSid};
 use crate::outbound::{LanePlan, Policies, Unknown};
 use crate::relay::{KeywordSettings, MessagingService, Proxy, UnboundInbound};
+use crate::webhooks;
 
 /// How long a provider may take to take a message. Longer than any of them documents, shorter than a person waits.
 const PROVIDER: Duration = Duration::from_secs(30);
@@ -122,6 +123,19 @@ pub fn keywords(config: &Config) -> KeywordSettings {
         start: words.start.clone(),
         help: words.help.clone(),
     }
+}
+
+/// What concerns event webhooks.
+pub fn webhooks(config: &Config) -> webhooks::Settings {
+    let on_timeout = match config.webhooks.on_timeout {
+        crate::config::OnTimeout::Proceed => webhooks::OnTimeout::Proceed,
+        crate::config::OnTimeout::Refuse => webhooks::OnTimeout::Refuse,
+    };
+    let tokens = config.accounts.iter();
+    let tokens = tokens
+        .filter_map(|account| Some((AccountSid::parse(&account.sid)?, account.auth_token.clone())))
+        .collect();
+    webhooks::Settings { retry_for: config.webhooks.retry_for, on_timeout, tokens }
 }
 
 pub fn policies(config: &Config) -> Policies {

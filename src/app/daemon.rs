@@ -18,6 +18,7 @@ use super::plugs::{Aliases, Set};
 use super::roster::Roster;
 use super::running::Running;
 use super::staff::Staff;
+use super::tellers::Tellers;
 use super::{build, listeners, log_key, notify};
 use crate::bindings::Bindings;
 use crate::config::{self, Config};
@@ -33,12 +34,9 @@ use crate::outbound::{Lanes, OptOuts, Surroundings};
 use crate::relay::{Parts, Relay};
 use crate::telemetry::exporter::Exporter;
 use crate::telemetry::{self, log, mask};
+use crate::webhooks::{self, Asker, Site};
 use crate::work::Wakeups;
 
-/// As applications see us.
-const AGENT: &str = concat!("trunkline/", env!("CARGO_PKG_VERSION"));
-/// A forwarded message that nobody took for so long is kept elsewhere.
-const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
 /// Memory for blocks read from disk.
 const CACHE: u64 = 128 << 20;
 /// What is in flight at the end may take this long: longer than a provider may take to answer.
@@ -159,8 +157,14 @@ impl Daemon {
             mint: Mint::system(),
             clock,
         }));
+        let caller = Caller::new(Guard::default(), webhooks::AGENT)?;
+        let hooks = relay.hooks().clone();
+        let mint = Arc::new(Mint::system());
+        let webhooks = Site::new(ledger.clone(), clock, mint, wakeups.clone(), hooks, caller);
+        relay.ask_through(Arc::new(Asker(webhooks.clone())));
         let learned = Arc::new(Aliases { relay: relay.clone(), account: account.clone() });
         let surroundings = Surroundings {
+            hooks: relay.hooks().clone(),
             ledger: ledger.clone(),
             clock,
             account: account.as_str().to_owned(),
@@ -174,11 +178,10 @@ impl Daemon {
             ledger.clone(),
             clock,
             wakeups,
-            Caller::new(Guard::default(), AGENT)?,
+            webhooks.caller.clone(),
             Mint::system(),
             account.clone(),
             Arc::new(Keep(relay.clone())),
-            GIVE_UP,
         ));
         let base = house::base_url(&config, address);
         let adapters = build::adapters(&config, &HashMap::new(), &http, clock, &base);
@@ -209,8 +212,12 @@ impl Daemon {
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             files: watch::Sender::new(files),
+            tellers: Tellers::new(webhooks.clone(), clean),
+            webhooks,
         });
+        house.relay.open_inbox(&account).await?;
         telemetry::house::register();
+        telemetry::webhooks::register();
         house.apply(&config).await?;
         telemetry::house::configured(true, false, clock.now());
 
@@ -244,7 +251,8 @@ impl Daemon {
 
         let mut background = JoinSet::new();
         background.spawn(house.relay.clone().clean_up(account.clone()));
-        background.spawn(house.relay.clone().sweep_parked(account));
+        background.spawn(house.relay.clone().sweep_parked(account.clone()));
+        background.spawn(house.relay.clone().work_through_inbox(account));
         background.spawn(house.relay.clone().keep_time());
         background.spawn(house.exporter.clone().keep_up());
         background.spawn(house.clone().watch());
@@ -291,6 +299,7 @@ impl Daemon {
         let _ = self.stop.send(Stage::Closing);
         while self.servers.join_next().await.is_some() {}
         self.background.shutdown().await;
+        self.house.tellers.drain().await;
         let orderly = self.house.lanes.drain(DRAIN).await;
         failpoint!("stop::drained");
         if orderly {

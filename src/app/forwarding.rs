@@ -23,6 +23,7 @@ pub fn target(config: &Config) -> Target {
         urls: urls.collect::<HashMap<_, _>>(),
         proxies: proxies.map(|proxy| proxy.address.clone()).collect(),
         token: token.unwrap_or_default(),
+        give_up: config.webhooks.retry_for,
     }
 }
 

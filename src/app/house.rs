@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use trunkline_adapter::{Address, Clock};
 
 use super::roster::Roster;
+use super::tellers::Tellers;
 use super::{build, forwarding, notify, registry};
 use crate::bindings::Bindings;
 use crate::config::{self, Config, SystemSecrets, Watch};
@@ -21,6 +22,7 @@ use crate::outbound::Lanes;
 use crate::relay::Relay;
 use crate::telemetry::exporter::Exporter;
 use crate::telemetry::{self, log};
+use crate::webhooks::Site;
 
 /// The parts that a reload and the operator's doors need.
 pub(super) struct House {
@@ -46,6 +48,8 @@ pub(super) struct House {
     pub path: Option<PathBuf>,
     /// Where the daemon really listens, for when no public URL is configured.
     pub listening: SocketAddr,
+    pub webhooks: Site,
+    pub tellers: Tellers,
     pub ready: AtomicBool,
     pub draining: AtomicBool,
     /// The files whose change means a reload.
@@ -70,6 +74,16 @@ impl House {
                 keys,
             })
         });
+        for account in config.accounts.iter().filter_map(|account| AccountSid::parse(&account.sid)) {
+            self.relay.hooks().load(&self.ledger, &account).await?;
+            self.tellers.start(account).await?;
+        }
+        self.webhooks.set(build::webhooks(config));
+        let allowed = config.egress.allow_private.clone();
+        self.webhooks
+            .caller
+            .guard()
+            .allow(move |address| allowed.iter().any(|network| network.contains(address)));
         self.accounts.set(accounts.collect());
         for name in adapters.keys() {
             telemetry::inbound::register(name);

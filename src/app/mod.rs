@@ -5,6 +5,7 @@
 
 mod build;
 mod daemon;
+mod dead_letters;
 mod forwarding;
 mod house;
 mod listeners;
@@ -15,6 +16,7 @@ pub mod registry;
 mod roster;
 mod running;
 mod staff;
+mod tellers;
 
 pub use build::usual_rates;
 pub use daemon::{Daemon, Sockets, Start, StartError};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use trunkline_adapter::settings::{SecretSource, Source, Table, Unreadable};
 use trunkline_adapter::{AdapterKind, Channel, Section};
 
-use super::sections::{Limits, Log, OptOut, Queue, Server, Store};
+use super::sections::{Egress, Limits, Log, OptOut, Queue, Server, Store, Webhooks};
 use super::{account, adapter, messaging_service};
 
 /// Every header and its keys.
@@ -55,6 +55,8 @@ impl Catalogue {
             ("[store]", asked(Store::read)),
             ("[queue]", asked(Queue::read)),
             ("[opt_out]", asked(OptOut::read)),
+            ("[webhooks]", asked(Webhooks::read)),
+            ("[egress]", asked(Egress::read)),
             ("[log]", asked(Log::read)),
             ("[limits]", asked(Limits::read)),
             ("[[account]]", asked(|section| account::account(section, &mut HashSet::new()))),

@@ -67,6 +67,8 @@ pub fn diff(old: &Config, new: &Config) -> Change {
         (old.queue != new.queue, "queue"),
         (old.opt_out != new.opt_out, "opt_out"),
         (old.messaging_services != new.messaging_services, "messaging_service"),
+        (old.webhooks != new.webhooks, "webhooks"),
+        (old.egress != new.egress, "egress"),
         (old.log.level != new.log.level, "log.level"),
     ] {
         change.live.extend(differs.then_some(key));

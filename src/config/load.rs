@@ -13,7 +13,7 @@ use super::catalogue::Catalogue;
 use super::headers;
 use super::line::{Line, LineNumbers};
 use super::messaging_service::{self, MessagingService};
-use super::sections::{Limits, Log, OptOut, Queue, Server, Store};
+use super::sections::{Egress, Limits, Log, OptOut, Queue, Server, Store, Webhooks};
 use super::syntax;
 
 /// The longest file we read.
@@ -30,6 +30,10 @@ pub struct Config {
     pub queue: Queue,
     /// `[opt_out]`.
     pub opt_out: OptOut,
+    /// `[webhooks]`.
+    pub webhooks: Webhooks,
+    /// `[egress]`.
+    pub egress: Egress,
     /// `[log]`.
     pub log: Log,
     /// `[limits]`.
@@ -120,6 +124,8 @@ pub(super) fn from_text(
         store: one(&mut root, "store", Store::read),
         queue: one(&mut root, "queue", Queue::read),
         opt_out: one(&mut root, "opt_out", OptOut::read),
+        webhooks: one(&mut root, "webhooks", Webhooks::read),
+        egress: one(&mut root, "egress", Egress::read),
         log: one(&mut root, "log", Log::read),
         limits: one(&mut root, "limits", Limits::read),
         accounts: account::accounts(&mut root),

@@ -38,7 +38,8 @@ pub use messaging_service::{Inbound, MessagingService};
 pub use network::Network;
 pub use secret::SystemSecrets;
 pub use sections::{
-    Durability, Limits, Log, LogFormat, LogLevel, OptOut, Queue, Server, Store, UnknownOutcome,
+    Durability, Egress, Limits, Log, LogFormat, LogLevel, OnTimeout, OptOut, Queue, Server, Store,
+    UnknownOutcome, Webhooks,
 };
 pub use summary::{Usual, summary};
 pub use watch::Watch;

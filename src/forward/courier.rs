@@ -49,8 +49,6 @@ pub struct Courier {
     pub mint: Mint,
     pub account: AccountSid,
     pub kept: Arc<dyn Kept>,
-    /// A message that nobody took for so long is kept elsewhere.
-    pub give_up: Duration,
     pub(super) today: Today,
 }
 
@@ -63,7 +61,6 @@ enum End {
 }
 
 impl Courier {
-    #[expect(clippy::too_many_arguments, reason = "they are the parts of a courier")]
     pub fn new(
         ledger: Ledger,
         clock: Clock,
@@ -72,9 +69,8 @@ impl Courier {
         mint: Mint,
         account: AccountSid,
         kept: Arc<dyn Kept>,
-        give_up: Duration,
     ) -> Courier {
-        Courier { ledger, clock, wakeups, caller, mint, account, kept, give_up, today: Today::default() }
+        Courier { ledger, clock, wakeups, caller, mint, account, kept, today: Today::default() }
     }
 
     fn today(&self) -> Arc<Target> {
@@ -157,7 +153,7 @@ impl Courier {
             Ok(answer) if (200..300).contains(&answer.status) => {
                 self.taken(&today, taken, &forwarded, answer).await
             }
-            refused => self.refused(service, taken, forwarded, refused).await,
+            refused => self.refused((&today, service), taken, forwarded, refused).await,
         };
         end.unwrap_or_else(|error| {
             tracing::error!(%error, "The end of a forwarded message cannot be written down yet");
@@ -200,7 +196,7 @@ impl Courier {
 
     async fn refused(
         &self,
-        service: &str,
+        (today, service): (&Target, &str),
         taken: &Taken,
         forwarded: Forwarded,
         answer: &Result<Answer, CallError>,
@@ -210,7 +206,7 @@ impl Courier {
             Err(error) => error.to_string(),
         };
         let now = self.clock.now();
-        if now.since(taken.job.since) >= self.give_up {
+        if now.since(taken.job.since) >= today.give_up {
             let from = mask::address(&forwarded.from);
             tracing::error!(%service, %from, %reason, "A message that nobody took is kept with what could not be read");
             if self.kept.keep(&self.account, forwarded, reason).await {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::task::AbortHandle;
 use trunkline_adapter::Address;
@@ -17,6 +18,8 @@ pub struct Target {
     pub proxies: HashSet<Address>,
     /// What signs: the account's auth token.
     pub token: String,
+    /// A message that nobody took for so long is kept elsewhere.
+    pub give_up: Duration,
 }
 
 /// The couriers, one for each messaging service that forwards. What waits for one that no longer does stays until it

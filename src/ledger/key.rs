@@ -77,6 +77,10 @@ pub enum Space {
     PushBinding = 69,
     /// (what, birth) → SID: the order of lists of what stands above.
     Listed = 70,
+    /// The event webhooks of an account and of its services.
+    Webhook = 80,
+    /// Events that were given up.
+    DeadLetter = 81,
 }
 
 /// The groups of spaces that an engine may store apart, because they are born and die differently.
@@ -92,7 +96,7 @@ pub enum Keyspace {
 
 impl Space {
     /// Every space, in the order of its byte.
-    pub const ALL: [Space; 31] = [
+    pub const ALL: [Space; 33] = [
         Space::Meta,
         Space::Service,
         Space::Configuration,
@@ -124,6 +128,8 @@ impl Space {
         Space::Credential,
         Space::PushBinding,
         Space::Listed,
+        Space::Webhook,
+        Space::DeadLetter,
     ];
 
     /// Which group of rows this space is stored in.

@@ -8,13 +8,16 @@ use super::flight::span;
 use super::hold::LONGEST_WISH;
 use super::plan::{Policies, Surroundings, Unknown};
 use super::send::End;
-use crate::ledger::engine::{Batch, CommitError, ReadError, Revision};
+use crate::announce;
+use crate::ledger::engine::{Batch, CommitError, ReadError, Revision, Write};
+use crate::ledger::key::Space;
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{
-    Compact, Dispatch, Json, Mint, Named, ParkedStatus, ProviderIdRow, ReceiptRecord, Subject, Via,
+    AccountSid, Compact, Dispatch, Json, Mint, Named, ParkedStatus, ProviderIdRow, ReceiptRecord, Subject,
+    Via,
 };
 use crate::telemetry::outbound::Series;
-use crate::work::{Job, Taken};
+use crate::work::{Job, Queue, Taken};
 
 /// A failed receipt's code when nobody knows what became of the send.
 pub(super) const UNKNOWN_CODE: u32 = 30008;
@@ -223,9 +226,16 @@ async fn try_settle(
             accept(site, subjects, id, *at, &mut batch, &mut statuses, &mut learned).await?
         }
     };
+    let mut woken = Vec::new();
+    if !statuses.is_empty() && site.hooks.any() {
+        woken = Box::pin(told(site, subjects, &mut batch)).await?;
+    }
     failpoint!("receipt::before-commit");
     site.ledger.commit(batch).await?;
     failpoint!("receipt::committed");
+    for subject in woken {
+        site.wakeups.work(Queue::Webhook, &site.account, &subject);
+    }
     for status in statuses {
         subjects.series.delivery_status(status);
     }
@@ -235,6 +245,24 @@ async fn try_settle(
         site.learned.learned(&site.account, conversation, participant, learned);
     }
     Ok(settled)
+}
+
+/// Adds what a receipt that moves is told by, as the batch writes it.
+async fn told(
+    site: &Surroundings,
+    subjects: &Subjects<'_>,
+    batch: &mut Batch,
+) -> Result<Vec<String>, LedgerError> {
+    let Dispatch::Message { conversation, index, .. } = subjects.dispatch else { return Ok(Vec::new()) };
+    let moved = batch.writes.iter().find_map(|write| match write {
+        Write::Put(key, row) if key.space() == Some(Space::Receipt) => Some(row.clone()),
+        _ => None,
+    });
+    let (Some(row), Some(account)) = (moved, AccountSid::parse(&site.account)) else { return Ok(Vec::new()) };
+    let receipt = <ReceiptRecord as Json>::decode(&row)?;
+    let place = announce::Place { account: &account, conversation, index: *index, proxy: subjects.proxy };
+    let now = site.clock.now();
+    announce::receipt_moved(&site.hooks, &site.ledger, &site.mint, now, place, &receipt, batch).await
 }
 
 /// A receipt as it is now, with the check that it still is; nothing when none is to be written, or when the message is

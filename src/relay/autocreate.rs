@@ -3,10 +3,12 @@
 
 use trunkline_adapter::{Address, InboundMessage};
 
+use super::asking::Whose;
 use super::command::{NewConversation, NewParticipant, Who};
 use super::intake::Origin;
 use super::messaging_services::UnboundInbound;
 use super::{Relay, RelayError};
+use crate::announce::Cause;
 use crate::ledger::tables;
 use crate::model::{
     AccountSid, AutoCreation, AutoCreationKind, ConversationSid, Event, HookTarget, ScopedWebhook,
@@ -25,17 +27,23 @@ pub(super) enum Home {
     Made(ConversationSid),
     /// Somebody else was faster: look again.
     Look,
+    /// First somebody wants to be asked, or others of the same pair wait for that.
+    Ask,
+    /// Nowhere: whoever was asked refused.
+    Refused,
     /// Nowhere: it was here before.
     Known,
     Nowhere,
 }
 
 impl Relay {
-    /// Makes a conversation for somebody who wrote, if one is to make itself.
+    /// Makes a conversation for somebody who wrote, if one is to make itself. `asking`: somebody may be asked, since no
+    /// provider waits.
     pub(super) async fn make_home(
         &self,
         origin: Origin<'_>,
         message: &InboundMessage,
+        asking: bool,
     ) -> Result<Home, RelayError> {
         let account = origin.account;
         let Some(Plan { service, webhook }) = self.plan(account, &message.to).await? else {
@@ -55,7 +63,12 @@ impl Relay {
             Some(service) => service,
             None => self.default_service(account).await?.sid,
         };
-        let new = NewConversation {
+        let cause = Cause::channel(&message.to);
+        let whose = Whose { account, service: &service, cause };
+        if !asking && self.asks(whose, Event::ConversationAdd) {
+            return Ok(Home::Ask);
+        }
+        let mut new = NewConversation {
             friendly_name: Some(address.to_string()),
             messaging_service_sid: self.messaging.of(account, &message.to).map(|own| own.sid.clone()),
             webhooks: webhook.into_iter().collect(),
@@ -63,9 +76,16 @@ impl Relay {
         };
         let who = Who::Bound { address: address.clone(), proxy: message.to.clone() };
         let person = NewParticipant { who, role_sid: None, attributes: None, created: None, updated: None };
-        match self.create_with_participants(account, &service, new, &[person]).await {
+        let people = [person];
+        let made = async {
+            self.complete(account, &service, &mut new, &people).await?;
+            self.ask_conversation_add(whose, &mut new, Some(message)).await?;
+            self.put_conversation(account, &service, new, &people, cause).await
+        };
+        match made.await {
             Ok(made) => Ok(Home::Made(made.sid().clone())),
             Err(RelayError::BindingTaken(_)) => Ok(Home::Look),
+            Err(RelayError::Vetoed | RelayError::Improper(_)) => Ok(Home::Refused),
             Err(
                 error @ (RelayError::ServiceNotFound | RelayError::AddressIsOurs | RelayError::ProxyNotOurs),
             ) => {

@@ -5,6 +5,7 @@ use trunkline_adapter::Person;
 use super::command::{AddressChange, Change, ConversationFilter, NewAddress};
 use super::kit::{House, address, ours, phone, said, wrote};
 use super::{MessagingService, RelayError, UnboundInbound};
+use crate::announce::Cause;
 use crate::ledger::key::Space;
 use crate::model::{AddressKind, AutoCreationKind, Conversation, HookTarget, ServiceSid, State};
 use std::sync::Arc;
@@ -114,7 +115,11 @@ async fn after_a_closed_one_there_is_a_new_one_and_repeats_make_none() {
     let first = house.all().await[0].clone();
     let close = super::command::ConversationChange { state: Some(State::Closed), ..Default::default() };
     let name = first.sid().as_str();
-    house.relay.update_conversation(&house.account, &house.service, name, close).await.unwrap();
+    house
+        .relay
+        .update_conversation(&house.account, &house.service, name, close, Cause::api(true))
+        .await
+        .unwrap();
     house.take(vec![said("one", 1, 1, "one")]).await;
     assert_eq!(house.all().await.len(), 1, "a repeat");
     house.take(vec![said("two", 1, 1, "two")]).await;
@@ -122,7 +127,11 @@ async fn after_a_closed_one_there_is_a_new_one_and_repeats_make_none() {
     assert_eq!((house.all().await.len(), house.bodies(second.sid()).await), (2, vec!["two".to_owned()]));
     for gone in [first, second] {
         let name = gone.sid().as_str();
-        house.relay.delete_conversation(&house.account, &house.service, name).await.unwrap();
+        house
+            .relay
+            .delete_conversation(&house.account, &house.service, name, Cause::api(true))
+            .await
+            .unwrap();
     }
     house.take(vec![said("two", 1, 1, "two"), said("one", 1, 1, "one")]).await;
     assert!(house.all().await.is_empty(), "repeats of what is gone");
@@ -150,7 +159,8 @@ async fn an_address_configuration_comes_before_the_messaging_service() {
         messaging_service_sid: Some("MG00000000000000000000000000000009".to_owned()),
         ..Default::default()
     };
-    let refused = house.relay.create_conversation(&house.account, &house.service, named).await;
+    let refused =
+        house.relay.create_conversation(&house.account, &house.service, named, Cause::api(true)).await;
     assert!(matches!(refused, Err(RelayError::MessagingServiceNotFound)));
 }
 

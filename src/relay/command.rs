@@ -8,8 +8,8 @@ use crate::model::push::{Hidden, PushKind};
 use crate::model::service::{Notice, Notifications};
 use crate::model::{
     AddressConfiguration, AddressKind, AutoCreationKind, Conversation, ConversationSid, CredentialRecord,
-    DeliverySummary, HookMethod, MessageRecord, ParticipantRecord, ParticipantSid, RoleKind, ScopedWebhook,
-    ServiceSid, State,
+    DeliverySummary, HookMethod, HookSettings, HookTarget, MessageRecord, ParticipantRecord, ParticipantSid,
+    RoleKind, ScopedWebhook, ServiceSid, State,
 };
 
 /// A value that a request may leave alone, clear or set.
@@ -302,6 +302,70 @@ impl CredentialChange {
         to.private_key = self.private_key.apply(to.private_key.take());
         to.api_key = self.api_key.apply(to.api_key.take());
         to.secret = self.secret.apply(to.secret.take());
+    }
+}
+
+/// Changes to the event webhooks of an account or a service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HookChange {
+    pub pre_url: Change<String>,
+    pub post_url: Change<String>,
+    pub method: Option<HookMethod>,
+    /// Replaces the whole list.
+    pub filters: Option<Vec<String>>,
+    pub flex: Option<bool>,
+}
+
+impl HookChange {
+    /// Makes the changes.
+    pub fn apply(self, to: &mut HookSettings) {
+        to.pre_url = self.pre_url.apply(to.pre_url.take());
+        to.post_url = self.post_url.apply(to.post_url.take());
+        to.method = self.method.unwrap_or(to.method);
+        if let Some(filters) = self.filters {
+            to.filters = filters;
+        }
+        to.flex = self.flex.unwrap_or(to.flex);
+    }
+}
+
+/// A webhook of a conversation to be. What its target needs is there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewWebhook {
+    pub target: HookTarget,
+    pub url: Option<String>,
+    pub method: HookMethod,
+    pub filters: Vec<String>,
+    pub triggers: Vec<String>,
+    pub flow_sid: Option<String>,
+    pub replay_after: Option<u64>,
+}
+
+/// Changes to a webhook of a conversation. What belongs to another target changes nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WebhookChange {
+    pub url: Option<String>,
+    pub method: Option<HookMethod>,
+    pub filters: Option<Vec<String>>,
+    pub triggers: Option<Vec<String>>,
+    pub flow_sid: Option<String>,
+}
+
+impl WebhookChange {
+    /// Makes the changes.
+    pub fn apply(self, to: &mut ScopedWebhook) {
+        if to.target == HookTarget::Studio {
+            to.flow_sid = self.flow_sid.or(to.flow_sid.take());
+            return;
+        }
+        to.url = self.url.or(to.url.take());
+        to.method = self.method.unwrap_or(to.method);
+        if let Some(filters) = self.filters {
+            to.filters = filters;
+        }
+        if let Some(triggers) = self.triggers.filter(|_| to.target == HookTarget::Trigger) {
+            to.triggers = triggers;
+        }
     }
 }
 

@@ -73,6 +73,21 @@ impl Wake {
         Wake { queue: Queue::Forward, lane: service.to_owned(), subject: sender.to_owned(), row: None }
     }
 
+    /// Something to tell.
+    pub fn webhook(account: &AccountSid, subject: String) -> Wake {
+        Wake { queue: Queue::Webhook, lane: account.as_str().to_owned(), subject, row: None }
+    }
+
+    /// Something that came in and waits.
+    pub fn inbox(account: &AccountSid, conversation: &str) -> Wake {
+        Wake {
+            queue: Queue::Inbox,
+            lane: account.as_str().to_owned(),
+            subject: conversation.to_owned(),
+            row: None,
+        }
+    }
+
     /// Something to remove.
     pub fn cleanup(name: &str) -> Wake {
         Wake {

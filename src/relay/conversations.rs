@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::asking::Whose;
 use super::command::{Change, ConversationChange, ConversationFilter, NewConversation, NewParticipant};
 use super::participants::settled;
 use super::{ATTEMPTS, Relay, RelayError, decide, decide_roster};
+use crate::announce::Cause;
 use crate::ledger::engine::{CommitError, MAX_WRITES};
 use crate::ledger::key::{Key, Range};
 use crate::ledger::tables;
@@ -25,8 +27,9 @@ impl Relay {
         account: &AccountSid,
         service: &ServiceSid,
         new: NewConversation,
+        cause: Cause,
     ) -> Result<Arc<Conversation>, RelayError> {
-        self.create_with_participants(account, service, new, &[]).await
+        self.create_with_participants(account, service, new, &[], cause).await
     }
 
     /// A conversation and who is in it from the start, in one commit: all of it or nothing.
@@ -36,7 +39,21 @@ impl Relay {
         service: &ServiceSid,
         mut new: NewConversation,
         people: &[NewParticipant],
+        cause: Cause,
     ) -> Result<Arc<Conversation>, RelayError> {
+        self.complete(account, service, &mut new, people).await?;
+        self.ask_conversation_add(Whose { account, service, cause }, &mut new, None).await?;
+        self.put_conversation(account, service, new, people, cause).await
+    }
+
+    /// Refuses what cannot be as things are, and puts in what the account says where the caller says nothing.
+    pub(super) async fn complete(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        new: &mut NewConversation,
+        people: &[NewParticipant],
+    ) -> Result<(), RelayError> {
         if people.len() > MOST_AT_ONCE {
             return Err(RelayError::TooManyAtOnce);
         }
@@ -56,6 +73,18 @@ impl Relay {
                 *timer = Change::Set(seconds);
             }
         }
+        Ok(())
+    }
+
+    /// The commit itself.
+    pub(super) async fn put_conversation(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        new: NewConversation,
+        people: &[NewParticipant],
+        cause: Cause,
+    ) -> Result<Arc<Conversation>, RelayError> {
         let service_key = tables::service(account.as_str(), service.as_str());
         let name = new.unique_name.as_ref();
         let name = name.map(|name| tables::unique_name(account.as_str(), service.as_str(), name));
@@ -84,6 +113,9 @@ impl Relay {
             let mut decision = decide_roster::gather(&context, created, seats)?;
             for (person, settings, known) in known {
                 self.introduce(&context, service, person, known, settings, &mut decision.batch).await?;
+            }
+            if self.listened_to(&decision.next) {
+                Box::pin(self.tell(account, cause, None, &mut decision)).await?;
             }
             // A service that is being removed gets no new conversations, or they would outlive it.
             decision.batch.at(service_key.clone(), row.changed);
@@ -182,17 +214,19 @@ impl Relay {
         account: &AccountSid,
         service: &ServiceSid,
         name: &str,
-        change: ConversationChange,
+        mut change: ConversationChange,
+        cause: Cause,
     ) -> Result<Arc<Conversation>, RelayError> {
         self.require_messaging_service(account, change.messaging_service_sid.set().map(String::as_str))?;
         let current = self.conversation(account, service, name).await?;
+        self.ask_conversation_update(Whose { account, service, cause }, &current, &mut change).await?;
         let new_name = match &change.unique_name {
             Change::Set(new) => Some(new.clone()),
             _ => None,
         };
         let (new_name, change) = (&new_name, &change);
         let decided = self
-            .change(account, current.sid().as_str(), |conversation, context| async move {
+            .change(account, current.sid().as_str(), cause.asking(), |conversation, context| async move {
                 let (conversation, context) = (&*conversation, &context);
                 if let Some(new) = new_name
                     && conversation.record.unique_name.as_ref() != Some(new)
@@ -213,10 +247,12 @@ impl Relay {
         account: &AccountSid,
         service: &ServiceSid,
         name: &str,
+        cause: Cause,
     ) -> Result<(), RelayError> {
         let current = self.conversation(account, service, name).await?;
+        self.ask_conversation_remove(Whose { account, service, cause }, &current).await?;
         let sid = current.sid().as_str();
-        self.change(account, sid, |conversation, context| async move {
+        self.change(account, sid, cause, |conversation, context| async move {
             let (conversation, context) = (&*conversation, &context);
             Ok((Some(decide::delete(context, conversation)), ()))
         })

@@ -19,13 +19,16 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use trunkline_adapter::{Address, Inbound, InboundMessage, Part, Person, Signal};
 
+use super::asking::Amended;
 use super::autocreate::Home;
 use super::commit::After;
 use super::decide::{Context, Decision};
 use super::decide_messages::{self, Draft};
+use super::inbox::pair_subject;
 use super::keyword::Asked;
 use super::opting::{self, Opting};
 use super::{ATTEMPTS, Relay, RelayError};
+use crate::announce::Cause;
 use crate::ledger::engine::{Batch, CommitError, Snapshot};
 use crate::ledger::key::Key;
 use crate::ledger::{tables, typed};
@@ -41,7 +44,7 @@ pub struct Origin<'a> {
     /// The adapter's configured name: for metrics and logs only.
     pub adapter: &'a str,
     /// Its kind: part of every provider id.
-    pub kind: &'static str,
+    pub kind: &'a str,
     pub account: &'a AccountSid,
 }
 
@@ -54,7 +57,7 @@ const MOST_BYTES: usize = 256 * 1024;
 
 /// What became of one message.
 #[derive(Debug)]
-enum Fate {
+pub(super) enum Fate {
     /// With what was learnt of who wrote it.
     Accepted(Option<(ParticipantSid, Vec<Address>)>),
     Duplicate,
@@ -105,7 +108,7 @@ impl Relay {
     }
 
     /// Whose conversation a person on a proxy address is in, by whichever of their addresses is known.
-    async fn bound_person(
+    pub(super) async fn bound_person(
         &self,
         account: &AccountSid,
         proxy: &Address,
@@ -121,6 +124,18 @@ impl Relay {
 
     async fn take_group(&self, origin: Origin<'_>, group: Group) -> Result<(), RelayError> {
         let binding = group.binding.as_ref();
+        if let Some(binding) = binding {
+            let message = group.events.iter().any(|event| matches!(event, Inbound::Message(_)));
+            if self.to_inbox(origin.account, binding, message) {
+                return self.put_in_inbox(origin, binding.conversation.as_str(), group.events).await;
+            }
+        }
+        if let Some((proxy, person)) = group.events.first().and_then(pair)
+            && self.pair_waits(proxy, person)
+        {
+            let subject = pair_subject(proxy, person);
+            return self.put_in_inbox(origin, &subject, group.events).await;
+        }
         let mut run = VecDeque::new();
         for event in group.events {
             match event {
@@ -143,15 +158,15 @@ impl Relay {
         while !waiting.is_empty() {
             let Some(binding) = binding else {
                 for message in waiting.drain(..) {
-                    self.find_again(origin, message).await?;
+                    self.find_again(origin, message, false).await?;
                 }
                 break;
             };
             let most = if waiting.len() == 1 { 1 } else { self.most_at_once(origin, binding).await? };
             let taken = some_of(&mut waiting, most);
-            for fate in self.append_inbound(origin, &binding.conversation, taken).await? {
+            for fate in self.append_inbound(origin, &binding.conversation, taken, None).await? {
                 match self.follow_up(origin, &binding.conversation, fate).await {
-                    Some(message) => self.find_again(origin, message).await?,
+                    Some(message) => self.find_again(origin, message, false).await?,
                     None => continue,
                 }
             }
@@ -162,6 +177,8 @@ impl Relay {
     /// How many messages one decision takes, by what each of them writes.
     async fn most_at_once(&self, origin: Origin<'_>, binding: &Binding) -> Result<usize, RelayError> {
         let width = match self.load(origin.account, binding.conversation.as_str()).await? {
+            // Each is told to several, perhaps; a commit has room for what one is told by.
+            Some(known) if self.listened_to(&known) => return Ok(1),
             // Two more for a keyword: the opt-out and its answer.
             Some(known) => decide_messages::writes_per_draft(&known) + 2,
             None => 1,
@@ -170,7 +187,7 @@ impl Relay {
     }
 
     /// Counts and learns; gives back what did not belong there.
-    async fn follow_up(
+    pub(super) async fn follow_up(
         &self,
         origin: Origin<'_>,
         conversation: &ConversationSid,
@@ -192,14 +209,29 @@ impl Relay {
         }
     }
 
-    /// The binding table's copy may have been behind; the ledger has the last word.
-    async fn find_again(&self, origin: Origin<'_>, mut message: InboundMessage) -> Result<(), RelayError> {
+    /// The binding table's copy may have been behind; the ledger has the last word. `asking`: somebody may be asked, since
+    /// no provider waits.
+    pub(super) async fn find_again(
+        &self,
+        origin: Origin<'_>,
+        mut message: InboundMessage,
+        asking: bool,
+    ) -> Result<(), RelayError> {
         for _ in 0..ATTEMPTS {
+            let pair = pair_subject(&message.to, &message.from);
             let home = match self.bound_now(origin.account, &message.to, &message.from).await? {
+                Some(now) if self.to_inbox(origin.account, &now, true) => {
+                    let subject = now.conversation.as_str();
+                    return self.put_in_inbox(origin, subject, vec![Inbound::Message(message)]).await;
+                }
                 Some(now) => now.conversation,
-                None => match self.make_home(origin, &message).await? {
+                None => match self.make_home(origin, &message, asking).await? {
                     Home::Made(made) => made,
                     Home::Look => continue,
+                    Home::Ask => {
+                        return self.put_in_inbox(origin, &pair, vec![Inbound::Message(message)]).await;
+                    }
+                    Home::Refused => return self.refuse(origin, message).await,
                     Home::Known => {
                         inbound(origin.adapter, InboundOutcome::Duplicate);
                         return Ok(());
@@ -207,7 +239,8 @@ impl Relay {
                     Home::Nowhere => break,
                 },
             };
-            let Some(fate) = self.append_inbound(origin, &home, vec![message]).await?.pop() else {
+            // The first message of a conversation that made itself is not asked about.
+            let Some(fate) = self.append_inbound(origin, &home, vec![message], None).await?.pop() else {
                 return Ok(());
             };
             match self.follow_up(origin, &home, fate).await {
@@ -265,16 +298,18 @@ impl Relay {
     }
 
     /// One decision for messages of one conversation; says what became of each.
-    async fn append_inbound(
+    pub(super) async fn append_inbound(
         &self,
         origin: Origin<'_>,
         sid: &ConversationSid,
         messages: Vec<InboundMessage>,
+        amended: Option<&Amended>,
     ) -> Result<Vec<Fate>, RelayError> {
         let taken = messages.as_slice();
+        let cause = taken.first().map_or_else(Cause::house, |first| Cause::channel(&first.to));
         let appended = self
-            .change(origin.account, sid.as_str(), |conversation, context| async move {
-                self.judge(origin, &conversation, &context, taken).await
+            .change(origin.account, sid.as_str(), cause, |conversation, context| async move {
+                self.judge(origin, &conversation, &context, taken, amended).await
             })
             .await;
         match appended {
@@ -290,6 +325,7 @@ impl Relay {
         conversation: &Conversation,
         context: &Context<'_>,
         messages: &[InboundMessage],
+        amended: Option<&Amended>,
     ) -> Decided<Vec<Fate>> {
         let snapshot = self.ledger.snapshot();
         let account = origin.account;
@@ -326,13 +362,15 @@ impl Relay {
                 }
                 None => None,
             };
+            let said = amended.and_then(|amended| amended.body.clone());
+            let author = amended.and_then(|amended| amended.author.clone());
             drafts.push(Draft {
-                author: bound.address.to_string(),
+                author: author.unwrap_or_else(|| bound.address.to_string()),
                 participant: Some(member.record.sid.clone()),
                 has_it: None,
-                body: message::body(&message.parts),
+                body: said.or_else(|| message::body(&message.parts)),
                 parts: message::kept_parts(&message.parts),
-                attributes: None,
+                attributes: amended.and_then(|amended| amended.attributes.clone()),
                 created: None,
                 updated: None,
                 source: Some(source(origin, &message.to, &message.id)),
@@ -455,7 +493,7 @@ fn size(part: &Part) -> usize {
 }
 
 /// The pair an event is about.
-fn pair(event: &Inbound) -> Option<(&Address, &Person)> {
+pub(super) fn pair(event: &Inbound) -> Option<(&Address, &Person)> {
     match event {
         Inbound::Message(message) => Some((&message.to, &message.from)),
         Inbound::Echo(echo) => Some((&echo.from, &echo.to)),

@@ -7,6 +7,7 @@
 //! here only after the commit; a repeat of a provider's event changes nothing.
 
 mod addresses;
+mod asking;
 mod autocreate;
 #[cfg(test)]
 #[path = "autocreate_test.rs"]
@@ -26,6 +27,8 @@ pub mod decide_timers;
 pub mod decide_users;
 mod error;
 mod events;
+mod hooks;
+mod inbox;
 mod intake;
 mod keyword;
 #[cfg(test)]
@@ -43,9 +46,11 @@ mod push;
 mod roles;
 #[cfg(test)]
 mod roster_test;
+mod scoped_hooks;
 mod services;
 mod settings;
 mod statuses;
+mod telling;
 mod timers;
 #[cfg(test)]
 #[path = "timers_test.rs"]
@@ -60,11 +65,12 @@ mod users_test;
 #[path = "with_participants_test.rs"]
 mod with_participants_test;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Mutex;
 use trunkline_adapter::{Address, Clock};
 
+use crate::announce::{Ask, Cause, Hooks};
 use crate::bindings::{Bindings, Lookup};
 use crate::ledger::engine::{CommitError, Snapshot};
 use crate::ledger::key::Space;
@@ -74,7 +80,7 @@ use crate::model::{AccountSid, Binding, Conversation, Json, Mint};
 use crate::work::Wakeups;
 
 pub use conversations::MOST_AT_ONCE;
-pub use error::{RelayError, RoleUse};
+pub use error::{Improper, RelayError, RoleUse};
 pub use intake::Origin;
 pub use keyword::{KeywordSettings, Keywords};
 pub use lasting::Lasting;
@@ -119,6 +125,10 @@ pub struct Relay {
     alarm: Arc<timers::Alarm>,
     unreadable: unreadable::Ring,
     commits: Arc<Commits>,
+    hooks: Arc<Hooks>,
+    /// Asks pre-action webhooks; plugged in by `app`.
+    asker: OnceLock<Arc<dyn Ask>>,
+    inbox: inbox::Inbox,
 }
 
 impl Relay {
@@ -149,6 +159,9 @@ impl Relay {
             alarm,
             unreadable: unreadable::Ring::default(),
             commits,
+            hooks: Arc::default(),
+            asker: OnceLock::new(),
+            inbox: inbox::Inbox::default(),
         }
     }
 
@@ -160,6 +173,17 @@ impl Relay {
     /// The messaging services of today's configuration; a reload replaces them.
     pub fn messaging_services(&self) -> &MessagingServices {
         &self.messaging
+    }
+
+    /// Which webhooks there are, for whoever sends what is told of receipts.
+    pub fn hooks(&self) -> &Arc<Hooks> {
+        &self.hooks
+    }
+
+    /// Plugs in who asks pre-action webhooks. Without one, nobody is asked.
+    pub fn ask_through(&self, asker: Arc<dyn Ask>) {
+        // The first one stays: there is one daemon.
+        let _ = self.asker.set(asker);
     }
 
     /// The words that opt people out and in; a reload replaces them.
@@ -200,6 +224,7 @@ impl Relay {
         &'a self,
         account: &'a AccountSid,
         sid: &str,
+        cause: Cause,
         decide: F,
     ) -> Result<(Arc<Conversation>, T), RelayError>
     where
@@ -213,7 +238,10 @@ impl Relay {
             };
             let context = self.context(account, attempt > 0);
             // What time has done comes first: the daemon may have been down, or be about to get to it.
-            if let Some(struck) = decide_timers::strike(&context, &current) {
+            if let Some(mut struck) = decide_timers::strike(&context, &current) {
+                if self.listened_to(&struck.next) {
+                    Box::pin(self.tell(account, Cause::timer(), Some(&current), &mut struck)).await?;
+                }
                 let ticket = self.cache.ticket();
                 match self.commits.decided(account, struck, ticket, Some(Arc::clone(&turn))).await {
                     Ok(_) => {}
@@ -222,7 +250,7 @@ impl Relay {
                 }
                 continue;
             }
-            let (decision, result) = match decide(current.clone(), context).await {
+            let (mut decision, result) = match decide(current.clone(), context).await {
                 Ok((Some(decision), result)) => (decision, result),
                 refusal => {
                     if self.current(account, &current).await? {
@@ -232,6 +260,9 @@ impl Relay {
                     continue;
                 }
             };
+            if self.listened_to(&decision.next) {
+                Box::pin(self.tell(account, cause, Some(&current), &mut decision)).await?;
+            }
             failpoint!("relay::decided");
             let ticket = self.cache.ticket();
             match self.commits.decided(account, decision, ticket, Some(Arc::clone(&turn))).await {

@@ -103,7 +103,7 @@ impl Relay {
         Ok(())
     }
 
-    async fn keep(&self, origin: Origin<'_>, reason: &str, raw: Value) -> Result<(), RelayError> {
+    pub(super) async fn keep(&self, origin: Origin<'_>, reason: &str, raw: Value) -> Result<(), RelayError> {
         let _turn = self.unreadable.turn.lock().await;
         let account = origin.account.as_str();
         let count_key = tables::unreadables(account);

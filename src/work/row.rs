@@ -1,13 +1,14 @@
 //! Queue rows: where they live and what is around their payload.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use trunkline_adapter::Timestamp;
 
-use crate::ledger::engine::{Batch, Revision};
-use crate::ledger::key::{Key, Piece, Space, take_name};
+use crate::ledger::engine::{Batch, ReadError, Revision, Snapshot};
+use crate::ledger::key::{Key, Piece, Range, Space, take_name};
 use crate::model::{Compact, Letter};
 
 /// Which kind of work. The byte is part of the stored key: never reuse one.
@@ -18,6 +19,10 @@ pub enum Queue {
     Outbound = 1,
     /// Removal of what belonged to deleted conversations.
     Cleanup = 2,
+    /// Events to be told to webhooks, by conversation and webhook.
+    Webhook = 16,
+    /// What came in and waits for a webhook's word, by conversation.
+    Inbox = 17,
     /// Messages that belong to no conversation, by messaging service and sender.
     Forward = 18,
 }
@@ -78,6 +83,28 @@ pub struct Fresh {
     pub created: Revision,
     pub letter: Option<Arc<Letter>>,
 }
+
+/// How many rows wait, by subject.
+pub async fn waiting(
+    snapshot: &dyn Snapshot,
+    account: &str,
+    queue: Queue,
+    lane: &str,
+) -> Result<BTreeMap<String, u64>, ReadError> {
+    let prefix = lane_prefix(account, queue, lane);
+    let (mut range, mut found) = (Range::prefix(&prefix), BTreeMap::new());
+    loop {
+        let rows = snapshot.scan(range, PAGE).await?;
+        let Some((last, _)) = rows.last() else { return Ok(found) };
+        range = Range::after(&prefix, last);
+        for subject in rows.iter().filter_map(|(key, _)| subject_of(key)) {
+            *found.entry(subject.to_string()).or_default() += 1;
+        }
+    }
+}
+
+/// Rows counted at a time.
+const PAGE: usize = 1024;
 
 /// Adds a piece of work to a batch. Rows of one subject are done in the order of `seq`; two rows of one subject must
 /// not share one. After the commit, tell [`super::Wakeups`] once per row.

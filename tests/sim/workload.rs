@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use trunkline::announce::Cause;
 use trunkline::model::State as Stored;
 use trunkline::relay::command::{ConversationChange, NewConversation, NewMessage, NewParticipant, Who};
 use trunkline::relay::{Origin, RelayError};
@@ -126,7 +127,7 @@ fn create(shared: &Shared, life: &Arc<Life>) {
     let (shared, life) = (shared.clone(), life.clone());
     request(&shared.clone(), async move {
         let new = NewConversation::default();
-        match life.relay.create_conversation(&shared.account, &life.service, new).await {
+        match life.relay.create_conversation(&shared.account, &life.service, new, Cause::api(false)).await {
             Ok(conversation) => {
                 let sid = conversation.sid().to_string();
                 let mut world = shared.world();
@@ -163,7 +164,11 @@ fn bring(shared: &Shared, life: &Arc<Life>, conversation: String, address: Addre
     request(&shared.clone(), async move {
         let who = Who::Bound { address: address.clone(), proxy: proxy.clone() };
         let new = NewParticipant { who, role_sid: None, attributes: None, created: None, updated: None };
-        match life.relay.add_participant(&shared.account, &life.service, &conversation, new).await {
+        match life
+            .relay
+            .add_participant(&shared.account, &life.service, &conversation, new, Cause::api(false))
+            .await
+        {
             Ok((_, sid)) => {
                 let mut world = shared.world();
                 world.note(format_args!("{address} joined {conversation} on {proxy} as {sid}"));
@@ -186,8 +191,13 @@ fn leave(shared: &Shared, life: &Arc<Life>, seats: &[Seat]) {
     drop(world);
     let (shared, life) = (shared.clone(), life.clone());
     request(&shared.clone(), async move {
-        let asked =
-            life.relay.remove_participant(&shared.account, &life.service, &conversation, &participant);
+        let asked = life.relay.remove_participant(
+            &shared.account,
+            &life.service,
+            &conversation,
+            &participant,
+            Cause::api(false),
+        );
         match asked.await {
             Ok(()) => shared.world().note(format_args!("{participant} left {conversation}")),
             Err(error) => refused(&shared, "leave", &error),
@@ -202,7 +212,13 @@ fn close(shared: &Shared, life: &Arc<Life>, seats: &[Seat]) {
     let (shared, life) = (shared.clone(), life.clone());
     request(&shared.clone(), async move {
         let change = ConversationChange { state: Some(Stored::Closed), ..ConversationChange::default() };
-        let asked = life.relay.update_conversation(&shared.account, &life.service, &conversation, change);
+        let asked = life.relay.update_conversation(
+            &shared.account,
+            &life.service,
+            &conversation,
+            change,
+            Cause::api(false),
+        );
         match asked.await {
             Ok(_) => shared.world().note(format_args!("closed {conversation}")),
             Err(error) => refused(&shared, "close", &error),
@@ -221,7 +237,11 @@ fn remove(shared: &Shared, life: &Arc<Life>, seats: &[Seat]) {
     let Some(conversation) = chosen else { return };
     let (shared, life) = (shared.clone(), life.clone());
     request(&shared.clone(), async move {
-        match life.relay.delete_conversation(&shared.account, &life.service, &conversation).await {
+        match life
+            .relay
+            .delete_conversation(&shared.account, &life.service, &conversation, Cause::api(false))
+            .await
+        {
             Ok(()) => shared.world().note(format_args!("removed {conversation}")),
             Err(error) => refused(&shared, "remove", &error),
         }
@@ -243,7 +263,11 @@ fn post(shared: &Shared, life: &Arc<Life>, seats: &[Seat]) {
             created: None,
             updated: None,
         };
-        match life.relay.post_message(&shared.account, &life.service, &conversation, new).await {
+        match life
+            .relay
+            .post_message(&shared.account, &life.service, &conversation, new, Cause::api(false))
+            .await
+        {
             Ok((_, view)) => {
                 let mut world = shared.world();
                 world.note(format_args!("posted {conversation}/{}: {text}", view.index));
@@ -273,7 +297,13 @@ fn take_back(shared: &Shared, life: &Arc<Life>) {
     let Some((conversation, message)) = chosen else { return };
     let (shared, life) = (shared.clone(), life.clone());
     request(&shared.clone(), async move {
-        let asked = life.relay.delete_message(&shared.account, &life.service, &conversation, &message);
+        let asked = life.relay.delete_message(
+            &shared.account,
+            &life.service,
+            &conversation,
+            &message,
+            Cause::api(false),
+        );
         match asked.await {
             Ok(()) => shared.world().note(format_args!("took back {message} of {conversation}")),
             Err(error) => refused(&shared, "take back", &error),

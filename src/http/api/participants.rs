@@ -28,7 +28,8 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
     match (call.route.resource, call.method) {
         (Resource::Participants, &Method::POST) => {
             let new = new(&call.form)?;
-            let (conversation, sid) = relay.add_participant(account, service, conversation, new).await?;
+            let (conversation, sid) =
+                relay.add_participant(account, service, conversation, new, call.cause).await?;
             Ok(Answer::created(shown(scope, &conversation, &sid)?))
         }
         (Resource::Participants, _) => list(call).await,
@@ -36,11 +37,11 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
             binding_update(call).await?;
             let change = change(&call.form)?;
             let (conversation, sid) =
-                relay.update_participant(account, service, conversation, named, change).await?;
+                relay.update_participant(account, service, conversation, named, change, call.cause).await?;
             Ok(Answer::shown(shown(scope, &conversation, &sid)?))
         }
         (_, &Method::DELETE) => {
-            relay.remove_participant(account, service, conversation, named).await?;
+            relay.remove_participant(account, service, conversation, named, call.cause).await?;
             Ok(Answer::gone())
         }
         _ => {
