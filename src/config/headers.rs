@@ -2,8 +2,19 @@
 
 use trunkline_adapter::settings::{Node, Problem, Table, Value, nearest};
 
-const ROOT: [&str; 9] =
-    ["server", "store", "queue", "opt_out", "log", "limits", "account", "adapter", "messaging_service"];
+const ROOT: [&str; 11] = [
+    "server",
+    "store",
+    "queue",
+    "opt_out",
+    "webhooks",
+    "egress",
+    "log",
+    "limits",
+    "account",
+    "adapter",
+    "messaging_service",
+];
 const ACCOUNT: [&str; 1] = ["api_key"];
 const ADAPTER: [&str; 2] = ["settings", "proxy"];
 

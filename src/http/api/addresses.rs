@@ -8,13 +8,14 @@ use serde_json::{Map, Value, json};
 use trunkline_adapter::Address;
 
 use super::scope::Scope;
+use super::webhook_configuration::{callable, method};
 use super::{Answer, Call, fields};
 use crate::http::error::{self, ApiError};
 use crate::http::form::Form;
 use crate::http::paging::Page;
 use crate::http::route::Resource;
 use crate::model::ids::well_formed;
-use crate::model::{AddressConfiguration, AddressKind, AutoCreationKind, Event, HookMethod, ServiceSid};
+use crate::model::{AddressConfiguration, AddressKind, AutoCreationKind, Event, ServiceSid};
 use crate::relay::RelayError;
 use crate::relay::command::{AddressChange, Change, NewAddress};
 
@@ -135,15 +136,10 @@ fn change(form: &Form) -> Result<AddressChange, ApiError> {
         if url.chars().count() > LONGEST_URL {
             return Err(error::WEBHOOK_URL_TOO_LONG.into());
         }
-        let http = reqwest::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        http.ok_or_else(|| ApiError::parameter("AutoCreation.WebhookUrl is no http or https URL"))?;
+        if !callable(url) {
+            return Err(error::WEBHOOK_URL_MISSING.into());
+        }
     }
-    let method = match word(METHOD).as_deref() {
-        None => None,
-        Some("get") => Some(HookMethod::Get),
-        Some("post") => Some(HookMethod::Post),
-        Some(_) => return Err(ApiError::parameter("AutoCreation.WebhookMethod is neither GET nor POST")),
-    };
     let filters = form.get(FILTERS).map(|_| {
         let given = form.all(FILTERS).filter(|name| !name.is_empty());
         let events = given.map(|name| Event::parse(name).filter(|event| event.is_scoped()));
@@ -172,7 +168,7 @@ fn change(form: &Form) -> Result<AddressChange, ApiError> {
         kind,
         service,
         webhook_url: fields::change(url),
-        webhook_method: method,
+        webhook_method: method(form, METHOD)?,
         webhook_filters: filters,
         studio_flow_sid: fields::change(flow),
         studio_retry_count: retries,
@@ -216,6 +212,7 @@ fn render(scope: &Scope, configuration: &AddressConfiguration) -> Value {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+    use crate::model::HookMethod;
 
     fn form(pairs: &[(&str, &str)]) -> Form {
         let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
@@ -253,8 +250,8 @@ mod tests {
             ((TYPE, "studio"), 50367),
             ((SERVICE, "IS1"), 50050),
             ((URL, long.as_str()), 50372),
-            ((URL, "ftp://a.example"), 20001),
-            ((METHOD, "PUT"), 20001),
+            ((URL, "ftp://a.example"), 50369),
+            ((METHOD, "PUT"), 50055),
             ((FILTERS, "onMessageAdd"), 50365),
             ((FLOW, "FW1"), 50367),
             ((RETRIES, "-1"), 20001),
