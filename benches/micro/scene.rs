@@ -128,12 +128,15 @@ pub fn conversation(mint: &Mint, people: u64) -> Conversation {
         document: Mark::At(1),
         roster: Mark::At(2),
         messages: Mark::At(3),
+        timers: None,
     };
     let record = ConversationRecord {
         sid: ConversationSid::new(mint),
         friendly_name: None,
         unique_name: None,
         messaging_service_sid: None,
+        inactive_after: None,
+        closed_after: None,
         attributes: "{}".to_owned(),
         birth: 1,
         created: Timestamp(0),

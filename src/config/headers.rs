@@ -2,7 +2,8 @@
 
 use trunkline_adapter::settings::{Node, Problem, Table, Value, nearest};
 
-const ROOT: [&str; 8] = ["server", "store", "queue", "opt_out", "log", "limits", "account", "adapter"];
+const ROOT: [&str; 10] =
+    ["server", "store", "queue", "opt_out", "webhooks", "egress", "log", "limits", "account", "adapter"];
 const ACCOUNT: [&str; 1] = ["api_key"];
 const ADAPTER: [&str; 2] = ["settings", "proxy"];
 

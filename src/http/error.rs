@@ -110,6 +110,7 @@ catalogue! {
     STATE_UNKNOWN = 50378, 400, "State is unknown";
     INACTIVE_TIMER = 50379, 400, "The inactive timer is not an ISO 8601 duration";
     CLOSED_TIMER = 50380, 400, "The closed timer is not an ISO 8601 duration";
+    TIMERS_WITHOUT_STATE = 50382, 400, "Timers need a State when a conversation is created";
     STATE_CLOSED_AT_CREATION = 50384, 400, "A conversation cannot be created closed";
     UNIQUE_NAME_IS_SID = 50390, 400, "UniqueName looks like a conversation SID";
     READ_TIMESTAMP = 50405, 400, "LastReadTimestamp is not an ISO 8601 date";

@@ -35,6 +35,8 @@ pub enum Space {
     Unreadable = 9,
     /// Conversation SID → the service it lives in.
     ConversationHome = 10,
+    /// (when, account, conversation): timers in the order they are due, of all accounts (account and partition empty).
+    Timer = 11,
     /// A conversation's head: state, next index, roster number.
     Head = 16,
     /// A conversation's document: names, attributes, timers.
@@ -90,7 +92,7 @@ pub enum Keyspace {
 
 impl Space {
     /// Every space, in the order of its byte.
-    pub const ALL: [Space; 30] = [
+    pub const ALL: [Space; 31] = [
         Space::Meta,
         Space::Service,
         Space::Configuration,
@@ -101,6 +103,7 @@ impl Space {
         Space::Person,
         Space::Unreadable,
         Space::ConversationHome,
+        Space::Timer,
         Space::Head,
         Space::Conversation,
         Space::Participant,
@@ -212,6 +215,12 @@ impl Key {
     /// The stored bytes, shared.
     pub fn bytes(&self) -> Bytes {
         self.0.clone()
+    }
+
+    /// A number that rows of one partition share, and few other rows do; nothing for rows without a partition.
+    pub fn group(&self) -> Option<u32> {
+        let scatter = self.0.first_chunk::<SCATTER>().filter(|scatter| **scatter != UNSCATTERED)?;
+        Some(u32::from_be_bytes(*scatter))
     }
 
     /// The parts this key was made of, or nothing if it is not one of ours.

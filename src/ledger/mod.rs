@@ -10,6 +10,7 @@
 //! - a ledger that lost acknowledged writes, or that belongs to another store, is refused and never served;
 //! - no value over [`fjall::LARGEST`] bytes reaches fjall, which cannot recover a larger one torn by a power cut.
 
+mod alterations;
 pub mod damaged;
 pub mod dump;
 pub mod engine;

@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 
-use trunkline_adapter::Address;
+use trunkline_adapter::{Address, Timestamp};
 
-use super::key::{Key, Piece, Space};
+use super::key::{Key, Piece, Space, take_name};
 
 /// An account's services, in order of birth when read through their records.
 pub fn service(account: &str, service: &str) -> Key {
@@ -51,6 +51,29 @@ pub fn conversation_place(account: &str, service: &str, birth: u64) -> Key {
 /// The prefix of a service's list.
 pub fn conversation_list(account: &str, service: &str) -> Key {
     Key::new(account, service, Space::ConversationList, b"")
+}
+
+/// The record of a conversation whose timers are to be looked at.
+pub fn timer(due: Timestamp, account: &str, conversation: &str) -> Key {
+    let due = timer_place(due);
+    Key::of("", "", Space::Timer, &[Piece::Bytes(&due), Piece::Name(account), Piece::Name(conversation)])
+}
+
+/// The prefix of all timers, and the first that is due then or later.
+pub fn timers(from: Timestamp) -> (Key, Key) {
+    (Key::new("", "", Space::Timer, b""), Key::new("", "", Space::Timer, &timer_place(from)))
+}
+
+/// When a timer is due, and of which account's conversation it is.
+pub fn timer_of(key: &Key) -> Option<(Timestamp, String, String)> {
+    let (due, names) = key.rest()?.split_first_chunk()?;
+    let (account, rest) = take_name(names)?;
+    let (conversation, _) = take_name(rest)?;
+    Some((Timestamp(i64::try_from(u64::from_be_bytes(*due)).ok()?), account, conversation))
+}
+
+fn timer_place(due: Timestamp) -> [u8; 8] {
+    u64::try_from(due.0).unwrap_or(0).to_be_bytes()
 }
 
 /// Whether an address has opted out of a proxy address.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::alterations::Alterations;
 use super::engine::{Batch, CommitError, Committed, Engine, Health, ReadError, Revision, Row, Snapshot};
 use super::key::{Key, Range};
 use super::tables;
 use crate::model::{
     Compact, Conversation, ConversationRecord, DecodeError, Head, Json, Member, MessageRecord,
-    ParticipantRecord, ReceiptRecord, State,
+    ParticipantRecord, ReceiptRecord, Standing, State,
 };
 
 /// A record and the numbers of its row.
@@ -34,12 +35,13 @@ pub enum LedgerError {
 pub struct Ledger {
     engine: Arc<dyn Engine>,
     births: Arc<AtomicU64>,
+    alterations: Arc<Alterations>,
 }
 
 impl Ledger {
     pub fn new(engine: Arc<dyn Engine>) -> Ledger {
         let births = Arc::new(AtomicU64::new(engine.published()));
-        Ledger { engine, births }
+        Ledger { engine, births, alterations: Arc::default() }
     }
 
     pub fn engine(&self) -> &Arc<dyn Engine> {
@@ -56,7 +58,18 @@ impl Ledger {
 
     pub async fn commit(&self, mut batch: Batch) -> Result<Committed, CommitError> {
         batch.least = batch.least.max(self.births.load(Ordering::Relaxed));
+        self.alterations.note(&batch);
         self.engine.commit(batch).await
+    }
+
+    /// To be taken before a commit that checks the head of the row's conversation; see [`Ledger::holds`].
+    pub fn standing(&self, key: &Key) -> Standing {
+        self.alterations.standing(key)
+    }
+
+    /// Whether no message and nobody of a conversation was altered or removed since, nor the conversation itself.
+    pub fn holds(&self, standing: Standing) -> bool {
+        self.alterations.holds(standing)
     }
 
     /// A number that orders things by when they began: grows with every call. Over restarts too, whatever the clock

@@ -23,26 +23,36 @@ pub trait Compact: Serialize + DeserializeOwned {
 
     /// The row's payload.
     fn encode(&self) -> Bytes {
-        // Room for all but the longest texts, so that the buffer does not grow step by step.
-        let mut buffer = Vec::with_capacity(256);
-        buffer.push(Self::FORMAT);
-        // Encoding to memory fails only for types that cannot be encoded at all, which tests would show.
-        #[expect(clippy::expect_used, reason = "records are plain data")]
-        Bytes::from(postcard::to_extend(self, buffer).expect("a record is plain data"))
+        compact(Self::FORMAT, self)
     }
 
     /// Reads a payload.
     fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
         let error = |reason: String| DecodeError { what: Self::NAME, reason };
         match payload.split_first() {
-            Some((format, rest)) if *format == Self::FORMAT => match postcard::take_from_bytes(rest) {
-                Ok((record, [])) => Ok(record),
-                Ok((_, left)) => Err(error(format!("{} bytes too many", left.len()))),
-                Err(cause) => Err(error(cause.to_string())),
-            },
+            Some((format, rest)) if *format == Self::FORMAT => read_compact(rest).map_err(error),
             Some((format, _)) => Err(error(format!("unknown format {format}"))),
             None => Err(error("it is empty".to_owned())),
         }
+    }
+}
+
+/// A compact payload of a format.
+pub(super) fn compact<T: Serialize + ?Sized>(format: u8, record: &T) -> Bytes {
+    // Room for all but the longest texts, so that the buffer does not grow step by step.
+    let mut buffer = Vec::with_capacity(256);
+    buffer.push(format);
+    // Encoding to memory fails only for types that cannot be encoded at all, which tests would show.
+    #[expect(clippy::expect_used, reason = "records are plain data")]
+    Bytes::from(postcard::to_extend(record, buffer).expect("a record is plain data"))
+}
+
+/// Reads what stands behind the format byte, or says why it cannot be read.
+pub(super) fn read_compact<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((record, [])) => Ok(record),
+        Ok((_, left)) => Err(format!("{} bytes too many", left.len())),
+        Err(cause) => Err(cause.to_string()),
     }
 }
 

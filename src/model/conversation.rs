@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use trunkline_adapter::{Address, Person, Timestamp};
 
+use super::codec::{DecodeError, compact, read_compact};
+use super::timers::Timers;
 use super::{
     Compact, ConversationSid, Json, ParticipantRecord, ParticipantSid, Revision, ScopedWebhook, ServiceSid,
 };
@@ -53,10 +55,36 @@ pub struct Head {
     pub roster: Mark,
     /// When a message was last added, changed or removed.
     pub messages: Mark,
+    /// Of an open conversation that has any. They are behind everything else, so that heads without are what they
+    /// were before there were timers.
+    #[serde(skip)]
+    pub timers: Option<Timers>,
 }
+
+/// The format byte of a head with timers behind it.
+const TIMED: u8 = 2;
 
 impl Compact for Head {
     const NAME: &'static str = "conversation head";
+
+    fn encode(&self) -> bytes::Bytes {
+        match &self.timers {
+            None => compact(Self::FORMAT, self),
+            Some(timers) => compact(TIMED, &(self, timers)),
+        }
+    }
+
+    fn decode(payload: &[u8]) -> Result<Head, DecodeError> {
+        let head = match payload.split_first() {
+            Some((&Self::FORMAT, rest)) => read_compact(rest),
+            Some((&TIMED, rest)) => {
+                read_compact(rest).map(|(head, timers)| Head { timers: Some(timers), ..head })
+            }
+            Some((format, _)) => Err(format!("unknown format {format}")),
+            None => Err("it is empty".to_owned()),
+        };
+        head.map_err(|reason| DecodeError { what: Self::NAME, reason })
+    }
 }
 
 /// The number of a change. A head cannot know the number it is about to be given, so it says "this write" and the
@@ -98,6 +126,11 @@ pub struct ConversationRecord {
     pub friendly_name: Option<String>,
     pub unique_name: Option<String>,
     pub messaging_service_sid: Option<String>,
+    /// Seconds without activity until it falls idle, and until it is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inactive_after: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_after: Option<u64>,
     /// JSON text.
     pub attributes: String,
     /// Its place in lists; grows with every birth.
@@ -110,6 +143,13 @@ pub struct ConversationRecord {
     /// Fields a newer release wrote.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
+}
+
+impl ConversationRecord {
+    /// Whether it has a timer.
+    pub fn timed(&self) -> bool {
+        self.inactive_after.is_some() || self.closed_after.is_some()
+    }
 }
 
 impl Json for ConversationRecord {

@@ -1,6 +1,9 @@
 //! Deliveries: what a message starts for each outside participant, and the text by which a provider's answer finds it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+use trunkline_adapter::Address;
 
 use super::{Compact, ConversationSid, ParticipantSid, ReceiptSid};
 
@@ -27,6 +30,31 @@ pub enum Dispatch {
     },
     /// A text of ours outside any conversation: the answer to STOP, START or HELP. Goes to opted-out people too.
     Notice { text: String },
+}
+
+/// What an outbound row comes to, as it was when its message was committed: told along with the row, so that a lane that
+/// is free sends it without reading anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    pub text: Arc<str>,
+    pub to: Address,
+    pub aliases: Vec<Address>,
+    /// The number of the message's row.
+    pub message: u64,
+    /// It is believed as long as this holds.
+    pub standing: Standing,
+}
+
+impl Letter {
+    /// Longer texts are read when they are sent: letters are kept for thousands of recipients.
+    pub const LONGEST: usize = 1024;
+}
+
+/// How often anything of some conversations was altered or removed, as opposed to added, up to a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    pub group: u32,
+    pub altered: u64,
 }
 
 impl Compact for Dispatch {

@@ -47,10 +47,15 @@ impl MessageRecord {
 
     /// The text a recipient on a text-only channel gets: the body, or a line that says what else there was.
     pub fn relayed_text(&self) -> String {
-        match &self.body {
-            Some(body) if !body.is_empty() => body.clone(),
-            _ => describe(&self.parts()).unwrap_or_default(),
-        }
+        relayed_text(self.body.as_deref(), &self.parts)
+    }
+}
+
+/// As [`MessageRecord::relayed_text`], of a message that is not one yet.
+pub fn relayed_text(body: Option<&str>, parts: &[u8]) -> String {
+    match body {
+        Some(body) if !body.is_empty() => body.to_owned(),
+        _ => describe(&serde_json::from_slice::<Vec<Part>>(parts).unwrap_or_default()).unwrap_or_default(),
     }
 }
 

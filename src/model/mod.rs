@@ -16,12 +16,13 @@ pub mod push;
 pub mod receipt;
 pub mod role;
 pub mod service;
+pub mod timers;
 pub mod user;
 pub mod webhook;
 
 pub use codec::{Compact, DecodeError, Json};
 pub use conversation::{Binding, Conversation, ConversationRecord, Head, Member, State};
-pub use delivery::{Correlation, Delivery, Dispatch};
+pub use delivery::{Correlation, Delivery, Dispatch, Letter, Standing};
 pub use ids::{
     AccountSid, ConversationSid, CredentialSid, MessageSid, Mint, ParticipantSid, PushBindingSid, ReceiptSid,
     RoleSid, ServiceSid, UserSid, WebhookSid,
@@ -33,6 +34,7 @@ pub use push::{CredentialRecord, PushBindingRecord};
 pub use receipt::{DeliverySummary, Named, Rating, ReceiptRecord, Via};
 pub use role::{RoleKind, RoleRecord};
 pub use service::{AccountSettings, OptOutRow, ServiceRecord, ServiceSettings};
+pub use timers::Timers;
 pub use user::{Leaving, UserRecord};
 pub use webhook::{Event, HookMethod, HookSettings, HookTarget, ScopedWebhook};
 

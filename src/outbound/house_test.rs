@@ -130,6 +130,7 @@ impl House {
             document: Mark::ThisWrite,
             roster: Mark::ThisWrite,
             messages: Mark::ThisWrite,
+            timers: None,
         };
         let mut batch = Batch::default();
         batch.put(tables::head(ACCOUNT, conversation.as_str()), head.encode());

@@ -434,7 +434,7 @@ mod tests {
         if let Dispatch::Message { begun, .. } = &mut dispatch {
             *begun = true;
         }
-        let taken = Taken { subject: "+15550100".into(), key, job, old: false };
+        let taken = Taken { subject: "+15550100".into(), key, job, old: false, letter: None };
         for (unknown, kept) in [(Unknown::Resend, true), (Unknown::Fail, false)] {
             let case = Case {
                 taken: &taken,
@@ -462,7 +462,7 @@ mod tests {
         let row = site.ledger.snapshot().get(&key).await.unwrap().unwrap();
         let job = Job::decode(&row.payload).unwrap();
         let dispatch = Dispatch::decode(&job.payload).unwrap();
-        let taken = Taken { subject: "+15550100".into(), key, job, old: false };
+        let taken = Taken { subject: "+15550100".into(), key, job, old: false, letter: None };
         let message = tables::message(&site.account, house.conversation.as_str(), index);
         let read = site.ledger.snapshot().get(&message).await.unwrap().unwrap().changed;
         let series = crate::telemetry::outbound::register("us", "");

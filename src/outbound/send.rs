@@ -1,6 +1,7 @@
 //! From a queue row to a request: what is read, and when nothing is to be sent after all.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -9,7 +10,10 @@ use trunkline_adapter::{Adapter, Address, Cause, Content, Outbound, Outcome};
 use super::plan::{LanePlan, Surroundings};
 use crate::ledger::engine::Revision;
 use crate::ledger::{LedgerError, tables, typed};
-use crate::model::{Compact, Correlation, Dispatch, Head, ParticipantRecord, ReceiptRecord, State};
+use crate::model::{
+    Compact, ConversationSid, Correlation, Dispatch, Head, Letter, ParticipantRecord, ParticipantSid,
+    ReceiptRecord, State,
+};
 use crate::work::Taken;
 
 /// A request that takes longer is given up. Adapters have shorter time-outs of their own.
@@ -76,23 +80,6 @@ pub(super) async fn prepare(
             (text.clone(), to, Vec::new(), 0, None)
         }
         Dispatch::Message { conversation, index, participant, receipt, sent, .. } => {
-            let snapshot = site.ledger.snapshot();
-            let (account, sid) = (site.account.as_str(), conversation.as_str());
-            // A closed conversation still delivers what it took in; one being removed has no receipts to keep.
-            match typed::compact::<Head>(&*snapshot, &tables::head(account, sid)).await? {
-                Some(head) if head.record.state != State::Deleted => {}
-                _ => return Ok(Prepared::End(End::Drop)),
-            }
-            let Some(message) = typed::message(&*snapshot, account, sid, *index).await? else {
-                return Ok(Prepared::End(End::Drop));
-            };
-            let key = tables::participant(account, sid, participant.as_str());
-            let person = typed::json::<ParticipantRecord>(&*snapshot, &key).await?;
-            // Somebody who left before it was their turn gets nothing more; the receipt says so, with no code since
-            // no provider was asked.
-            let Some(binding) = person.and_then(|person| person.record.binding) else {
-                return Ok(Prepared::End(End::Fail(0)));
-            };
             let correlation = Correlation {
                 conversation: conversation.clone(),
                 index: *index,
@@ -101,8 +88,21 @@ pub(super) async fn prepare(
                 part: u32::try_from(sent.len()).unwrap_or(u32::MAX),
                 parts: 0,
             };
-            message_changed = Some(message.changed);
-            (message.record.relayed_text(), binding.address, binding.aliases, sent.len(), Some(correlation))
+            let letter = match taken.letter.as_ref().filter(|letter| site.ledger.holds(letter.standing)) {
+                Some(letter) => Arc::clone(letter),
+                None => match written(site, conversation, *index, participant).await? {
+                    Ok(letter) => letter,
+                    Err(end) => return Ok(Prepared::End(end)),
+                },
+            };
+            message_changed = Some(letter.message);
+            (
+                letter.text.to_string(),
+                letter.to.clone(),
+                letter.aliases.clone(),
+                sent.len(),
+                Some(correlation),
+            )
         }
     };
     if text.is_empty() {
@@ -148,6 +148,41 @@ pub(super) async fn prepare(
         part: sent,
         parts,
         idempotent: capabilities.idempotent,
+    })))
+}
+
+/// What a delivery comes to as of now, read from the ledger; or how it ends, where there is nothing to send any more.
+async fn written(
+    site: &Surroundings,
+    conversation: &ConversationSid,
+    index: u64,
+    participant: &ParticipantSid,
+) -> Result<Result<Arc<Letter>, End>, LedgerError> {
+    let (account, sid) = (site.account.as_str(), conversation.as_str());
+    let head = tables::head(account, sid);
+    let standing = site.ledger.standing(&head);
+    let snapshot = site.ledger.snapshot();
+    // A closed conversation still delivers what it took in; one being removed has no receipts to keep.
+    match typed::compact::<Head>(&*snapshot, &head).await? {
+        Some(head) if head.record.state != State::Deleted => {}
+        _ => return Ok(Err(End::Drop)),
+    }
+    let Some(message) = typed::message(&*snapshot, account, sid, index).await? else {
+        return Ok(Err(End::Drop));
+    };
+    let key = tables::participant(account, sid, participant.as_str());
+    let person = typed::json::<ParticipantRecord>(&*snapshot, &key).await?;
+    // Somebody who left before it was their turn gets nothing more; the receipt says so, with no code since no provider
+    // was asked.
+    let Some(binding) = person.and_then(|person| person.record.binding) else {
+        return Ok(Err(End::Fail(0)));
+    };
+    Ok(Ok(Arc::new(Letter {
+        text: message.record.relayed_text().into(),
+        to: binding.address,
+        aliases: binding.aliases,
+        message: message.changed,
+        standing,
     })))
 }
 

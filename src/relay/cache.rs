@@ -16,7 +16,7 @@ const STRIPES: usize = 256;
 
 pub struct Cache {
     shelves: Mutex<Shelves>,
-    turns: Vec<tokio::sync::Mutex<()>>,
+    turns: Vec<Arc<tokio::sync::Mutex<()>>>,
     /// Without a secret: the names are our own, and a simulation repeats itself.
     hash: BuildHasherDefault<DefaultHasher>,
     kept: usize,
@@ -35,6 +35,9 @@ struct Shelves {
     taken: u64,
 }
 
+/// A turn on a conversation, as long as it is held.
+pub type Turn = tokio::sync::OwnedMutexGuard<()>;
+
 /// Says what had been taken away when a reading or a commit began.
 #[derive(Clone, Copy, Debug)]
 pub struct Ticket(u64);
@@ -49,7 +52,7 @@ impl Cache {
     fn keeping(kept: usize) -> Cache {
         Cache {
             shelves: Mutex::default(),
-            turns: (0..STRIPES).map(|_| tokio::sync::Mutex::new(())).collect(),
+            turns: (0..STRIPES).map(|_| Arc::default()).collect(),
             hash: BuildHasherDefault::default(),
             kept,
         }
@@ -98,9 +101,9 @@ impl Cache {
     }
 
     /// Waits for a turn on a conversation. Never wait for another one while holding it: two conversations may share it.
-    pub async fn turn(&self, sid: &str) -> tokio::sync::MutexGuard<'_, ()> {
+    pub async fn turn(&self, sid: &str) -> Turn {
         let stripe = self.hash.hash_one(sid) as usize % STRIPES;
-        self.turns[stripe].lock().await
+        Arc::clone(&self.turns[stripe]).lock_owned().await
     }
 }
 

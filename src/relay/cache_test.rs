@@ -18,12 +18,15 @@ fn conversation(mint: &Mint, revision: u64) -> Arc<Conversation> {
         document: Mark::ThisWrite,
         roster: Mark::ThisWrite,
         messages: Mark::ThisWrite,
+        timers: None,
     };
     let record = ConversationRecord {
         sid: ConversationSid::new(mint),
         friendly_name: None,
         unique_name: None,
         messaging_service_sid: None,
+        inactive_after: None,
+        closed_after: None,
         attributes: "{}".to_owned(),
         birth: 1,
         created: Timestamp(0),

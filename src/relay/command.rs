@@ -45,6 +45,9 @@ pub struct NewConversation {
     pub attributes: Option<String>,
     /// Created idle instead of active.
     pub inactive: bool,
+    /// Seconds; the account's default where nothing is said.
+    pub inactive_after: Change<u64>,
+    pub closed_after: Change<u64>,
     /// Its own webhooks, there before anything happens in it.
     pub webhooks: Vec<ScopedWebhook>,
     pub created: Option<Timestamp>,
@@ -59,6 +62,9 @@ pub struct ConversationChange {
     pub messaging_service_sid: Change<String>,
     pub attributes: Option<String>,
     pub state: Option<State>,
+    /// Seconds.
+    pub inactive_after: Change<u64>,
+    pub closed_after: Change<u64>,
     pub created: Option<Timestamp>,
     pub updated: Option<Timestamp>,
 }

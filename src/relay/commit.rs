@@ -4,17 +4,18 @@
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
-use trunkline_adapter::Address;
+use trunkline_adapter::{Address, Timestamp};
 
 use super::OptOuts;
-use super::cache::{Cache, Ticket};
+use super::cache::{Cache, Ticket, Turn};
 use super::decide::Decision;
 use super::lasting::Lasting;
 use super::parked::Sweep;
-use crate::ledger::engine::{Batch, CommitError};
+use super::timers::Alarm;
+use crate::ledger::engine::{Batch, CommitError, Revision, Write};
 use crate::ledger::{Ledger, tables};
-use crate::model::{AccountSid, Conversation, State};
-use crate::work::{Queue, Wakeups};
+use crate::model::{AccountSid, Conversation, Letter, Standing, State};
+use crate::work::{Enqueued, Fresh, Queue, Wakeups};
 
 /// A queue row that somebody has to be told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,27 +23,70 @@ pub struct Wake {
     pub queue: Queue,
     pub lane: String,
     pub subject: String,
+    pub row: Option<Row>,
+}
+
+/// What is in a row, for a lane that can go on with it at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub enqueued: Enqueued,
+    pub letter: Option<Enclosed>,
+}
+
+/// What is known of a letter before its message is committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enclosed {
+    pub text: Arc<str>,
+    pub to: Address,
+    pub aliases: Vec<Address>,
+    /// Where among the batch's writes its message is.
+    pub message_at: usize,
+}
+
+impl Row {
+    fn committed(self, first: Revision, standing: Standing) -> Fresh {
+        let number = |at: usize| first + at as Revision;
+        let Enqueued { key, job, at } = self.enqueued;
+        let letter = self.letter.map(|Enclosed { text, to, aliases, message_at }| {
+            Arc::new(Letter { text, to, aliases, message: number(message_at), standing })
+        });
+        Fresh { key, job, created: number(at), letter }
+    }
 }
 
 impl Wake {
     /// Something to send.
     pub fn outbound(proxy: &Address, address: &Address) -> Wake {
-        Wake { queue: Queue::Outbound, lane: proxy.as_str().to_owned(), subject: address.as_str().to_owned() }
+        let (lane, subject) = (proxy.as_str().to_owned(), address.as_str().to_owned());
+        Wake { queue: Queue::Outbound, lane, subject, row: None }
+    }
+
+    /// Something to send, and what it is.
+    pub fn delivery(proxy: &Address, enqueued: Enqueued, letter: Enclosed) -> Wake {
+        let (lane, subject) = (proxy.as_str().to_owned(), letter.to.as_str().to_owned());
+        let letter = Some(letter).filter(|letter| letter.text.len() <= Letter::LONGEST);
+        Wake { queue: Queue::Outbound, lane, subject, row: Some(Row { enqueued, letter }) }
     }
 
     /// Something to tell.
     pub fn webhook(account: &AccountSid, subject: String) -> Wake {
-        Wake { queue: Queue::Webhook, lane: account.as_str().to_owned(), subject }
+        Wake { queue: Queue::Webhook, lane: account.as_str().to_owned(), subject, row: None }
     }
 
     /// Something that came in and waits.
     pub fn inbox(account: &AccountSid, conversation: &str) -> Wake {
-        Wake { queue: Queue::Inbox, lane: account.as_str().to_owned(), subject: conversation.to_owned() }
+        let (lane, subject) = (account.as_str().to_owned(), conversation.to_owned());
+        Wake { queue: Queue::Inbox, lane, subject, row: None }
     }
 
     /// Something to remove.
     pub fn cleanup(name: &str) -> Wake {
-        Wake { queue: Queue::Cleanup, lane: super::cleanup::LANE.to_owned(), subject: name.to_owned() }
+        Wake {
+            queue: Queue::Cleanup,
+            lane: super::cleanup::LANE.to_owned(),
+            subject: name.to_owned(),
+            row: None,
+        }
     }
 }
 
@@ -54,6 +98,8 @@ pub struct After {
     pub opted: Vec<(Address, Address)>,
     /// A status was parked.
     pub parked: bool,
+    /// A timer was armed.
+    pub due: Option<Timestamp>,
 }
 
 /// Commits and follows up.
@@ -62,6 +108,7 @@ pub struct Commits {
     pub wakeups: Wakeups,
     pub cache: Arc<Cache>,
     pub parked: Arc<Sweep>,
+    pub alarm: Arc<Alarm>,
     pub opt_outs: Arc<dyn OptOuts>,
     /// One at a time, so that the set ends as the rows do.
     pub opting: Mutex<()>,
@@ -79,7 +126,7 @@ impl Commits {
         Lasting::new(async move {
             this.ledger.commit(batch).await?;
             failpoint!("relay::event-committed");
-            this.follow(&account, after).await;
+            this.follow(&account, after, None).await;
             Ok(())
         })
         .await
@@ -91,34 +138,49 @@ impl Commits {
         account: &AccountSid,
         mut decision: Decision,
         ticket: Ticket,
+        turn: Option<Arc<Turn>>,
     ) -> Result<Arc<Conversation>, CommitError> {
         let (this, account) = (Arc::clone(self), account.clone());
         Lasting::new(async move {
             let batch = std::mem::take(&mut decision.batch);
             let after = std::mem::take(&mut decision.after);
-            let next = Arc::new(decision.settle(this.ledger.commit(batch).await?));
+            // Before the commit, which checks the head: what is altered from now on is seen by whoever asks.
+            let head = batch.writes.get(decision.head_at).map(Write::key);
+            let standing = head.map(|head| this.ledger.standing(head)).unwrap_or_default();
+            let committed = this.ledger.commit(batch).await?;
+            let next = Arc::new(decision.settle(committed));
             failpoint!("relay::committed");
             if next.head.state == State::Deleted {
                 this.cache.forget(&account, next.sid().as_str());
             } else {
                 this.cache.put(ticket, &account, next.clone());
             }
-            this.follow(&account, after).await;
+            this.follow(&account, after, Some((committed.first, standing))).await;
             failpoint!("relay::followed");
+            // Held until now, also where nobody waits any more: lanes hear of rows in the order of their commits.
+            drop(turn);
             Ok(next)
         })
         .await
     }
 
-    async fn follow(&self, account: &AccountSid, after: After) {
+    async fn follow(&self, account: &AccountSid, after: After, committed: Option<(Revision, Standing)>) {
         for (proxy, address) in after.opted {
             self.follow_opt_out(account, &proxy, &address).await;
         }
-        for Wake { queue, lane, subject } in after.wake {
-            self.wakeups.work(queue, &lane, &subject);
+        for Wake { queue, lane, subject, row } in after.wake {
+            match row.zip(committed) {
+                Some((row, (first, standing))) => {
+                    self.wakeups.row(queue, &lane, &subject, row.committed(first, standing));
+                }
+                None => self.wakeups.work(queue, &lane, &subject),
+            }
         }
         if after.parked {
             self.parked.arm();
+        }
+        if let Some(due) = after.due {
+            self.alarm.arm(due);
         }
     }
 

@@ -3,23 +3,23 @@
 use std::sync::Arc;
 
 use super::asking::Whose;
-use super::command::{ConversationChange, ConversationFilter, NewConversation, NewParticipant};
+use super::command::{Change, ConversationChange, ConversationFilter, NewConversation, NewParticipant};
 use super::participants::settled;
 use super::{ATTEMPTS, Relay, RelayError, decide, decide_roster};
 use crate::announce::Cause;
 use crate::ledger::engine::{CommitError, MAX_WRITES};
 use crate::ledger::key::{Key, Range};
 use crate::ledger::tables;
-use crate::model::{AccountSid, Conversation, ConversationSid, ServiceSid};
+use crate::model::{AccountSid, Conversation, ConversationSid, ServiceSid, timers};
 
 /// Most places read for one page of a filtered list, so that a filter that matches nothing cannot read everything.
 const MOST_READ: usize = 10_000;
 
 /// Most participants that come with a new conversation.
 pub const MOST_AT_ONCE: usize = 10;
-// Head, document, place and name; a participant, the name they are found by, and a new user's three rows for each. The
+// Head, document, place, name and timer; a participant, the name they are found by, and a new user's three rows for each. The
 // limit is far below what one batch takes, so no request within it can be too large for its commit.
-const _: () = assert!(4 + MOST_AT_ONCE * 5 <= MAX_WRITES);
+const _: () = assert!(5 + MOST_AT_ONCE * 5 <= MAX_WRITES);
 
 impl Relay {
     pub async fn create_conversation(
@@ -47,8 +47,17 @@ impl Relay {
         for person in people {
             self.require_welcome(account, service, &person.who).await?;
         }
+        let defaults = self.account_settings(account).await?;
         if new.messaging_service_sid.is_none() {
-            new.messaging_service_sid = self.account_settings(account).await?.default_messaging_service;
+            new.messaging_service_sid = defaults.default_messaging_service;
+        }
+        for (timer, default) in [
+            (&mut new.inactive_after, defaults.default_inactive_timer),
+            (&mut new.closed_after, defaults.default_closed_timer),
+        ] {
+            if let (Change::Keep, Some(seconds)) = (&timer, default.as_deref().and_then(timers::duration)) {
+                *timer = Change::Set(seconds);
+            }
         }
         self.ask_conversation_add(Whose { account, service, cause }, &mut new).await?;
         let service_key = tables::service(account.as_str(), service.as_str());
@@ -86,7 +95,7 @@ impl Relay {
             // A service that is being removed gets no new conversations, or they would outlive it.
             decision.batch.at(service_key.clone(), row.changed);
             let ticket = self.cache.ticket();
-            match self.commits.decided(account, decision, ticket).await {
+            match self.commits.decided(account, decision, ticket, None).await {
                 Err(CommitError::Conflict(_)) => {}
                 other => return Ok(other?),
             }
@@ -172,7 +181,7 @@ impl Relay {
         let current = self.conversation(account, service, name).await?;
         self.ask_conversation_update(Whose { account, service, cause }, &current, &mut change).await?;
         let new_name = match &change.unique_name {
-            super::command::Change::Set(new) => Some(new.clone()),
+            Change::Set(new) => Some(new.clone()),
             _ => None,
         };
         let (new_name, change) = (&new_name, &change);

@@ -9,13 +9,14 @@ use trunkline_adapter::Timestamp;
 
 use super::command::{ConversationChange, NewConversation};
 use super::commit::After;
+use super::decide_timers;
 use super::error::RelayError;
 use crate::ledger::engine::{Batch, Committed, Revision, Write};
 use crate::ledger::{Ledger, tables};
 use crate::model::conversation::Mark;
 use crate::model::{
     AccountSid, Compact, Conversation, ConversationRecord, ConversationSid, Head, Json, Mint, ParticipantSid,
-    ServiceSid, State,
+    ServiceSid, State, Timers,
 };
 
 /// What a decision may use besides the conversation.
@@ -103,11 +104,16 @@ pub(super) fn require_open(conversation: &Conversation) -> Result<(), RelayError
     if conversation.head.state.open() { Ok(()) } else { Err(RelayError::Closed) }
 }
 
-/// Wakes an idle conversation; that is a change of what its document shows.
-pub(super) fn rouse(decision: &mut Decision) {
+/// Somebody joined or wrote: timers begin again, and an idle conversation wakes, which is a change of what its document
+/// shows.
+pub(super) fn rouse(context: &Context<'_>, decision: &mut Decision) {
     if decision.next.head.state != State::Active {
         decision.next.head.state = State::Active;
         decision.next.head.document = Mark::ThisWrite;
+    }
+    if let Some(timers) = &mut decision.next.head.timers {
+        timers.restart(context.now);
+        decide_timers::wind(context, decision);
     }
 }
 
@@ -121,6 +127,8 @@ pub fn create(context: &Context<'_>, service: &ServiceSid, new: NewConversation)
         friendly_name: new.friendly_name,
         unique_name: new.unique_name,
         messaging_service_sid: new.messaging_service_sid,
+        inactive_after: new.inactive_after.apply(None),
+        closed_after: new.closed_after.apply(None),
         attributes: new.attributes.unwrap_or_else(|| "{}".to_owned()),
         birth: context.births.birth(),
         created,
@@ -135,10 +143,12 @@ pub fn create(context: &Context<'_>, service: &ServiceSid, new: NewConversation)
         document: Mark::ThisWrite,
         roster: Mark::ThisWrite,
         messages: Mark::ThisWrite,
+        timers: record.timed().then(|| Timers::from(context.now)),
     };
     let mut batch = Batch { intake: true, ..Batch::default() };
     batch.absent(tables::head(account, sid.as_str()));
-    batch.put(tables::head(account, sid.as_str()), head.encode());
+    // As in `begin`: `finish` puts the head's bytes in.
+    batch.put(tables::head(account, sid.as_str()), bytes::Bytes::new());
     batch.put(tables::conversation(account, sid.as_str()), record.encode());
     batch.put(tables::conversation_place(account, service.as_str(), record.birth), sid.as_str().to_owned());
     if let Some(name) = &record.unique_name {
@@ -148,7 +158,11 @@ pub fn create(context: &Context<'_>, service: &ServiceSid, new: NewConversation)
     }
     let record = Arc::new(record);
     let next = Conversation { head, head_revision: 0, record, record_revision: 0, members: Arc::default() };
-    Decision { batch, next, after: After::default(), head_at: 0, record_at: Some(1), members_at: Vec::new() }
+    let after = After::default();
+    let mut decision =
+        Decision { batch, next, after, head_at: 0, record_at: Some(1), members_at: Vec::new() };
+    decide_timers::wind(context, &mut decision);
+    finish(decision)
 }
 
 /// Changes to a conversation's document or state.
@@ -173,11 +187,23 @@ pub fn update(
         record.created = created;
     }
     record.updated = change.updated.unwrap_or(context.now);
-    let after = record.unique_name.clone();
+    let wound = !(change.inactive_after.is_keep() && change.closed_after.is_keep());
+    record.inactive_after = change.inactive_after.apply(record.inactive_after);
+    record.closed_after = change.closed_after.apply(record.closed_after);
+    let (after, timed) = (record.unique_name.clone(), record.timed());
     // Removal is no state one can ask for; see `delete`.
     if let Some(state) = change.state.filter(|state| *state != State::Deleted) {
         decision.next.head.state = state;
     }
+    let head = &mut decision.next.head;
+    match &mut head.timers {
+        Some(timers) if wound => timers.restart(context.now),
+        // Else it would fall idle again at once. The other one goes on.
+        Some(timers) if change.state == Some(State::Active) => timers.inactive_from = context.now,
+        None if timed => head.timers = Some(Timers::from(context.now)),
+        _ => {}
+    }
+    decide_timers::wind(context, &mut decision);
     put_record(context, &mut decision);
     if before != after {
         if let Some(name) = before {
@@ -202,6 +228,7 @@ pub fn delete(context: &Context<'_>, conversation: &Conversation) -> Decision {
         decision.batch.delete(tables::unique_name(account, service, name));
     }
     decision.batch.delete(tables::conversation_place(account, service, conversation.record.birth));
+    decide_timers::wind(context, &mut decision);
     super::cleanup::enqueue(context, &mut decision, conversation.sid().as_str());
     finish(decision)
 }

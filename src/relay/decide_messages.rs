@@ -1,10 +1,12 @@
 //! Decisions about messages: joining a conversation and its recipients' lanes, changing, going.
 
+use std::sync::Arc;
+
 use trunkline_adapter::Timestamp;
 
 use super::cleanup;
 use super::command::{MessageChange, NewMessage};
-use super::commit::Wake;
+use super::commit::{Enclosed, Wake};
 use super::decide::{Context, Decision, begin, finish, require_open, rouse};
 use super::error::RelayError;
 use crate::ledger::tables;
@@ -73,7 +75,8 @@ pub fn append(
         let index = decision.next.head.next_index;
         decision.next.head.next_index += 1;
         let sid = MessageSid::new(context.mint);
-        let mut deliveries = Vec::new();
+        let (mut deliveries, mut leaving) = (Vec::new(), Vec::new());
+        let mut text: Option<Arc<str>> = None;
         for member in conversation.members.iter() {
             let Some(binding) = &member.record.binding else { continue };
             let name = Some(&member.record.sid);
@@ -89,7 +92,7 @@ pub fn append(
                 sent: Vec::new(),
                 begun: false,
             };
-            work::enqueue(
+            let enqueued = work::enqueue(
                 &mut decision.batch,
                 account,
                 Queue::Outbound,
@@ -99,7 +102,9 @@ pub fn append(
                 context.now,
                 dispatch.encode(),
             );
-            decision.after.wake.push(Wake::outbound(&binding.proxy, &binding.address));
+            let text =
+                text.get_or_insert_with(|| message::relayed_text(draft.body.as_deref(), &draft.parts).into());
+            leaving.push((binding, enqueued, Arc::clone(text)));
             deliveries.push(Delivery { participant: member.record.sid.clone(), receipt });
         }
         if let Some(source) = &draft.source {
@@ -126,13 +131,19 @@ pub fn append(
             reply_to: draft.reply_to,
             source: draft.source,
         };
+        let message_at = decision.batch.writes.len();
         decision.batch.insert(tables::message(account, own, index), record.encode());
+        for (binding, enqueued, text) in leaving {
+            let (to, aliases) = (binding.address.clone(), binding.aliases.clone());
+            let letter = Enclosed { text, to, aliases, message_at };
+            decision.after.wake.push(Wake::delivery(&binding.proxy, enqueued, letter));
+        }
         let place = bytes::Bytes::copy_from_slice(&index.to_be_bytes());
         decision.batch.insert(tables::message_sid(account, own, record.sid.as_str()), place);
         appended.push((index, record));
     }
     decision.next.head.messages = Mark::ThisWrite;
-    rouse(&mut decision);
+    rouse(context, &mut decision);
     Ok((finish(decision), appended))
 }
 

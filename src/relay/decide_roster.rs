@@ -40,7 +40,7 @@ pub fn join(
     let mut decision = begin(context, conversation);
     decision.batch.intake = true;
     let sid = seat(context, &mut decision, new, holder)?;
-    rouse(&mut decision);
+    rouse(context, &mut decision);
     Ok((finish(decision), sid))
 }
 

@@ -76,6 +76,16 @@ impl House {
 
     /// On rows that are there, with this binding table.
     pub async fn on(memory: Arc<Memory>, bindings: Bindings, folder: tempfile::TempDir) -> House {
+        House::at(NOON, memory, bindings, folder).await
+    }
+
+    /// As [`House::on`], at some time.
+    pub async fn at(
+        now: Timestamp,
+        memory: Arc<Memory>,
+        bindings: Bindings,
+        folder: tempfile::TempDir,
+    ) -> House {
         let mint = Mint::seeded(memory.published());
         let (set, wakeups) = (Arc::<Set>::default(), Wakeups::default());
         let relay = Arc::new(Relay::new(Parts {
@@ -84,7 +94,7 @@ impl House {
             wakeups: wakeups.clone(),
             opt_outs: set.clone(),
             mint,
-            clock: Clock::at(NOON),
+            clock: Clock::at(now),
         }));
         let mut proxies = HashMap::new();
         for number in 0..64 {

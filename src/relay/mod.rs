@@ -18,6 +18,7 @@ mod conversations;
 pub mod decide;
 pub mod decide_messages;
 pub mod decide_roster;
+pub mod decide_timers;
 pub mod decide_users;
 mod error;
 mod events;
@@ -44,6 +45,10 @@ mod services;
 mod settings;
 mod statuses;
 mod telling;
+mod timers;
+#[cfg(test)]
+#[path = "timers_test.rs"]
+mod timers_test;
 mod unreadable;
 mod users;
 #[cfg(test)]
@@ -108,6 +113,7 @@ pub struct Relay {
     keywords: Keywords,
     cache: Arc<Cache>,
     parked: Arc<parked::Sweep>,
+    alarm: Arc<timers::Alarm>,
     unreadable: unreadable::Ring,
     commits: Arc<Commits>,
     hooks: Arc<Hooks>,
@@ -120,11 +126,13 @@ impl Relay {
     pub fn new(parts: Parts) -> Relay {
         let Parts { ledger, bindings, wakeups, opt_outs, mint, clock } = parts;
         let (cache, parked) = (Arc::<Cache>::default(), Arc::<parked::Sweep>::default());
+        let alarm = Arc::<timers::Alarm>::default();
         let commits = Arc::new(Commits {
             ledger: ledger.clone(),
             wakeups: wakeups.clone(),
             cache: cache.clone(),
             parked: parked.clone(),
+            alarm: alarm.clone(),
             opt_outs,
             opting: Mutex::default(),
         });
@@ -138,6 +146,7 @@ impl Relay {
             keywords: Keywords::default(),
             cache,
             parked,
+            alarm,
             unreadable: unreadable::Ring::default(),
             commits,
             hooks: Arc::default(),
@@ -207,28 +216,41 @@ impl Relay {
         F: Fn(Arc<Conversation>, Context<'a>) -> D,
         D: Future<Output = Result<(Option<Decision>, T), RelayError>>,
     {
-        let _turn = self.cache.turn(sid).await;
+        let turn = Arc::new(self.cache.turn(sid).await);
         for attempt in 0..ATTEMPTS {
             let Some(current) = self.load(account, sid).await? else {
                 return Err(RelayError::ConversationNotFound);
             };
-            let (mut decision, result) =
-                match decide(current.clone(), self.context(account, attempt > 0)).await {
-                    Ok((Some(decision), result)) => (decision, result),
-                    refusal => {
-                        if self.current(account, &current).await? {
-                            return refusal.map(|(_, result)| (current, result));
-                        }
-                        self.cache.forget(account, sid);
-                        continue;
+            let context = self.context(account, attempt > 0);
+            // What time has done comes first: the daemon may have been down, or be about to get to it.
+            if let Some(mut struck) = decide_timers::strike(&context, &current) {
+                if self.listened_to(&struck.next) {
+                    Box::pin(self.tell(account, Cause::timer(), Some(&current), &mut struck)).await?;
+                }
+                let ticket = self.cache.ticket();
+                match self.commits.decided(account, struck, ticket, Some(Arc::clone(&turn))).await {
+                    Ok(_) => {}
+                    Err(CommitError::Conflict(_)) => self.cache.forget(account, sid),
+                    Err(other) => return Err(other.into()),
+                }
+                continue;
+            }
+            let (mut decision, result) = match decide(current.clone(), context).await {
+                Ok((Some(decision), result)) => (decision, result),
+                refusal => {
+                    if self.current(account, &current).await? {
+                        return refusal.map(|(_, result)| (current, result));
                     }
-                };
+                    self.cache.forget(account, sid);
+                    continue;
+                }
+            };
             if self.listened_to(&decision.next) {
                 Box::pin(self.tell(account, cause, Some(&current), &mut decision)).await?;
             }
             failpoint!("relay::decided");
             let ticket = self.cache.ticket();
-            match self.commits.decided(account, decision, ticket).await {
+            match self.commits.decided(account, decision, ticket, Some(Arc::clone(&turn))).await {
                 Ok(next) => return Ok((next, result)),
                 // Nothing in memory was wrong: the provider repeated itself.
                 Err(CommitError::Conflict(key)) if key.space() == Some(Space::ProviderId) => {}

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use trunkline_adapter::Timestamp;
 
-use crate::ledger::engine::{Batch, ReadError, Snapshot};
+use crate::ledger::engine::{Batch, ReadError, Revision, Snapshot};
 use crate::ledger::key::{Key, Piece, Range, Space, take_name};
-use crate::model::Compact;
+use crate::model::{Compact, Letter};
 
 /// Which kind of work. The byte is part of the stored key: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -86,8 +86,26 @@ pub async fn waiting(
 /// Rows counted at a time.
 const PAGE: usize = 1024;
 
+/// A row that is about to be committed, as far as it is known before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enqueued {
+    pub key: Key,
+    pub job: Job,
+    /// Its place among the batch's writes.
+    pub at: usize,
+}
+
+/// A row and the number it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fresh {
+    pub key: Key,
+    pub job: Job,
+    pub created: Revision,
+    pub letter: Option<Arc<Letter>>,
+}
+
 /// Adds a piece of work to a batch. Rows of one subject are done in the order of `seq`; two rows of one subject must
-/// not share one. After the commit, tell [`super::Wakeups::work`] once per row.
+/// not share one. After the commit, tell [`super::Wakeups`] once per row.
 #[expect(clippy::too_many_arguments, reason = "they are the fields of a row's key and value")]
 pub fn enqueue(
     batch: &mut Batch,
@@ -98,9 +116,11 @@ pub fn enqueue(
     seq: u64,
     since: Timestamp,
     payload: Bytes,
-) {
+) -> Enqueued {
     let job = Job { since, attempts: 0, not_before: Timestamp(0), payload: payload.to_vec() };
-    batch.insert(row_key(account, queue, lane, subject, seq), job.encode());
+    let (key, at) = (row_key(account, queue, lane, subject, seq), batch.writes.len());
+    batch.insert(key.clone(), job.encode());
+    Enqueued { key, job, at }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::Queue;
+use super::{Fresh, Queue};
 
 /// Subjects remembered between two looks; beyond it only "there is more" is.
 const MOST: usize = 4096;
@@ -26,11 +26,20 @@ struct Pending {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Woken {
     /// New rows by subject; in an order of its own, so that a simulation repeats itself.
-    pub subjects: BTreeMap<Arc<str>, u32>,
+    pub subjects: BTreeMap<Arc<str>, Told>,
     /// New rows in all, those of subjects that did not fit included.
     pub rows: u64,
     /// Some subjects did not fit: look through the whole queue.
     pub overflow: bool,
+}
+
+/// What was told of one subject since the last look.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// New rows.
+    pub rows: u32,
+    /// The first of them, if it was told with what is in it.
+    pub first: Option<Fresh>,
 }
 
 /// The receiving end of one lane.
@@ -40,6 +49,15 @@ pub struct WorkReceiver(Arc<Pending>);
 impl Wakeups {
     /// One row of this subject was committed. A lane nobody registered for finds its rows when somebody does.
     pub fn work(&self, queue: Queue, lane: &str, subject: &str) {
+        self.tell(queue, lane, subject, None);
+    }
+
+    /// As [`Wakeups::work`], with what is in the row. Rows of one subject are to be told in their order.
+    pub fn row(&self, queue: Queue, lane: &str, subject: &str, row: Fresh) {
+        self.tell(queue, lane, subject, Some(row));
+    }
+
+    fn tell(&self, queue: Queue, lane: &str, subject: &str, row: Option<Fresh>) {
         let pending = match lock(&self.0).get(&queue).and_then(|lanes| lanes.get(lane)) {
             Some(pending) => Arc::clone(pending),
             None => return,
@@ -47,10 +65,10 @@ impl Wakeups {
         {
             let mut woken = lock(&pending.woken);
             woken.rows += 1;
-            if let Some(rows) = woken.subjects.get_mut(subject) {
-                *rows += 1;
+            if let Some(told) = woken.subjects.get_mut(subject) {
+                told.rows += 1;
             } else if woken.subjects.len() < MOST {
-                woken.subjects.insert(subject.into(), 1);
+                woken.subjects.insert(subject.into(), Told { rows: 1, first: row });
             } else {
                 woken.overflow = true;
             }
@@ -109,7 +127,7 @@ mod tests {
         wakeups.work(Queue::Outbound, "a", "x");
         wakeups.work(Queue::Cleanup, "b", "y");
         a.told().await;
-        assert_eq!(a.take().subjects, BTreeMap::from([("x".into(), 2)]));
+        assert_eq!(a.take().subjects, BTreeMap::from([("x".into(), Told { rows: 2, first: None })]));
         assert_eq!(b.take(), Woken::default());
     }
 

@@ -12,11 +12,11 @@ use bytes::Bytes;
 use trunkline_adapter::{Clock, Timestamp};
 
 use super::row::{lane_prefix, subject_of, subject_prefix};
-use super::{Job, Queue, Woken};
+use super::{Fresh, Job, Queue, Woken};
 use crate::ledger::engine::{Revision, Row, Snapshot};
 use crate::ledger::key::{Key, Range};
 use crate::ledger::{Ledger, LedgerError};
-use crate::model::Compact;
+use crate::model::{Compact, Letter};
 
 /// Rows a subject may have done before it makes room for others outside.
 const TURN: u32 = 16;
@@ -39,6 +39,8 @@ pub struct Taken {
     pub job: Job,
     /// The row was there before the window was opened.
     pub old: bool,
+    /// What the row came to when it was told.
+    pub letter: Option<Arc<Letter>>,
 }
 
 /// See the module.
@@ -74,6 +76,8 @@ pub struct Window {
 struct Slot {
     state: State,
     head: Option<Head>,
+    /// The row behind the one in hand, if it was told with what is in it.
+    next: Option<Head>,
     place: Place,
     served: u32,
     /// Stands in for the age of a first row that was not read yet.
@@ -101,6 +105,13 @@ struct Head {
     key: Key,
     job: Job,
     created: Revision,
+    letter: Option<Arc<Letter>>,
+}
+
+impl From<Fresh> for Head {
+    fn from(Fresh { key, job, created, letter }: Fresh) -> Head {
+        Head { key, job, created, letter }
+    }
 }
 
 /// Remembers places, roughly the most recently used.
@@ -189,15 +200,25 @@ impl Window {
             self.again = true;
         }
         let now = self.clock.now();
-        for (subject, rows) in woken.subjects {
+        for (subject, told) in woken.subjects {
+            let (rows, first) = (i64::from(told.rows), told.first.map(Head::from));
             if let Some(slot) = self.slots.get_mut(&subject) {
-                slot.place.owed += i64::from(rows);
+                // Where the one in hand is all that waits, the first that is told comes next, and need not be looked for.
+                if self.exact && slot.state == State::InHand && slot.place.owed == 1 {
+                    slot.next =
+                        first.filter(|next| slot.head.as_ref().is_some_and(|head| head.key < next.key));
+                }
+                slot.place.owed += rows;
                 continue;
             }
             let mut place = self.places.take(&subject);
-            place.owed += i64::from(rows);
+            let alone = self.exact && place.owed == 0;
+            let head =
+                first.filter(|head| alone && place.after.as_ref().is_none_or(|after| *after < head.key));
+            place.owed += rows;
             if self.slots.len() < self.capacity {
-                self.admit(subject, place, None, State::Ready, now);
+                let since = head.as_ref().map_or(now, |head| head.job.since);
+                self.admit(subject, place, head, State::Ready, since);
             } else {
                 self.remember(subject, place);
                 self.oldest_outside = Some(self.oldest_outside.map_or(now, |oldest| oldest.min(now)));
@@ -273,6 +294,7 @@ impl Window {
             key: head.key.clone(),
             job: head.job.clone(),
             old: head.created <= opened_at,
+            letter: head.letter.clone(),
         }))
     }
 
@@ -284,7 +306,7 @@ impl Window {
         };
         let rows = self.ledger.snapshot().scan(range, 1).await?;
         let Some((key, row)) = rows.into_iter().next() else { return Ok(None) };
-        Ok(Some(Head { job: job_of(&row, self.clock.now()), created: row.created, key }))
+        Ok(Some(Head { job: job_of(&row, self.clock.now()), created: row.created, key, letter: None }))
     }
 
     /// The row in hand is done and its deletion committed.
@@ -298,6 +320,10 @@ impl Window {
                 slot.place.owed -= 1;
             }
             slot.place.after = slot.place.after.take().max(Some(head.key));
+        }
+        slot.head = slot.next.take();
+        if let Some(head) = &slot.head {
+            slot.since = head.job.since;
         }
         slot.served += 1;
         if others && slot.served >= TURN {
@@ -458,7 +484,7 @@ impl Window {
                     }
                     let job = job_of(&row, now);
                     let due = job.not_before.min(now.plus(FARTHEST));
-                    let head = Head { key, created: row.created, job };
+                    let head = Head { key, created: row.created, job, letter: None };
                     self.meet(&subject, head, due, now);
                 }
                 beyond = Some(Range::prefix(&prefix).end);
@@ -516,7 +542,7 @@ impl Window {
             }
             _ => self.ready.push_back(Arc::clone(&subject)),
         }
-        self.slots.insert(subject, Slot { state, head, place, served: 0, since });
+        self.slots.insert(subject, Slot { state, head, next: None, place, served: 0, since });
     }
 
     fn wait(&mut self, subject: &Arc<str>, due: Timestamp) {

@@ -16,3 +16,6 @@ mod rates;
 mod relay;
 mod repeats;
 mod store;
+mod timers;
+mod webhooks;
+mod webhooks_lasting;

@@ -3,13 +3,14 @@
 use http::Method;
 use serde_json::{Value, json};
 
+use super::fields::Timer;
 use super::scope::Scope;
 use super::{Answer, Call, fields};
 use crate::http::error::{self, ApiError};
 use crate::http::form::Form;
 use crate::model::{AccountSettings, ServiceSid};
 use crate::relay::RelayError;
-use crate::relay::command::AccountChange;
+use crate::relay::command::{AccountChange, Change};
 
 pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
     let account = &call.scope.account;
@@ -32,10 +33,16 @@ fn change(form: &Form) -> Result<AccountChange, ApiError> {
         Some(sid) => Some(ServiceSid::parse(sid).ok_or(RelayError::ServiceNotFound)?),
     };
     let messaging_service = fields::messaging_service_sid(form, "DefaultMessagingServiceSid")?;
-    let (inactive, short) = (error::INACTIVE_TIMER, error::INACTIVE_TIMER_SHORT);
-    let inactive_timer = fields::timer(form, "DefaultInactiveTimer", 60, inactive, short)?;
-    let (closed, short) = (error::CLOSED_TIMER, error::CLOSED_TIMER_SHORT);
-    let closed_timer = fields::timer(form, "DefaultClosedTimer", 600, closed, short)?;
+    // Kept as they were given.
+    let timer = |name, timer| {
+        Ok::<_, ApiError>(match fields::timer(form, name, timer)? {
+            Change::Keep => Change::Keep,
+            Change::Clear => Change::Clear,
+            Change::Set(_) => fields::change(form.get(name)),
+        })
+    };
+    let inactive_timer = timer("DefaultInactiveTimer", Timer::Inactive)?;
+    let closed_timer = timer("DefaultClosedTimer", Timer::Closed)?;
     Ok(AccountChange {
         default_service,
         messaging_service: fields::change(messaging_service),

@@ -3,6 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
+use super::fields::Timer;
 use super::scope::Scope;
 use super::{Answer, Call, fields};
 use crate::http::error::{self, ApiError};
@@ -13,8 +14,9 @@ use crate::model::{Conversation, State};
 use crate::relay::command::{ConversationChange, ConversationFilter, NewConversation};
 
 /// Parameters of the original that nothing here can honour yet.
-const NOT_YET: &[&str] =
-    &["Timers.Inactive", "Timers.Closed", "Bindings.Email.Address", "Bindings.Email.Name"];
+const NOT_YET: &[&str] = &["Bindings.Email.Address", "Bindings.Email.Name"];
+const INACTIVE: &str = "Timers.Inactive";
+const CLOSED: &str = "Timers.Closed";
 
 pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
     let (relay, scope) = (call.relay, &call.scope);
@@ -65,12 +67,19 @@ pub(super) fn new(form: &Form) -> Result<NewConversation, ApiError> {
         state => state == Some(State::Inactive),
     };
     let (created, updated) = fields::dates(form)?;
+    let inactive_after = fields::timer(form, INACTIVE, Timer::Inactive)?;
+    let closed_after = fields::timer(form, CLOSED, Timer::Closed)?;
+    if form.get("State").is_none() && [INACTIVE, CLOSED].iter().any(|timer| form.filled(timer).is_some()) {
+        return Err(error::TIMERS_WITHOUT_STATE.into());
+    }
     Ok(NewConversation {
         friendly_name: filled(fields::friendly_name(form)?),
         unique_name: filled(fields::unique_name(form)?),
         messaging_service_sid: filled(fields::messaging_service_sid(form, "MessagingServiceSid")?),
         attributes: fields::attributes(form, fields::CONVERSATION_ATTRIBUTES)?,
         inactive,
+        inactive_after,
+        closed_after,
         webhooks: Vec::new(),
         created,
         updated,
@@ -85,6 +94,8 @@ fn change(form: &Form) -> Result<ConversationChange, ApiError> {
         "Attributes",
         "MessagingServiceSid",
         "State",
+        INACTIVE,
+        CLOSED,
         "DateCreated",
         "DateUpdated",
     ];
@@ -98,6 +109,8 @@ fn change(form: &Form) -> Result<ConversationChange, ApiError> {
         messaging_service_sid: fields::change(fields::messaging_service_sid(form, "MessagingServiceSid")?),
         attributes: fields::attributes(form, fields::CONVERSATION_ATTRIBUTES)?,
         state: fields::state(form.get("State"))?,
+        inactive_after: fields::timer(form, INACTIVE, Timer::Inactive)?,
+        closed_after: fields::timer(form, CLOSED, Timer::Closed)?,
         created,
         updated,
     })
@@ -117,7 +130,7 @@ pub(super) fn render(scope: &Scope, conversation: &Conversation) -> Value {
         "state": conversation.head.state.name(),
         "date_created": record.created.rfc3339(),
         "date_updated": record.updated.rfc3339(),
-        "timers": {},
+        "timers": fields::timers_left(conversation),
         "bindings": {},
         "links": {
             "participants": format!("{url}/Participants"),
@@ -150,7 +163,12 @@ mod tests {
             ("State=closed", 50384),
             ("State=asleep", 50378),
             ("State=", 50374),
-            ("Timers.Inactive=PT1M", 20001),
+            ("Timers.Inactive=PT1M", 50382),
+            ("Timers.Closed=PT0S", 50382),
+            ("Timers.Inactive=PT59S&State=active", 50375),
+            ("Timers.Closed=PT9M&State=active", 50376),
+            ("Timers.Inactive=1m&State=active", 50379),
+            ("Timers.Closed=1m&State=active", 50380),
             ("DateCreated=x", 50308),
         ] {
             assert_eq!(new(&form(text)).unwrap_err().code(), code, "{text}");
@@ -163,6 +181,8 @@ mod tests {
         assert_eq!(made.friendly_name, Change::Clear);
         assert_eq!(made.unique_name, Change::Set("u".into()));
         assert_eq!((made.messaging_service_sid, made.state), (Change::Keep, Some(State::Closed)));
+        let made = change(&form("Timers.Inactive=PT90S&Timers.Closed=PT0S")).unwrap();
+        assert_eq!((made.inactive_after, made.closed_after), (Change::Set(90), Change::Clear));
         assert_eq!(change(&form("")).unwrap_err().code(), 50347);
         assert_eq!(change(&form("Nonsense=1")).unwrap_err().code(), 50347);
     }

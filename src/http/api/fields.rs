@@ -1,12 +1,13 @@
 //! What parameters of several resources have in common: their shapes and the codes when they do not fit.
 
 use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 use trunkline_adapter::Timestamp;
 
 use crate::http::error::{self, ApiError, Entry};
 use crate::http::form::Form;
-use crate::model::State;
 use crate::model::ids::well_formed;
+use crate::model::{Conversation, State, timers};
 use crate::relay::command::Change;
 
 /// Characters of a name, an identity or an author.
@@ -129,33 +130,41 @@ pub(super) fn read_horizon(form: &Form) -> Result<(Change<u64>, Change<Timestamp
     Ok((index, at))
 }
 
-/// An ISO 8601 duration of fixed length: weeks, days, hours, minutes and seconds.
-fn duration(text: &str) -> Option<i64> {
-    let span: jiff::Span = text.parse().ok()?;
-    if span.get_years() != 0 || span.get_months() != 0 || !text.starts_with(['P', 'p']) {
-        return None;
-    }
-    let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
-    (!length.is_negative()).then(|| length.as_secs())
+/// Which of the two timers of a conversation.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Timer {
+    Inactive,
+    Closed,
 }
 
-/// A timer: cleared by an empty value or one of no length, else at least so many seconds.
-pub(super) fn timer(
-    form: &Form,
-    name: &str,
-    least: i64,
-    otherwise: Entry,
-    short: Entry,
-) -> Result<Change<String>, ApiError> {
-    let Some(text) = form.get(name) else { return Ok(Change::Keep) };
-    if text.is_empty() {
-        return Ok(Change::Clear);
+/// A timer: cleared by an empty value or one of no length, else its seconds, of which there must be enough.
+pub(super) fn timer(form: &Form, name: &str, timer: Timer) -> Result<Change<u64>, ApiError> {
+    let (least, otherwise, short) = match timer {
+        Timer::Inactive => (60, error::INACTIVE_TIMER, error::INACTIVE_TIMER_SHORT),
+        Timer::Closed => (600, error::CLOSED_TIMER, error::CLOSED_TIMER_SHORT),
+    };
+    match form.get(name) {
+        None => Ok(Change::Keep),
+        Some("") => Ok(Change::Clear),
+        Some(text) => match timers::duration(text).ok_or(otherwise)? {
+            0 => Ok(Change::Clear),
+            seconds if seconds < least => Err(short.into()),
+            seconds => Ok(Change::Set(seconds)),
+        },
     }
-    match duration(text).ok_or(otherwise)? {
-        0 => Ok(Change::Clear),
-        seconds if seconds < least => Err(short.into()),
-        _ => Ok(Change::Set(text.to_owned())),
+}
+
+/// What is left of a conversation's timers: nothing, or when they end.
+pub(super) fn timers_left(conversation: &Conversation) -> Value {
+    let mut left = Map::new();
+    for (key, due) in
+        [("date_inactive", conversation.date_inactive()), ("date_closed", conversation.date_closed())]
+    {
+        if let Some(due) = due {
+            left.insert(key.to_owned(), due.rfc3339().into());
+        }
     }
+    Value::Object(left)
 }
 
 /// JSON text, kept byte for byte. An empty value is the empty object.
@@ -284,11 +293,13 @@ mod tests {
 
     #[test]
     fn timers() {
-        let read = |text: &str| {
-            timer(&form(&format!("T={text}")), "T", 60, error::INACTIVE_TIMER, error::INACTIVE_TIMER_SHORT)
-        };
-        assert_eq!(read("PT1M").unwrap(), Change::Set("PT1M".into()));
-        assert_eq!(read("P1DT2H").unwrap(), Change::Set("P1DT2H".into()));
+        let read = |text: &str| timer(&form(&format!("T={text}")), "T", Timer::Inactive);
+        assert_eq!(read("PT1M").unwrap(), Change::Set(60));
+        assert_eq!(read("P1DT2H").unwrap(), Change::Set(26 * 3600));
+        let closed = |text: &str| timer(&form(&format!("T={text}")), "T", Timer::Closed);
+        assert_eq!(closed("PT10M").unwrap(), Change::Set(600));
+        assert_eq!(closed("PT9M59S").unwrap_err().code(), 50376);
+        assert_eq!(closed("soon").unwrap_err().code(), 50380);
         assert_eq!((read("PT0S").unwrap(), read("").unwrap()), (Change::Clear, Change::Clear));
         assert_eq!(read("PT59S").unwrap_err().code(), 50375);
         for text in ["-PT5M", "P1M", "PT", "1h", "soon", "PT99999999999999999999H"] {

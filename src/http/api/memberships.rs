@@ -87,7 +87,7 @@ pub(super) fn render(scope: &Scope, user: &UserRecord, found: &Membership, unrea
         "unique_name": record.unique_name,
         "attributes": record.attributes,
         "conversation_state": conversation.head.state.name(),
-        "timers": {},
+        "timers": fields::timers_left(conversation),
         "created_by": CREATED_BY,
         "date_created": record.created.rfc3339(),
         "date_updated": record.updated.rfc3339(),
@@ -160,7 +160,7 @@ pub(super) fn render_found(scope: &Scope, user: Option<&UserSid>, found: &Member
         "conversation_date_updated": record.updated.rfc3339(),
         "conversation_created_by": CREATED_BY,
         "conversation_state": conversation.head.state.name(),
-        "conversation_timers": {},
+        "conversation_timers": fields::timers_left(conversation),
         "links": {
             "participant": format!("{own}/Participants/{}", participant.sid),
             "conversation": own,

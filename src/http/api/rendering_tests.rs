@@ -76,12 +76,15 @@ fn world() -> World {
         document: Mark::ThisWrite,
         roster: Mark::ThisWrite,
         messages: Mark::ThisWrite,
+        timers: None,
     };
     let record = ConversationRecord {
         sid: ConversationSid::new(&mint),
         friendly_name: None,
         unique_name: Some("order 1".into()),
         messaging_service_sid: None,
+        inactive_after: None,
+        closed_after: None,
         attributes: "{ \"a\": 1 }".into(),
         birth: 1,
         created: at,

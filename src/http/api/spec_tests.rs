@@ -40,7 +40,11 @@ const FORMS: &[(&str, Parameters, Parameters)] = &[
         &[],
         &[("NewMessage.WithMedia.Enabled", "true"), ("AddedToConversation.Sound", "ring")],
     ),
-    ("Conversations", &[("FriendlyName", "Order")], &[("Attributes", "{}"), ("NotificationLevel", "muted")]),
+    (
+        "Conversations",
+        &[("FriendlyName", "Order"), ("State", "active"), ("Timers.Closed", "PT1H")],
+        &[("Attributes", "{}"), ("NotificationLevel", "muted")],
+    ),
     (
         "ConversationWithParticipants",
         &[("Participant", "{\"identity\": \"dora\"}"), ("Participant", "{\"identity\": \"emil\"}")],
