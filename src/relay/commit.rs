@@ -48,7 +48,8 @@ impl Row {
         let number = |at: usize| first + at as Revision;
         let Enqueued { key, job, at } = self.enqueued;
         let letter = self.letter.map(|Enclosed { text, to, aliases, message_at }| {
-            Arc::new(Letter { text, to, aliases, message: number(message_at), standing })
+            let message = number(message_at);
+            Arc::new(Letter { text, to, aliases, message, born: message, standing })
         });
         Fresh { key, job, created: number(at), letter }
     }
