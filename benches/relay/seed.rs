@@ -95,16 +95,7 @@ impl Writer {
     }
 
     async fn conversation(&self, people: Vec<Binding>, messages: usize) -> Result<(), Failure> {
-        let new = NewConversation {
-            friendly_name: Some("bench".to_owned()),
-            unique_name: None,
-            messaging_service_sid: None,
-            attributes: None,
-            inactive: false,
-            webhooks: Vec::new(),
-            created: None,
-            updated: None,
-        };
+        let new = NewConversation { friendly_name: Some("bench".to_owned()), ..NewConversation::default() };
         let mut conversation = self.commit(decide::create(&self.context(), &self.service, new)).await?;
         for (address, proxy) in people {
             let who = Who::Bound { address: Address::parse(&address)?, proxy: Address::parse(&proxy)? };

@@ -92,8 +92,9 @@ pub fn proxies(config: &Config, live: &HashMap<String, Live>) -> HashMap<Address
     for wanted in &config.adapters {
         let Some(adapter) = live.get(&wanted.name) else { continue };
         for proxy in &wanted.proxies {
-            let keywords = adapter.adapter.capabilities(&proxy.address).is_some_and(|able| able.keywords);
-            proxies.insert(proxy.address.clone(), Proxy { keywords });
+            let Some(able) = adapter.adapter.capabilities(&proxy.address) else { continue };
+            let known = Proxy { keywords: able.keywords, correlated: able.receipts.correlated };
+            proxies.insert(proxy.address.clone(), known);
         }
     }
     proxies

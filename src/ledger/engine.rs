@@ -69,8 +69,9 @@ pub struct Batch {
 /// What must hold when the batch is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// There is no such row.
-    Absent(Key),
+    /// There is no such row. Its key was not used before this number, which may save an engine the look: 0 where nobody
+    /// knows.
+    Absent(Key, Revision),
     /// The row was last changed by this write.
     At(Key, Revision),
 }
@@ -78,7 +79,7 @@ pub enum Check {
 impl Check {
     pub fn key(&self) -> &Key {
         match self {
-            Check::Absent(key) | Check::At(key, _) => key,
+            Check::Absent(key, _) | Check::At(key, _) => key,
         }
     }
 }
@@ -101,7 +102,12 @@ impl Write {
 
 impl Batch {
     pub fn absent(&mut self, key: Key) -> &mut Batch {
-        self.checks.push(Check::Absent(key));
+        self.absent_since(key, 0)
+    }
+
+    /// As [`Batch::absent`], of a key that nobody can have used before this number: the caller answers for that.
+    pub fn absent_since(&mut self, key: Key, unused: Revision) -> &mut Batch {
+        self.checks.push(Check::Absent(key, unused));
         self
     }
 

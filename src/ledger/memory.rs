@@ -122,7 +122,7 @@ impl State {
         }
         for check in &batch.checks {
             let holds = match check {
-                Check::Absent(key) => !self.rows.contains_key(key),
+                Check::Absent(key, _) => !self.rows.contains_key(key),
                 Check::At(key, at) => self.rows.get(key).is_some_and(|row| row.changed == *at),
             };
             if !holds {

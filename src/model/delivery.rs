@@ -45,8 +45,9 @@ pub struct Letter {
     pub text: Arc<str>,
     pub to: Address,
     pub aliases: Vec<Address>,
-    /// The number of the message's row.
+    /// The number of the message's row, and the one that created it.
     pub message: u64,
+    pub born: u64,
     /// It is believed as long as this holds.
     pub standing: Standing,
 }

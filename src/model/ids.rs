@@ -97,6 +97,31 @@ sid!(
     /// The configuration of one of our addresses.
     AddressConfigurationSid, "IG");
 
+impl MessageSid {
+    /// A new one for the message at an index. It leads there, so that no row has to.
+    pub fn at(mint: &Mint, index: u64) -> MessageSid {
+        let mut bytes = mint.bytes();
+        let (chance, place) = bytes.split_at_mut(8);
+        let veil = veil(chance);
+        place.copy_from_slice(&(index ^ veil).to_be_bytes());
+        MessageSid(spell(MessageSid::PREFIX, bytes))
+    }
+
+    /// Where to look for the message first. A SID may be foreign, so it may not be there: what is found must carry it.
+    pub fn likely_index(&self) -> Option<u64> {
+        let digits = self.0.get(MessageSid::PREFIX.len()..)?;
+        let (chance, place) = (digits.get(..16)?, digits.get(16..)?);
+        let chance = u64::from_str_radix(chance, 16).ok()?;
+        Some(u64::from_str_radix(place, 16).ok()? ^ veil(&chance.to_be_bytes()))
+    }
+}
+
+/// What an index is covered with, so that neighbours do not look alike. It hides nothing: an index is no secret.
+fn veil(chance: &[u8]) -> u64 {
+    let mut state = chance.iter().fold(0, |state, byte| state << 8 | u64::from(*byte));
+    splitmix(&mut state)
+}
+
 /// Whether a text is the prefix and thirty-two hexadecimal digits of either case.
 pub fn well_formed(text: &str, prefix: &str) -> bool {
     text.len() == 34
@@ -168,16 +193,20 @@ impl Mint {
     }
 
     fn sid(&self, prefix: &str) -> Arc<str> {
-        let mut sid = [0; 34];
-        let (letters, digits) = sid.split_at_mut(2);
-        letters.copy_from_slice(prefix.as_bytes());
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.bytes()) {
-            pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
-            pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
-        }
-        // Two letters and digits, all of them ASCII.
-        std::str::from_utf8(&sid).unwrap_or_default().into()
+        spell(prefix, self.bytes())
     }
+}
+
+fn spell(prefix: &str, bytes: [u8; 16]) -> Arc<str> {
+    let mut sid = [0; 34];
+    let (letters, digits) = sid.split_at_mut(2);
+    letters.copy_from_slice(prefix.as_bytes());
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+        pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
+    }
+    // Two letters and digits, all of them ASCII.
+    std::str::from_utf8(&sid).unwrap_or_default().into()
 }
 
 /// Shows which kind it is; the bytes to come are nobody's business.
@@ -214,6 +243,21 @@ mod tests {
         );
         assert!(ConversationSid::parse("CH0").is_none());
         assert_ne!(ConversationSid::new(&mint), sid);
+    }
+
+    #[test]
+    fn a_message_sid_leads_to_its_index_and_any_other_is_harmless() {
+        let mint = Mint::seeded(1);
+        for index in [0, 1, 77, u64::MAX] {
+            let sid = MessageSid::at(&mint, index);
+            assert_eq!(MessageSid::parse(sid.as_str()).and_then(|sid| sid.likely_index()), Some(index));
+        }
+        assert_ne!(MessageSid::at(&mint, 5).as_str()[18..], MessageSid::at(&mint, 5).as_str()[18..]);
+        assert!(
+            MessageSid::parse("IMFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF")
+                .and_then(|sid| sid.likely_index())
+                .is_some()
+        );
     }
 
     #[test]

@@ -327,7 +327,7 @@ pub(super) fn adapter(
         capabilities: Capabilities {
             channel: Channel::Sms,
             text: TextLimit { most: 40, unit: TextUnit::Characters, over: OverLimit::Split },
-            receipts: Receipts { delivered: true, read: false },
+            receipts: Receipts { delivered: true, read: false, correlated: false },
             window: None,
             idempotent: false,
             keywords: true,

@@ -146,6 +146,8 @@ pub(super) struct Subjects<'a> {
     pub dispatch: &'a Dispatch,
     pub proxy: &'a Address,
     pub kind: &'a str,
+    /// No row leads from the provider's id to the receipt: statuses have our own text.
+    pub correlated: bool,
     pub series: &'a Series,
     /// Which part of how many; nothing when no request was made.
     pub part: Option<(usize, usize)>,
@@ -153,7 +155,14 @@ pub(super) struct Subjects<'a> {
     pub receipt: bool,
     /// The number of the message's row when it was read, where nothing can have been known of the receipt. The first
     /// try takes both for granted: the ledger checks them anyway, and reading them again would be for nothing.
-    pub message: Option<Revision>,
+    pub message: Option<MessageRow>,
+}
+
+/// The numbers of a message's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageRow {
+    pub changed: Revision,
+    pub created: Revision,
 }
 
 /// Trying again leads to the same: a row that is read cannot be understood, or what is written is too large.
@@ -279,9 +288,10 @@ async fn receipt_of(
         return Ok(None);
     }
     let (account, sid) = (site.account.as_str(), conversation.as_str());
-    if let Some(changed) = subjects.message {
+    if let Some(row) = subjects.message {
         let key = tables::receipt(account, sid, *index, receipt.as_str());
-        batch.at(tables::message(account, sid, *index), changed).absent(key.clone());
+        batch.at(tables::message(account, sid, *index), row.changed);
+        batch.absent_since(key.clone(), row.created);
         return Ok(Some((key, ReceiptRecord::new(receipt.clone(), participant.clone(), site.clock.now()))));
     }
     let snapshot = site.ledger.snapshot();
@@ -397,7 +407,8 @@ async fn accept(
     };
     match parked {
         None => {
-            batch.absent(parked_key);
+            // Nobody can tell of a send before its message is there.
+            batch.absent_since(parked_key, subjects.message.map_or(0, |row| row.created));
         }
         Some(parked) => {
             batch.at(parked_key.clone(), parked.changed);
@@ -411,7 +422,7 @@ async fn accept(
             }
         }
     }
-    if named == Named::Not {
+    if named == Named::Not || subjects.correlated {
         batch.put(receipt_key, Json::encode(&record));
         return Ok(Settled { kept, complete });
     }
@@ -475,13 +486,15 @@ mod tests {
         let dispatch = Dispatch::decode(&job.payload).unwrap();
         let taken = Taken { subject: "+15550100".into(), key, job, old: false, letter: None };
         let message = tables::message(&site.account, house.conversation.as_str(), index);
-        let read = site.ledger.snapshot().get(&message).await.unwrap().unwrap().changed;
+        let read = site.ledger.snapshot().get(&message).await.unwrap().unwrap();
+        let read = MessageRow { changed: read.changed, created: read.created };
         let series = crate::telemetry::outbound::register("us", "");
         let subjects = Subjects {
             taken: &taken,
             dispatch: &dispatch,
             proxy: &proxy,
             kind: "scripted",
+            correlated: false,
             series: &series,
             part: None,
             receipt: true,

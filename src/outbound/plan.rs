@@ -30,6 +30,11 @@ pub struct LanePlan {
 }
 
 impl LanePlan {
+    /// Whether statuses name a send by our own text, so that its id leads nowhere.
+    pub(super) fn correlated(&self) -> bool {
+        self.adapter.capabilities(&self.proxy).is_some_and(|able| able.receipts.correlated)
+    }
+
     pub(super) fn same(&self, other: &LanePlan) -> bool {
         Arc::ptr_eq(&self.adapter, &other.adapter)
             && self.proxy == other.proxy

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use trunkline_adapter::{Adapter, Address, Cause, Content, Outbound, Outcome};
 
+use super::outcome::MessageRow;
 use super::plan::{LanePlan, Surroundings};
-use crate::ledger::engine::Revision;
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{
     Compact, ConversationSid, Correlation, Dispatch, Head, Letter, ParticipantRecord, ParticipantSid,
@@ -53,10 +53,11 @@ pub(super) struct Shipment {
     pub part: usize,
     pub parts: usize,
     pub idempotent: bool,
+    pub correlated: bool,
     /// The opt-out set is asked.
     pub gated: bool,
     /// See [`super::outcome::Subjects::message`].
-    pub message: Option<Revision>,
+    pub message: Option<MessageRow>,
 }
 
 /// Reads what a row names, as of now.
@@ -71,7 +72,7 @@ pub(super) async fn prepare(
             "the adapter does not know its own proxy address".to_owned(),
         )));
     };
-    let mut message_changed = None;
+    let mut row = None;
     let (text, to, aliases, sent, correlation) = match dispatch {
         Dispatch::Notice { text } => {
             let Ok(to) = Address::parse(&taken.subject) else {
@@ -101,7 +102,7 @@ pub(super) async fn prepare(
                     Err(end) => return Ok(Prepared::End(end)),
                 },
             };
-            message_changed = Some(letter.message);
+            row = Some(MessageRow { changed: letter.message, created: letter.born });
             (
                 letter.text.to_string(),
                 letter.to.clone(),
@@ -137,7 +138,7 @@ pub(super) async fn prepare(
     }
     Ok(Prepared::Send(Box::new(Shipment {
         gated: !matches!(dispatch, Dispatch::Notice { .. }),
-        message: message_changed.filter(|_| !again && sent == 0),
+        message: row.filter(|_| !again && sent == 0),
         outbound: Outbound {
             from: plan.proxy.clone(),
             to,
@@ -154,6 +155,7 @@ pub(super) async fn prepare(
         part: sent,
         parts,
         idempotent: capabilities.idempotent,
+        correlated: capabilities.receipts.correlated,
     })))
 }
 
@@ -188,6 +190,7 @@ async fn written(
         to: binding.address,
         aliases: binding.aliases,
         message: message.changed,
+        born: message.created,
         standing,
     })))
 }

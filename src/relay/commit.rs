@@ -48,7 +48,8 @@ impl Row {
         let number = |at: usize| first + at as Revision;
         let Enqueued { key, job, at } = self.enqueued;
         let letter = self.letter.map(|Enclosed { text, to, aliases, message_at }| {
-            Arc::new(Letter { text, to, aliases, message: number(message_at), standing })
+            let message = number(message_at);
+            Arc::new(Letter { text, to, aliases, message, born: message, standing })
         });
         Fresh { key, job, created: number(at), letter }
     }
@@ -80,12 +81,8 @@ impl Wake {
 
     /// Something that came in and waits.
     pub fn inbox(account: &AccountSid, conversation: &str) -> Wake {
-        Wake {
-            queue: Queue::Inbox,
-            lane: account.as_str().to_owned(),
-            subject: conversation.to_owned(),
-            row: None,
-        }
+        let (lane, subject) = (account.as_str().to_owned(), conversation.to_owned());
+        Wake { queue: Queue::Inbox, lane, subject, row: None }
     }
 
     /// Something to remove.

@@ -55,7 +55,7 @@ pub fn draft_of(conversation: &Conversation, new: NewMessage) -> Draft {
 
 /// How many writes appending one draft to this conversation takes, at most.
 pub fn writes_per_draft(conversation: &Conversation) -> usize {
-    3 + conversation.members.iter().filter(|member| member.record.binding.is_some()).count()
+    2 + conversation.members.iter().filter(|member| member.record.binding.is_some()).count()
 }
 
 /// Messages join a conversation, in order: each gets its index, and one delivery for every outside member who did
@@ -74,7 +74,7 @@ pub fn append(
     for draft in drafts {
         let index = decision.next.head.next_index;
         decision.next.head.next_index += 1;
-        let sid = MessageSid::new(context.mint);
+        let sid = MessageSid::at(context.mint, index);
         let (mut deliveries, mut leaving) = (Vec::new(), Vec::new());
         let mut text: Option<Arc<str>> = None;
         for member in conversation.members.iter() {
@@ -138,8 +138,6 @@ pub fn append(
             let letter = Enclosed { text, to, aliases, message_at };
             decision.after.wake.push(Wake::delivery(&binding.proxy, enqueued, letter));
         }
-        let place = bytes::Bytes::copy_from_slice(&index.to_be_bytes());
-        decision.batch.insert(tables::message_sid(account, own, record.sid.as_str()), place);
         appended.push((index, record));
     }
     decision.next.head.messages = Mark::ThisWrite;

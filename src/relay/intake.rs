@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | whose conversation | one in the binding table | |
 //! | the decision | none (a reply and a keyword one each) | |
-//! | the commit | checks of the head and of the id's absence | head, message, its place by SID, id, queue row |
+//! | the commit | checks of the head and of the id's absence | head, message, id, queue row |
 //!
 //! Nothing is scanned. A conversation that is not in memory costs two looks and a scan of its participants, a pair the
 //! table does not know one look per name of the person.

@@ -98,10 +98,10 @@ impl House {
         }));
         let mut proxies = HashMap::new();
         for number in 0..64 {
-            proxies.insert(ours(number), Proxy { keywords: true });
+            proxies.insert(ours(number), Proxy { keywords: true, correlated: false });
         }
         for other in ["whatsapp:+12025550000", "messenger:1000"] {
-            proxies.insert(address(other), Proxy { keywords: false });
+            proxies.insert(address(other), Proxy { keywords: false, correlated: false });
         }
         let account = AccountSid::parse("AC00000000000000000000000000000001").unwrap();
         relay.proxies().replace(account.clone(), proxies);

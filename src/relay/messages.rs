@@ -12,8 +12,8 @@ use crate::ledger::engine::Snapshot;
 use crate::ledger::key::Range;
 use crate::ledger::{tables, typed};
 use crate::model::{
-    AccountSid, Compact, Conversation, DeliverySummary, Event, MessageRecord, ReceiptRecord, ReceiptSid,
-    ServiceSid,
+    AccountSid, Compact, Conversation, DeliverySummary, Event, MessageRecord, MessageSid, ReceiptRecord,
+    ReceiptSid, ServiceSid,
 };
 
 impl Relay {
@@ -171,6 +171,14 @@ async fn find(
     conversation: &str,
     message: &str,
 ) -> Result<(u64, MessageRecord), RelayError> {
+    let sid = MessageSid::parse(message).ok_or(RelayError::MessageNotFound)?;
+    if let Some(index) = sid.likely_index()
+        && let Some(row) = typed::message(snapshot, account, conversation, index).await?
+        && row.record.sid == sid
+    {
+        return Ok((index, row.record));
+    }
+    // One that was brought from elsewhere, or made before SIDs led to their place.
     let place = snapshot.get(&tables::message_sid(account, conversation, message)).await?;
     let index = place.and_then(|row| Some(u64::from_be_bytes(row.payload.as_ref().try_into().ok()?)));
     let index = index.ok_or(RelayError::MessageNotFound)?;

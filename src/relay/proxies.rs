@@ -12,6 +12,8 @@ use crate::model::AccountSid;
 pub struct Proxy {
     /// Whether STOP, START and HELP are ours to handle on it.
     pub keywords: bool,
+    /// Whether every status names its send by our own text, so that ids of sends lead nowhere.
+    pub correlated: bool,
 }
 
 /// The proxy addresses of the running configuration. They carry one account's messages; to every other account none
@@ -50,8 +52,11 @@ mod tests {
         let address = Address::parse("+15550001111").unwrap();
         let proxies = Proxies::default();
         assert_eq!(proxies.get(&own, &address), None, "before any configuration");
-        proxies.replace(own.clone(), HashMap::from([(address.clone(), Proxy { keywords: true })]));
-        assert_eq!(proxies.get(&own, &address), Some(Proxy { keywords: true }));
+        proxies.replace(
+            own.clone(),
+            HashMap::from([(address.clone(), Proxy { keywords: true, correlated: false })]),
+        );
+        assert_eq!(proxies.get(&own, &address), Some(Proxy { keywords: true, correlated: false }));
         assert_eq!(proxies.get(&other, &address), None);
     }
 }

@@ -7,8 +7,8 @@ use super::commit::After;
 use super::intake::Origin;
 use super::{ATTEMPTS, Relay, RelayError};
 use crate::announce::Place;
-use crate::ledger::engine::{Batch, CommitError, Snapshot};
-use crate::ledger::key::Range;
+use crate::ledger::engine::{Batch, CommitError, Revision, Snapshot};
+use crate::ledger::key::{Key, Range};
 use crate::ledger::typed::Stored;
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{
@@ -62,16 +62,23 @@ impl Relay {
                 }) => Part { conversation, index, participant, receipt, part, parts: 0 },
                 // About something that came in, or an event: nothing of ours to move.
                 Some(_) => return Ok(()),
-                None => match self.correlated(&*snapshot, origin, &report).await? {
-                    Some(part) => {
-                        unnamed = true;
-                        part
+                None => {
+                    let unproven = match self.correlated(&*snapshot, origin, &report).await? {
+                        Correlated::Ours(part) => Ok(part),
+                        Correlated::Unproven(receipt) => Err(Some(receipt)),
+                        Correlated::Not => Err(None),
+                    };
+                    match unproven {
+                        Ok(part) => {
+                            unnamed = true;
+                            part
+                        }
+                        Err(receipt) => match self.park(&*snapshot, origin, &report, receipt).await? {
+                            Ok(()) => return Ok(()),
+                            Err(Conflict) => continue,
+                        },
                     }
-                    None => match self.park(&*snapshot, origin, &report).await? {
-                        Ok(()) => return Ok(()),
-                        Err(Conflict) => continue,
-                    },
-                },
+                }
             };
             let receipt_key =
                 tables::receipt(account, part.conversation.as_str(), part.index, part.receipt.as_str());
@@ -103,7 +110,9 @@ impl Relay {
             let via = Via { kind: origin.kind.to_owned(), proxy: report.from.clone() };
             // What is remembered of an id must stand in the receipt, with which it is forgotten.
             let named = record.name(place, &report.id, via);
-            if unnamed && named != Named::Not {
+            let correlated =
+                self.proxies.get(origin.account, &report.from).is_some_and(|ours| ours.correlated);
+            if unnamed && named != Named::Not && !correlated {
                 batch.absent(id_key.clone());
                 batch.put(id_key.clone(), outbound(&part).encode());
             }
@@ -152,26 +161,37 @@ impl Relay {
         snapshot: &dyn Snapshot,
         origin: Origin<'_>,
         report: &StatusReport,
-    ) -> Result<Option<Part>, RelayError> {
+    ) -> Result<Correlated, RelayError> {
         let Some(found) = report.correlation.as_deref().and_then(Correlation::decode) else {
-            return Ok(None);
+            return Ok(Correlated::Not);
         };
-        // Only the line it left from may tell of a send.
-        let known = self.load(origin.account, found.conversation.as_str()).await?;
-        let member = known.as_ref().and_then(|known| known.member(&found.participant));
-        let line = member.and_then(|member| member.record.binding.as_ref()).map(|binding| &binding.proxy);
-        if line != Some(&report.from) {
-            return Ok(None);
-        }
         let (account, conversation) = (origin.account.as_str(), found.conversation.as_str());
         let Some(row) = typed::message(snapshot, account, conversation, found.index).await? else {
-            return Ok(None);
+            return Ok(Correlated::Not);
         };
         let ours =
             row.record.deliveries.iter().any(|delivery| {
                 delivery.receipt == found.receipt && delivery.participant == found.participant
             });
-        Ok(ours.then_some(Part {
+        if !ours {
+            return Ok(Correlated::Not);
+        }
+        // Only the line it left from may tell of a send: that of somebody who is there, or the one in the receipt.
+        let known = self.load(origin.account, conversation).await?;
+        let member = known.as_ref().and_then(|known| known.member(&found.participant));
+        let line = member.and_then(|member| member.record.binding.as_ref()).map(|binding| &binding.proxy);
+        if line != Some(&report.from) {
+            let key = tables::receipt(account, conversation, found.index, found.receipt.as_str());
+            let stored = typed::json::<ReceiptRecord>(snapshot, &key).await?;
+            let proven = stored.as_ref().is_some_and(|stored| {
+                let via = Via { kind: origin.kind.to_owned(), proxy: report.from.clone() };
+                stored.record.via.as_ref() == Some(&via) && stored.record.ids().any(|id| id == &report.id)
+            });
+            if !proven {
+                return Ok(Correlated::Unproven((key, stored.map(|stored| stored.changed))));
+            }
+        }
+        Ok(Correlated::Ours(Part {
             conversation: found.conversation,
             index: found.index,
             participant: found.participant,
@@ -182,18 +202,24 @@ impl Relay {
     }
 
     /// Keeps a report until the send it is about says its id. Either that send's outcome or this commit meets a
-    /// conflict, so none of the two can miss the other.
+    /// conflict, so none of the two can miss the other: on the id's row, or on the receipt where no row leads to it.
     async fn park(
         &self,
         snapshot: &dyn Snapshot,
         origin: Origin<'_>,
         report: &StatusReport,
+        receipt: Option<ReceiptRow>,
     ) -> Result<Result<(), Conflict>, RelayError> {
         let account = origin.account.as_str();
         let key = tables::parked(account, origin.kind, &report.from, &report.id);
         let stored: Option<Stored<ParkedStatus>> = typed::json(snapshot, &key).await?;
         let mut batch = Batch::default();
         batch.absent(tables::provider_id(account, origin.kind, &report.from, &report.id));
+        match receipt {
+            Some((key, Some(changed))) => batch.at(key, changed),
+            Some((key, None)) => batch.absent(key),
+            None => &mut batch,
+        };
         match &stored {
             Some(row) => batch.at(key.clone(), row.changed),
             None => batch.absent(key.clone()),
@@ -323,6 +349,17 @@ struct Watermark<'a> {
 }
 
 struct Conflict;
+
+/// What our own text in a status leads to.
+enum Correlated {
+    Ours(Part),
+    /// A delivery of ours, of which nobody knows yet that it left from there.
+    Unproven(ReceiptRow),
+    Not,
+}
+
+/// A receipt and its number, if there is one yet.
+type ReceiptRow = (Key, Option<Revision>);
 
 fn outbound(part: &Part) -> ProviderIdRow {
     ProviderIdRow::Message {

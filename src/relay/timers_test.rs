@@ -47,7 +47,7 @@ impl House {
             ..NewConversation::default()
         };
         self.relay
-            .create_conversation(&self.account, &self.service, new, Cause::api(true))
+            .create_conversation(&self.account, &self.service, new, Cause::api(false))
             .await
             .unwrap()
             .sid()
@@ -61,7 +61,7 @@ impl House {
     ) -> Result<(), RelayError> {
         let name = conversation.as_str();
         self.relay
-            .update_conversation(&self.account, &self.service, name, change, Cause::api(true))
+            .update_conversation(&self.account, &self.service, name, change, Cause::api(false))
             .await
             .map(|_| ())
     }
@@ -138,7 +138,7 @@ async fn what_happens_puts_the_end_off_and_writes_no_record_for_it() {
                 created: None,
                 updated: None,
             },
-            Cause::api(true),
+            Cause::api(false),
         )
         .await
         .unwrap();
@@ -189,7 +189,7 @@ async fn changes_of_timers_and_states() {
     let other = house.timed(Some(1), Some(10)).await;
     house
         .relay
-        .delete_conversation(&house.account, &house.service, other.as_str(), Cause::api(true))
+        .delete_conversation(&house.account, &house.service, other.as_str(), Cause::api(false))
         .await
         .unwrap();
     assert!(house.dues().await.is_empty());
@@ -374,7 +374,7 @@ async fn play(steps: Vec<Step>) {
                 };
                 let said = house
                     .relay
-                    .post_message(&house.account, &house.service, talk.as_str(), new, Cause::api(true))
+                    .post_message(&house.account, &house.service, talk.as_str(), new, Cause::api(false))
                     .await;
                 done = Some(said.is_ok());
                 if said.is_ok() {

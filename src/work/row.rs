@@ -66,24 +66,6 @@ pub(super) fn subject_of(key: &Key) -> Option<Arc<str>> {
     Some(subject.into())
 }
 
-/// A row that is about to be committed, as far as it is known before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Enqueued {
-    pub key: Key,
-    pub job: Job,
-    /// Its place among the batch's writes.
-    pub at: usize,
-}
-
-/// A row and the number it was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fresh {
-    pub key: Key,
-    pub job: Job,
-    pub created: Revision,
-    pub letter: Option<Arc<Letter>>,
-}
-
 /// How many rows wait, by subject.
 pub async fn waiting(
     snapshot: &dyn Snapshot,
@@ -105,6 +87,24 @@ pub async fn waiting(
 
 /// Rows counted at a time.
 const PAGE: usize = 1024;
+
+/// A row that is about to be committed, as far as it is known before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enqueued {
+    pub key: Key,
+    pub job: Job,
+    /// Its place among the batch's writes.
+    pub at: usize,
+}
+
+/// A row and the number it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fresh {
+    pub key: Key,
+    pub job: Job,
+    pub created: Revision,
+    pub letter: Option<Arc<Letter>>,
+}
 
 /// Adds a piece of work to a batch. Rows of one subject are done in the order of `seq`; two rows of one subject must
 /// not share one. After the commit, tell [`super::Wakeups`] once per row.

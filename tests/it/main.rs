@@ -18,3 +18,5 @@ mod repeats;
 mod store;
 mod timers;
 mod unbound;
+mod webhooks;
+mod webhooks_lasting;

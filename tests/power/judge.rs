@@ -132,7 +132,6 @@ impl Known {
 /// A message in an image.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    pub conversation: String,
     pub sid: String,
     /// The receipts of its deliveries.
     pub receipts: Vec<String>,
@@ -192,7 +191,6 @@ pub fn read(rows: &[(Key, Row)]) -> Found {
     let mut found = Found::default();
     let mut heads: HashMap<String, u64> = HashMap::new();
     let mut indexes: HashMap<String, BTreeSet<u64>> = HashMap::new();
-    let mut named: HashSet<(String, String)> = HashSet::new();
     let mut sources = Vec::new();
     let mut inbound = Vec::new();
     let mut queued = Vec::new();
@@ -207,6 +205,9 @@ pub fn read(rows: &[(Key, Row)]) -> Found {
                 let index = tables::message_index(key).unwrap();
                 let message = MessageRecord::decode(payload).unwrap();
                 let sid = message.sid.as_str().to_owned();
+                if message.sid.likely_index() != Some(index) {
+                    found.torn.push(format!("{sid} does not lead to its index {index}"));
+                }
                 found.names.insert(sid.clone());
                 indexes.entry(parts.partition.clone()).or_default().insert(index);
                 let body = message.body.unwrap_or_default();
@@ -216,8 +217,7 @@ pub fn read(rows: &[(Key, Row)]) -> Found {
                 match serial(body.as_bytes()) {
                     Some(serial) if body == load::body(serial).trim_end() || body == load::body(serial) => {
                         found.names.insert(format!("t{serial:06}x"));
-                        let conversation = parts.partition.clone();
-                        let kept = Kept { conversation, sid, receipts };
+                        let kept = Kept { sid, receipts };
                         found.messages.entry(serial).or_default().push(kept);
                     }
                     _ => found.torn.push(format!("{sid} has another text: {:.40}", body)),
@@ -226,9 +226,6 @@ pub fn read(rows: &[(Key, Row)]) -> Found {
                     let key = tables::provider_id(&parts.account, &source.kind, &source.proxy, &source.id);
                     sources.push((key, parts.partition.clone(), index));
                 }
-            }
-            Space::MessageIndex => {
-                named.insert((parts.partition.clone(), text(parts.rest)));
             }
             Space::Receipt => {
                 let receipt = ReceiptRecord::decode(payload).unwrap();
@@ -296,16 +293,12 @@ pub fn read(rows: &[(Key, Row)]) -> Found {
         }
     }
     for kept in found.messages.values().flatten() {
-        if !named.remove(&(kept.conversation.clone(), kept.sid.clone())) {
-            torn.push(format!("{} is in no index", kept.sid));
-        }
         for receipt in &kept.receipts {
             if !found.queued.contains(receipt) && !found.settled.contains_key(receipt) {
                 torn.push(format!("{receipt} of {} is neither queued nor settled", kept.sid));
             }
         }
     }
-    torn.extend(named.iter().map(|(_, sid)| format!("{sid} is in the index only")));
     if found.bindings != bound {
         torn.push(format!("{bound} participants have {} bindings", found.bindings));
     }

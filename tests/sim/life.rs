@@ -62,7 +62,7 @@ fn capabilities(proxy: &Proxy) -> Capabilities {
             unit: TextUnit::Characters,
             over: if sms { OverLimit::Fail(21617) } else { OverLimit::Split },
         },
-        receipts: Receipts { delivered: true, read: !sms },
+        receipts: Receipts { delivered: true, read: !sms, correlated: sms },
         window: None,
         idempotent: false,
         keywords: sms,
@@ -197,7 +197,7 @@ impl Life {
             .iter()
             .map(|plan| {
                 let keywords = plan.proxy.channel() == Channel::Sms;
-                (plan.proxy.clone(), relay::Proxy { keywords })
+                (plan.proxy.clone(), relay::Proxy { keywords, correlated: keywords })
             })
             .collect();
         self.lanes.apply(plans, policies).await?;

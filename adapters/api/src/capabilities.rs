@@ -32,6 +32,9 @@ pub struct Receipts {
     pub delivered: bool,
     /// Reading is told.
     pub read: bool,
+    /// Every status gives our correlation text back, and nothing else that comes from there names a send by its id: nobody
+    /// quotes it or reacts to it. Then no id of a send has to lead to it.
+    pub correlated: bool,
 }
 
 /// A rate: `burst` at once, then one every `period`.

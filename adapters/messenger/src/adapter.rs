@@ -41,7 +41,7 @@ fn capabilities() -> Capabilities {
     Capabilities {
         channel: Channel::Messenger,
         text: TextLimit { most: TEXT_LIMIT, unit: TextUnit::Characters, over: OverLimit::Split },
-        receipts: Receipts { delivered: true, read: true },
+        receipts: Receipts { delivered: true, read: true, correlated: false },
         window: Some(Duration::from_secs(24 * 3_600)),
         // The metadata comes back in the echo, but a repeated send is a second message.
         idempotent: false,

@@ -24,7 +24,8 @@ pub(crate) fn of(proxy: &Address) -> Capabilities {
     Capabilities {
         channel,
         text: TextLimit { most: BODY, unit: TextUnit::Characters, over: OverLimit::Fail(BODY_TOO_LONG) },
-        receipts: Receipts { delivered: true, read: chat },
+        // The text rides in the callback's URL. A text message cannot be answered by its id, as a chat's can.
+        receipts: Receipts { delivered: true, read: chat, correlated: !chat },
         window: chat.then_some(WINDOW),
         idempotent: false,
         keywords: !chat,

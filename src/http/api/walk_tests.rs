@@ -49,7 +49,8 @@ pub(super) fn house() -> House {
         clock,
     });
     let proxies = ["+15550001111", "whatsapp:+15550002222"];
-    let proxies = proxies.map(|text| (Address::parse(text).unwrap(), Proxy { keywords: true }));
+    let proxies =
+        proxies.map(|text| (Address::parse(text).unwrap(), Proxy { keywords: true, correlated: false }));
     relay.proxies().replace(account.clone(), HashMap::from(proxies));
     House { relay, account, engine: memory, _folder: folder }
 }

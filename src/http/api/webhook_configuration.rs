@@ -49,11 +49,10 @@ fn change(form: &Form, of_account: bool) -> Result<HookChange, ApiError> {
 }
 
 fn url(form: &Form, name: &str, otherwise: Entry) -> Result<Change<String>, ApiError> {
-    match form.get(name) {
-        Some(text) if !text.is_empty() && !(callable(text) && text.chars().count() <= URL) => {
-            Err(otherwise.into())
-        }
-        text => Ok(fields::change(text)),
+    let fits = |text: &str| text.chars().count() <= URL && callable(text);
+    match form.filled(name) {
+        Some(text) if !fits(text) => Err(otherwise.into()),
+        _ => Ok(fields::change(form.get(name))),
     }
 }
 

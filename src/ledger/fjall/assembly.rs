@@ -9,9 +9,10 @@ use foldhash::fast::RandomState;
 
 use super::recent::Recent;
 use super::stored::{self, Head, LARGEST};
+use super::unwritten::Unwritten;
 use super::{Files, View};
 use crate::ledger::engine::{Batch, Check, CommitError, Committed, ReadError, Revision, Row, Write};
-use crate::ledger::key::{Key, Keyspace};
+use crate::ledger::key::{Key, Keyspace, Space};
 
 /// A refusal that concerns one batch, or a failure that concerns the store.
 pub enum Refused {
@@ -27,6 +28,7 @@ pub struct Assembly {
     /// What was written so far, synced or not.
     view: Arc<View>,
     recent: Recent,
+    unwritten: Unwritten,
     touched: HashMap<Key, Touched, RandomState>,
     /// Chunks by their keys; few rows have any.
     chunks: HashMap<(Keyspace, Vec<u8>), Option<Vec<u8>>>,
@@ -55,6 +57,7 @@ impl Assembly {
             next,
             view: Arc::new(view),
             recent: Recent::default(),
+            unwritten: Unwritten::new(next),
             touched: HashMap::default(),
             chunks: HashMap::new(),
             items: Vec::new(),
@@ -70,7 +73,10 @@ impl Assembly {
     pub fn add(&mut self, batch: &Batch) -> Result<Committed, Refused> {
         for check in &batch.checks {
             let (key, expected) = match check {
-                Check::Absent(key) => (key, None),
+                Check::Absent(key, unused) => {
+                    self.note_absent(key, *unused);
+                    (key, None)
+                }
                 Check::At(key, revision) => (key, Some(*revision)),
             };
             let head = self.head(key).map_err(Refused::Store)?;
@@ -143,9 +149,11 @@ impl Assembly {
                 touched.item = Some(self.items.len());
             }
             Entry::Vacant(place) => {
-                // A row that is new is not asked for again soon, unless it is work; but what is remembered has to stay
-                // true, the absence of this row too.
-                let keep = keyspace == Keyspace::Queue || self.recent.head(key).is_some();
+                // A row that is new is not asked for again soon, unless it is work or a message that is about to leave;
+                // but what is remembered has to stay true, the absence of this row too.
+                let keep = keyspace == Keyspace::Queue
+                    || key.space() == Some(Space::Message)
+                    || self.recent.head(key).is_some();
                 place.insert(Touched { head, item: Some(self.items.len()), keep });
             }
         }
@@ -170,6 +178,15 @@ impl Assembly {
                 place.insert(Touched { head, item: None, keep: true });
                 Ok(head)
             }
+        }
+    }
+
+    /// Spares fjall the look for a row that cannot be there.
+    fn note_absent(&mut self, key: &Key, unused: Revision) {
+        let known = self.touched.contains_key(key) || self.recent.head(key).is_some();
+        if !known && self.unwritten.surely(key, unused) {
+            debug_assert!(self.view.head(key).is_ok_and(|head| head.is_none()), "{key:?} is there");
+            self.touched.insert(key.clone(), Touched { head: None, item: None, keep: false });
         }
     }
 
@@ -203,8 +220,15 @@ impl Assembly {
             self.newest.to_be_bytes().to_vec(),
         );
         batch.commit().map_err(|error| error.to_string())?;
-        let kept = self.touched.drain().filter(|(_, touched)| touched.keep);
+        let unwritten = &mut self.unwritten;
+        let kept = self.touched.drain().filter(|(key, touched)| {
+            if touched.item.is_some() {
+                unwritten.written(key);
+            }
+            touched.keep
+        });
         self.recent.remember(kept.map(|(key, touched)| (key, touched.head)));
+        self.unwritten.turn(self.next);
         self.view = Arc::new(View::take(files, self.newest));
         Ok(Arc::clone(&self.view))
     }

@@ -11,6 +11,7 @@ pub(super) mod journal;
 mod recent;
 mod stored;
 mod syncer;
+mod unwritten;
 mod view;
 
 use std::fs::File;

@@ -1,5 +1,5 @@
-//! What the committer lately saw of rows, so that it need not ask fjall again: the heads of busy conversations, and
-//! queue rows that are deleted soon after they were written. Exact, because only the committer writes.
+//! What the committer lately saw of rows, so that it need not ask fjall again: the heads of busy conversations, messages
+//! whose sends are about to be written down, and queue rows that are deleted soon after they were written. Exact, because only the committer writes.
 
 use std::collections::HashMap;
 
