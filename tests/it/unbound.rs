@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use crate::harness::application::Application;
-use crate::harness::config::{ACCOUNT, TOKEN};
+use crate::harness::config::ACCOUNT;
+use crate::harness::hooks::{Call, Receiver, Reply};
 use crate::harness::{PAGE, Phone, SMS, WHATSAPP, World};
 
 const ANN: &str = "+15557770001";
@@ -24,8 +24,8 @@ fn service(lines: &str) -> String {
     )
 }
 
-fn forward(application: &Application) -> String {
-    service(&format!("inbound = \"forward\"\nforward_url = \"{}\"", application.url()))
+fn forward(application: &Receiver) -> String {
+    service(&format!("inbound = \"forward\"\nforward_url = \"{}\"", application.url("/messages")))
 }
 
 async fn conversations(world: &World) -> Vec<Value> {
@@ -40,6 +40,11 @@ async fn bodies(world: &World, conversation: &Value) -> Vec<String> {
 async fn unbound(world: &World, adapter: &str) -> f64 {
     let labels = [("adapter", adapter), ("outcome", "unbound")];
     world.daemon.metrics().await.value("trunkline_inbound_messages_total", &labels)
+}
+
+/// Waits until so many were posted. The receiver has checked their signatures.
+async fn posts(application: &Receiver, count: usize) -> Vec<Call> {
+    application.until("a post", |calls| calls.len() >= count).await
 }
 
 fn phones(world: &World) -> [Phone; 3] {
@@ -124,7 +129,7 @@ async fn a_first_message_makes_its_conversation_on_every_channel() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_says_what_becomes_of_the_next_message() {
-    let application = Application::start().await;
+    let application = Receiver::start().await;
     let mut world = World::start_with(|config| config.rest = service("inbound = \"drop\"")).await;
     world.write(&world.sms(ANN), "one").await;
     assert_eq!((unbound(&world, "us").await, conversations(&world).await.len()), (1.0, 0));
@@ -137,10 +142,10 @@ async fn a_reload_says_what_becomes_of_the_next_message() {
     world.write(&world.sms(ANN), "three").await;
     assert_eq!(bodies(&world, &made[0]).await, ["two", "three"]);
     world.write(&world.whatsapp(BOB), "four").await;
-    assert_eq!(application.wait(1).await[0].field("Body"), "four");
+    assert_eq!(posts(&application, 1).await[0].text("Body"), "four");
     world.reconfigure(|config| config.rest = service(""));
     world.write(&world.messenger(CAT), "five").await;
-    assert_eq!(application.posted().len(), 1);
+    assert_eq!(application.calls().len(), 1);
     for (name, count) in [("us", 1.0), ("wa", 1.0), ("pages", 1.0)] {
         assert_eq!(unbound(&world, name).await, count, "{name}");
     }
@@ -156,13 +161,13 @@ async fn a_reload_says_what_becomes_of_the_next_message() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_forwarded_is_signed_and_its_answer_is_sent() {
-    let application = Application::start().await;
-    application.answers(|posted| {
+    let application = Receiver::start().await;
+    application.script(|call| {
         let answer = format!(
             "<?xml version=\"1.0\"?><Response><Message>You said {} &amp; nothing else</Message></Response>",
-            posted.field("Body")
+            call.text("Body")
         );
-        (200, "text/xml", answer)
+        Reply::Typed(200, "text/xml", answer)
     });
     let world = World::start_with(|config| config.rest = forward(&application)).await;
     for phone in &phones(&world) {
@@ -176,18 +181,14 @@ async fn what_is_forwarded_is_signed_and_its_answer_is_sent() {
         let texts: Vec<_> = sent.iter().filter(|sent| sent.to() == person).map(|sent| sent.text()).collect();
         assert_eq!(texts, ["You said hello & nothing else"], "{person}");
     }
-    let posted = application.posted();
+    let posted = application.calls();
     assert_eq!(posted.len(), 3, "a provider's repeat is not forwarded again");
     for post in &posted {
-        assert_eq!(post.field("AccountSid"), ACCOUNT);
-        assert_eq!((post.field("MessagingServiceSid"), post.field("NumMedia")), (SERVICE, "0"));
-        assert!(post.field("MessageSid").starts_with("SM") && post.field("MessageSid").len() == 34);
-        let fields: Vec<_> =
-            post.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let signature = trunkline_twilio::sign(TOKEN, &application.url(), &fields);
-        assert_eq!(post.header("x-twilio-signature"), signature);
+        assert_eq!(post.text("AccountSid"), ACCOUNT);
+        assert_eq!((post.text("MessagingServiceSid"), post.text("NumMedia")), (SERVICE, "0"));
+        assert!(post.text("MessageSid").starts_with("SM") && post.text("MessageSid").len() == 34);
     }
-    let from: Vec<_> = posted.iter().map(|post| (post.field("From"), post.field("To"))).collect();
+    let from: Vec<_> = posted.iter().map(|post| (post.text("From"), post.text("To"))).collect();
     for pair in [(ANN, SMS), (BOB, WHATSAPP), (CAT, PAGE)] {
         assert!(from.contains(&pair), "{from:?}");
     }
@@ -196,30 +197,29 @@ async fn what_is_forwarded_is_signed_and_its_answer_is_sent() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_forwarded_outlives_sudden_ends_on_both_sides_in_order() {
-    let application = Application::start().await;
-    application.answers(|_| (503, "text/plain", "not now".to_owned()));
+    let application = Receiver::start().await;
+    application.script(|_| Reply::Typed(503, "text/plain", "not now".to_owned()));
     let mut world = World::start_with(|config| config.rest = forward(&application)).await;
     for number in 0..5 {
         for phone in &phones(&world) {
             world.write(phone, &number.to_string()).await;
         }
     }
-    application.wait(3).await;
+    posts(&application, 3).await;
     world.crash().await;
-    application.wait(6).await;
+    posts(&application, 6).await;
     world.crash().await;
-    application.answers(|posted| (200, "text/plain", format!("got {}", posted.field("Body"))));
+    application.script(|call| Reply::Typed(200, "text/plain", format!("got {}", call.text("Body"))));
     let sent = world.sink.taken(15).await;
     for person in [ANN, BOB, CAT] {
         let texts: Vec<_> = sent.iter().filter(|sent| sent.to() == person).map(|sent| sent.text()).collect();
         assert_eq!(texts, ["got 0", "got 1", "got 2", "got 3", "got 4"], "{person}");
     }
     // A repeat is known by its token.
-    let posted = application.posted();
+    let posted = application.calls();
     let tokens = |person: &str, body: &str| {
-        let same = posted.iter().filter(|post| post.field("From") == person && post.field("Body") == body);
-        let mut tokens: Vec<_> =
-            same.map(|post| post.header("i-twilio-idempotency-token").to_owned()).collect();
+        let same = posted.iter().filter(|post| post.text("From") == person && post.text("Body") == body);
+        let mut tokens: Vec<_> = same.map(|post| post.token.clone()).collect();
         assert!(body != "0" || tokens.len() >= 3, "{tokens:?}");
         tokens.dedup();
         assert_eq!(tokens.len(), 1);
@@ -229,14 +229,88 @@ async fn what_is_forwarded_outlives_sudden_ends_on_both_sides_in_order() {
     assert_ne!(tokens(ANN, "0"), tokens(BOB, "0"));
 
     // Whoever opted out gets no answer of the application's; it is told all the same.
-    let before = application.posted().len();
+    let before = application.calls().len();
     world.write(&world.sms(ANN), "STOP").await;
     world.write(&world.sms(ANN), "hello?").await;
-    application.wait(before + 2).await;
+    posts(&application, before + 2).await;
     world.write(&world.sms("+15557770008"), "me too").await;
     let answered = |sent: &[crate::harness::Sent]| sent.iter().any(|sent| sent.text() == "got me too");
     world.sink.wait("the other's answer", answered).await;
     world.quiet().await;
     let texts = world.sink.taken_for(ANN);
     assert!(!texts.iter().any(|sent| sent.text() == "got STOP" || sent.text() == "got hello?"), "{texts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_that_makes_itself_is_told_in_order_and_its_own_webhook_hears_the_first_message() {
+    let rest = "[egress]\nallow_private = [\"127.0.0.1\"]\n";
+    let world = World::start_with(|config| config.rest = rest.to_owned()).await;
+    let (house, own) = (Receiver::start().await, Receiver::start().await);
+    house.script(|call| match (call.event(), call.get("MessageBody").unwrap_or_default()) {
+        ("onConversationAdd", "rude") => Reply::Answer(403, String::new()),
+        ("onConversationAdd", _) => Reply::Answer(200, "{\"friendly_name\": \"Ann\"}".to_owned()),
+        _ => Reply::ok(),
+    });
+    let mut hooks = vec![
+        ("PreWebhookUrl".to_owned(), house.url("/pre")),
+        ("PostWebhookUrl".to_owned(), house.url("/post")),
+    ];
+    let names = ["onConversationAdd", "onParticipantAdd", "onMessageAdd"];
+    let told = ["onConversationAdded", "onParticipantAdded", "onMessageAdded"];
+    hooks.extend(names.iter().chain(&told).map(|name| ("Filters".to_owned(), (*name).to_owned())));
+    let hooks: Vec<_> = hooks.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    world.client.post("/v1/Configuration/Webhooks", &hooks).await.expect(200);
+    let url = own.url("/own");
+    let address = [
+        ("Type", "sms"),
+        ("Address", SMS),
+        ("AutoCreation.Enabled", "true"),
+        ("AutoCreation.Type", "webhook"),
+        ("AutoCreation.WebhookUrl", url.as_str()),
+        ("AutoCreation.WebhookFilters", "onMessageAdded"),
+    ];
+    world.client.post("/v1/Configuration/Addresses", &address).await.expect(201);
+
+    // Asked about without the provider waiting, and refused: nothing is made, and nobody hears of it again.
+    let rude = world.sms("+15557770009");
+    let id = world.message_id(&rude);
+    for _ in 0..2 {
+        assert_eq!(world.webhook(rude.text(&id, "rude")).await.status, 200);
+    }
+    let refused = || async {
+        let labels = [("adapter", "us"), ("outcome", "refused")];
+        let metrics = world.daemon.metrics().await;
+        (metrics.value("trunkline_inbound_messages_total", &labels) == 1.0).then_some(())
+    };
+    world.daemon.eventually("a refusal", refused).await;
+    for text in ["one", "two", "three"] {
+        assert_eq!(world.write(&world.sms(ANN), text).await.status, 200);
+    }
+    let heard = own.events("onMessageAdded", 3).await;
+    let bodies: Vec<&str> = heard.iter().map(|call| call.text("Body")).collect();
+    assert_eq!(bodies, ["one", "two", "three"]);
+    let all = house.until("three messages", |calls| {
+        calls.iter().filter(|call| call.target == "/post" && call.event() == "onMessageAdded").count() == 3
+    });
+    let all = all.await;
+    let of = |target: &str| -> Vec<&Call> { all.iter().filter(|call| call.target == target).collect() };
+    let posts: Vec<&str> = of("/post").iter().map(|call| call.event()).collect();
+    assert_eq!(posts[..3], told, "in the documented order");
+    assert_eq!(posts.len(), 5);
+    let made = conversations(&world).await;
+    assert_eq!((made.len(), text(&made[0], "friendly_name")), (1, "Ann"));
+    let asked: Vec<_> =
+        of("/pre").iter().map(|call| (call.event(), call.get("MessageBody"), call.get("Body"))).collect();
+    assert_eq!(asked[0], ("onConversationAdd", Some("rude"), None));
+    assert_eq!(
+        asked[1],
+        ("onConversationAdd", Some("one"), None),
+        "and no question about its people or message"
+    );
+    let later = [("onMessageAdd", None, Some("two")), ("onMessageAdd", None, Some("three"))];
+    assert_eq!(asked[2..], later);
+    let first = of("/pre")[1];
+    assert_eq!(first.text("MessagingBinding.Address"), ANN);
+    assert_eq!(first.text("MessagingBinding.ProxyAddress"), SMS);
+    assert!(world.daemon.dump_text().contains("\"Unreadable\""), "what was refused is kept");
 }

@@ -46,6 +46,8 @@ impl Call {
 #[derive(Clone, Debug)]
 pub enum Reply {
     Answer(u16, String),
+    /// With a content type.
+    Typed(u16, &'static str, String),
     /// Never answer.
     Hang,
     /// Cut the connection instead of answering.
@@ -177,6 +179,10 @@ async fn answer(
     match reply {
         Reply::Answer(status, body) => {
             Ok(Response::builder().status(status).body(Full::new(Bytes::from(body))).unwrap())
+        }
+        Reply::Typed(status, kind, body) => {
+            let answer = Response::builder().status(status).header("content-type", kind);
+            Ok(answer.body(Full::new(Bytes::from(body))).unwrap())
         }
         Reply::Drop => Err(std::io::Error::other("dropped on purpose")),
         Reply::Hang => std::future::pending().await,

@@ -5,7 +5,6 @@
 
 #![allow(dead_code, unused_imports, reason = "each suite uses its part")]
 
-pub mod application;
 pub mod arrivals;
 pub mod client;
 pub mod config;
