@@ -186,7 +186,6 @@ impl Courier {
             work::enqueue(&mut batch, account, Queue::Outbound, lane, subject, seq, now, payload);
             wake.push((from, to));
         }
-        failpoint!("forward::before-end");
         let end = self.ended(taken, batch).await?;
         for (from, to) in wake {
             self.wakeups.work(Queue::Outbound, from.as_str(), to.as_str());

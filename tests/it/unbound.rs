@@ -314,3 +314,26 @@ async fn a_conversation_that_makes_itself_is_told_in_order_and_its_own_webhook_h
     assert_eq!(first.text("MessagingBinding.ProxyAddress"), SMS);
     assert!(world.daemon.dump_text().contains("\"Unreadable\""), "what was refused is kept");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_application_takes_for_a_day_is_kept_and_the_next_message_goes_on() {
+    let application = Receiver::start().await;
+    application.script(|call| match call.text("Body") {
+        "poison" => Reply::Answer(500, String::new()),
+        _ => Reply::ok(),
+    });
+    let mut world = World::start_with(|config| config.rest = forward(&application)).await;
+    world.write(&world.sms(ANN), "poison").await;
+    world.write(&world.sms(ANN), "next").await;
+    posts(&application, 2).await;
+    assert!(application.calls().iter().all(|call| call.text("Body") == "poison"), "in order");
+    let day: u64 = 24 * 3600;
+    world.daemon.env.insert("TRUNKLINE_TEST_CLOCK_AHEAD".to_owned(), (day + 60).to_string());
+    world.crash().await;
+    // Tried once more, and then kept.
+    let next = |calls: &[Call]| calls.last().is_some_and(|call| call.text("Body") == "next");
+    application.until("the next message", next).await;
+    let dump = world.daemon.dump_text();
+    assert_eq!(dump.matches("nobody took it: status 500").count(), 1);
+    assert!(!dump.contains("\"Queue\""), "nothing waits any more");
+}
