@@ -89,9 +89,27 @@ impl Relay {
             || message && self.hooks.pre(account, &binding.service, Event::MessageAdd).is_some()
     }
 
-    /// Whether anything of a pair waits that has no conversation yet.
-    pub(super) fn pair_waits(&self, proxy: &Address, person: &Person) -> bool {
-        self.inbox.total.load(Ordering::Acquire) > 0 && self.inbox.has(&pair_subject(proxy, person))
+    /// Whether anything waits at all.
+    pub(super) fn inbox_has_any(&self) -> bool {
+        self.inbox.total.load(Ordering::Acquire) > 0
+    }
+
+    /// Keeps what is of a pair that had no conversation when others of it came, and they still wait: a conversation may
+    /// have been made of the first of them meanwhile. Gives back the rest.
+    pub(super) async fn behind_their_own(
+        &self,
+        origin: Origin<'_>,
+        events: Vec<Inbound>,
+    ) -> Result<Vec<Inbound>, RelayError> {
+        let mut rest = Vec::with_capacity(events.len());
+        for event in events {
+            let subject = super::intake::pair(&event).map(|(proxy, person)| pair_subject(proxy, person));
+            match subject.filter(|subject| self.inbox.has(subject)) {
+                Some(subject) => self.put_in_inbox(origin, &subject, vec![event]).await?,
+                None => rest.push(event),
+            }
+        }
+        Ok(rest)
     }
 
     /// Keeps events of one conversation, or of one pair without, in their order.

@@ -122,19 +122,16 @@ impl Relay {
         Ok(None)
     }
 
-    async fn take_group(&self, origin: Origin<'_>, group: Group) -> Result<(), RelayError> {
+    async fn take_group(&self, origin: Origin<'_>, mut group: Group) -> Result<(), RelayError> {
+        if self.inbox_has_any() {
+            group.events = self.behind_their_own(origin, group.events).await?;
+        }
         let binding = group.binding.as_ref();
         if let Some(binding) = binding {
             let message = group.events.iter().any(|event| matches!(event, Inbound::Message(_)));
             if self.to_inbox(origin.account, binding, message) {
                 return self.put_in_inbox(origin, binding.conversation.as_str(), group.events).await;
             }
-        }
-        if let Some((proxy, person)) = group.events.first().and_then(pair)
-            && self.pair_waits(proxy, person)
-        {
-            let subject = pair_subject(proxy, person);
-            return self.put_in_inbox(origin, &subject, group.events).await;
         }
         let mut run = VecDeque::new();
         for event in group.events {
