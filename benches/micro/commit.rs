@@ -52,7 +52,14 @@ pub fn groups(c: &mut Criterion) {
 /// What 64 conversations decide about a message each, with the checks left out that only a living head passes.
 fn batches(mint: &Mint) -> Vec<Batch> {
     let account = scene::account();
-    let context = Context { account: &account, now: Timestamp(0), mint, births: &Always, again: false };
+    let context = Context {
+        account: &account,
+        now: Timestamp(0),
+        mint,
+        births: &Always,
+        again: false,
+        most: trunkline::relay::decide::Roster::default(),
+    };
     let one = |_| {
         let conversation = scene::conversation(mint, 2);
         let draft = scene::draft(&conversation);

@@ -11,8 +11,14 @@ use super::scene::{self, Always};
 pub fn append(c: &mut Criterion) {
     let mint = Mint::seeded(1);
     let account = scene::account();
-    let context =
-        Context { account: &account, now: Timestamp(0), mint: &mint, births: &Always, again: false };
+    let context = Context {
+        account: &account,
+        now: Timestamp(0),
+        mint: &mint,
+        births: &Always,
+        again: false,
+        most: trunkline::relay::decide::Roster::default(),
+    };
     for (name, people) in [("1:1", 2), ("1:10", 11), ("1:49", 50)] {
         let conversation = scene::conversation(&mint, people);
         let draft = scene::draft(&conversation);

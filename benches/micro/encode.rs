@@ -17,8 +17,14 @@ use super::scene::{self, Always};
 pub fn records(c: &mut Criterion) {
     let mint = Mint::seeded(1);
     let account = scene::account();
-    let context =
-        Context { account: &account, now: Timestamp(0), mint: &mint, births: &Always, again: false };
+    let context = Context {
+        account: &account,
+        now: Timestamp(0),
+        mint: &mint,
+        births: &Always,
+        again: false,
+        most: trunkline::relay::decide::Roster::default(),
+    };
     let conversation = scene::conversation(&mint, 2);
     let draft = scene::draft(&conversation);
     let (_, appended) =
@@ -40,6 +46,7 @@ pub fn records(c: &mut Criterion) {
         attempts: 0,
         not_before: Timestamp(0),
         payload: dispatch.encode().to_vec(),
+        trace: Vec::new(),
     };
     compact(c, "queue row", &job);
     let id = ProviderIdRow::Message {

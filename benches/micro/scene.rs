@@ -117,6 +117,7 @@ pub fn conversation(mint: &Mint, people: u64) -> Conversation {
             last_read_message_index: None,
             last_read_timestamp: None,
             muted: false,
+            window_closes: None,
             rest: serde_json::Map::new(),
         };
         Member { record, revision: index }
@@ -167,6 +168,7 @@ pub fn draft(conversation: &Conversation) -> Draft {
         updated: None,
         source: None,
         reply_to: None,
+        template: None,
     }
 }
 

@@ -28,6 +28,9 @@ pub struct Shown {
     pub accepted: f64,
     pub relayed: f64,
     pub ack: Percentiles,
+    /// As `ack`, of what was sent in the first second, when nothing is in memory yet, and of everything behind it.
+    pub cold: Percentiles,
+    pub warm: Percentiles,
     pub relay: Percentiles,
     /// Microseconds of processor per accepted message: the subject's, and everybody's.
     pub own_cpu: f64,
@@ -44,6 +47,9 @@ pub struct Shown {
     pub refused: f64,
     pub unanswered: f64,
 }
+
+/// Nanoseconds after which a daemon that just started has met every conversation.
+const COLD: u64 = 1_000_000_000;
 
 /// How long the sink may hear nothing before what is missing counts as lost.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -85,6 +91,8 @@ pub fn run(sink: &Sink, subject: &Running, drive: &Drive) -> Result<Shown, Failu
         accepted: acks / acking,
         relayed: count(&tally.arrivals) / relaying,
         ack: Percentiles::of(tally.ack_times(0..u64::MAX)),
+        cold: Percentiles::of(tally.ack_times(0..tally.begun() + COLD)),
+        warm: Percentiles::of(tally.ack_times(tally.begun() + COLD..u64::MAX)),
         relay: Percentiles::of(tally.relay_times(0..u64::MAX)),
         own_cpu: own / acks * 1e6,
         all_cpu: all / acks * 1e6,

@@ -86,6 +86,7 @@ impl Writer {
             mint: &self.mint,
             births: &self.ledger,
             again: false,
+            most: trunkline::relay::decide::Roster::default(),
         }
     }
 
@@ -126,6 +127,7 @@ impl Writer {
             updated: None,
             source: None,
             reply_to: None,
+            template: None,
         }
     }
 }

@@ -149,6 +149,11 @@ impl Tally {
         (seconds(last(&self.acked)), seconds(last(&self.arrived)))
     }
 
+    /// When the first message left.
+    pub fn begun(&self) -> u64 {
+        self.sent.iter().map(|sent| sent.load(Relaxed)).filter(|sent| *sent > 0).min().unwrap_or_default()
+    }
+
     /// Milliseconds from leaving to acknowledgement, of those sent in a part of the time.
     pub fn ack_times(&self, window: std::ops::Range<u64>) -> Vec<f64> {
         let both =

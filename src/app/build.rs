@@ -6,10 +6,11 @@ use std::time::Duration;
 use trunkline_adapter::{Address, Clock, Kit};
 
 use super::roster::Live;
-use crate::config::{Config, Inbound, Usual};
+use crate::config::{Config, Inbound, TemplateConfig, Usual};
 use crate::model::{AccountSid, ServiceSid};
 use crate::outbound::{LanePlan, Policies, Unknown};
-use crate::relay::{KeywordSettings, MessagingService, Proxy, UnboundInbound};
+use crate::relay::decide::Roster;
+use crate::relay::{KeywordSettings, LimitSettings, MessagingService, Proxy, Template, UnboundInbound};
 use crate::webhooks;
 
 /// How long a provider may take to take a message. Longer than any of them documents, shorter than a person waits.
@@ -137,6 +138,21 @@ pub fn webhooks(config: &Config) -> webhooks::Settings {
         .filter_map(|account| Some((AccountSid::parse(&account.sid)?, account.auth_token.clone())))
         .collect();
     webhooks::Settings { retry_for: config.webhooks.retry_for, on_timeout, tokens }
+}
+
+/// How many of something there may be.
+pub fn limits(config: &Config) -> LimitSettings {
+    let limits = &config.limits;
+    let roster = Roster { participants: limits.participants, outside: limits.outside_participants };
+    LimitSettings { roster, conversations_per_user: limits.conversations_per_user }
+}
+
+/// What content SIDs stand for.
+pub fn templates(config: &Config) -> HashMap<String, Template> {
+    let one = |one: &TemplateConfig| {
+        (one.sid.clone(), Template { body: one.body.clone(), whatsapp: one.whatsapp.clone() })
+    };
+    config.templates.iter().map(one).collect()
 }
 
 pub fn policies(config: &Config) -> Policies {

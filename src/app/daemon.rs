@@ -253,6 +253,7 @@ impl Daemon {
         background.spawn(house.relay.clone().clean_up(account.clone()));
         background.spawn(house.relay.clone().sweep_parked(account.clone()));
         background.spawn(house.relay.clone().work_through_inbox(account));
+        background.spawn(house.clone().forget_keys());
         background.spawn(house.relay.clone().keep_time());
         background.spawn(house.exporter.clone().keep_up());
         background.spawn(house.clone().watch());

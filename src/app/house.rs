@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use trunkline_adapter::{Address, Clock};
@@ -56,7 +57,22 @@ pub(super) struct House {
     pub files: watch::Sender<Vec<PathBuf>>,
 }
 
+/// How often idempotency keys are swept. A key whose day is over does not count, swept or not.
+const SWEEP_KEYS: Duration = Duration::from_secs(3600);
+
 impl House {
+    /// Forgets what callers' idempotency keys stood for when their day is over; runs until dropped.
+    pub(super) async fn forget_keys(self: Arc<House>) {
+        loop {
+            for account in self.accounts.sids() {
+                if let Err(error) = self.relay.forget_keys(&account).await {
+                    tracing::error!(%error, "Idempotency keys cannot be swept");
+                }
+            }
+            tokio::time::sleep(SWEEP_KEYS).await;
+        }
+    }
+
     /// Puts a configuration in force. What it does not change is not touched.
     pub(super) async fn apply(&self, config: &Config) -> Result<(), LedgerError> {
         let base = base_url(config, self.listening);
@@ -89,6 +105,8 @@ impl House {
             telemetry::inbound::register(name);
         }
         self.relay.keywords().replace(build::keywords(config));
+        self.relay.limits().replace(build::limits(config));
+        self.relay.templates().replace(build::templates(config));
         // Adapters work for the account the store was opened for; another first account takes effect with a restart.
         let account = self.roster.account();
         self.relay.proxies().replace(account.clone(), build::proxies(config, &adapters));

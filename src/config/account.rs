@@ -65,7 +65,7 @@ pub(super) fn api_key(section: &mut Section, taken: &mut HashSet<String>) -> Opt
     Some(ApiKey { sid: sid?, secret: secret? })
 }
 
-fn sid(section: &mut Section, prefix: &str, taken: &mut HashSet<String>) -> Option<String> {
+pub(super) fn sid(section: &mut Section, prefix: &str, taken: &mut HashSet<String>) -> Option<String> {
     let text = section.required("sid")?;
     let hex = text
         .strip_prefix(prefix)

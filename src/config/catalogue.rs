@@ -7,7 +7,7 @@ use trunkline_adapter::settings::{SecretSource, Source, Table, Unreadable};
 use trunkline_adapter::{AdapterKind, Channel, Section};
 
 use super::sections::{Egress, Limits, Log, OptOut, Queue, Server, Store, Webhooks};
-use super::{account, adapter, messaging_service};
+use super::{account, adapter, messaging_service, template};
 
 /// Every header and its keys.
 #[derive(Default)]
@@ -61,6 +61,7 @@ impl Catalogue {
             ("[limits]", asked(Limits::read)),
             ("[[account]]", asked(|section| account::account(section, &mut HashSet::new()))),
             ("[[account.api_key]]", asked(|section| account::api_key(section, &mut HashSet::new()))),
+            ("[[template]]", asked(|section| template::template(section, &mut HashSet::new()))),
             ("[[adapter]]", asked(adapter::read_adapter_keys)),
             ("[[messaging_service]]", asked(messaging_service_keys)),
             ("[[adapter.proxy]]", asked(adapter::read_proxy_keys)),

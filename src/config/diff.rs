@@ -69,6 +69,8 @@ pub fn diff(old: &Config, new: &Config) -> Change {
         (old.messaging_services != new.messaging_services, "messaging_service"),
         (old.webhooks != new.webhooks, "webhooks"),
         (old.egress != new.egress, "egress"),
+        (old.templates != new.templates, "template"),
+        (old.limits.live() != new.limits.live(), "limits of conversations"),
         (old.log.level != new.log.level, "log.level"),
     ] {
         change.live.extend(differs.then_some(key));
@@ -83,7 +85,7 @@ pub fn diff(old: &Config, new: &Config) -> Change {
         (old.store.durability != new.store.durability, "store.durability"),
         (old.store.keep_free != new.store.keep_free, "store.keep_free"),
         (old.log.format != new.log.format, "log.format"),
-        (old.limits != new.limits, "limits"),
+        (old.limits.fixed() != new.limits.fixed(), "limits of listeners"),
     ] {
         change.restart.extend(differs.then_some(key));
     }

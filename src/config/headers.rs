@@ -2,7 +2,7 @@
 
 use trunkline_adapter::settings::{Node, Problem, Table, Value, nearest};
 
-const ROOT: [&str; 11] = [
+const ROOT: [&str; 12] = [
     "server",
     "store",
     "queue",
@@ -14,6 +14,7 @@ const ROOT: [&str; 11] = [
     "account",
     "adapter",
     "messaging_service",
+    "template",
 ];
 const ACCOUNT: [&str; 1] = ["api_key"];
 const ADAPTER: [&str; 2] = ["settings", "proxy"];
@@ -93,7 +94,7 @@ fn is_header(node: &Node, text: &str) -> bool {
 
 /// How a header is written.
 fn written(above: &str, key: &str) -> String {
-    let list = matches!(key, "account" | "adapter" | "api_key" | "proxy" | "messaging_service");
+    let list = matches!(key, "account" | "adapter" | "api_key" | "proxy" | "messaging_service" | "template");
     let name = if above.is_empty() { key.to_owned() } else { format!("{above}.{key}") };
     if list { format!("[[{name}]]") } else { format!("[{name}]") }
 }

@@ -15,6 +15,7 @@ use super::line::{Line, LineNumbers};
 use super::messaging_service::{self, MessagingService};
 use super::sections::{Egress, Limits, Log, OptOut, Queue, Server, Store, Webhooks};
 use super::syntax;
+use super::template::{self, TemplateConfig};
 
 /// The longest file we read.
 const MOST: u64 = 1 << 20;
@@ -44,6 +45,8 @@ pub struct Config {
     pub adapters: Vec<AdapterConfig>,
     /// `[[messaging_service]]`.
     pub messaging_services: Vec<MessagingService>,
+    /// `[[template]]`.
+    pub templates: Vec<TemplateConfig>,
     /// The files that hold secrets: to be watched like the configuration itself.
     pub secret_files: Vec<PathBuf>,
 }
@@ -131,6 +134,7 @@ pub(super) fn from_text(
         accounts: account::accounts(&mut root),
         adapters: adapter::adapters(&mut root, kinds, &catalogue),
         messaging_services: Vec::new(),
+        templates: template::templates(&mut root),
         secret_files: Vec::new(),
     };
     config.messaging_services = messaging_service::services(&mut root, &config.adapters);

@@ -172,7 +172,7 @@ fn headers_of_the_wrong_form_are_told_and_read() {
 
 #[test]
 fn a_later_option_is_unknown_today() {
-    for text in ["[media]\nurl = \"file:\"", "[[template]]\nsid = \"HX\""] {
+    for text in ["[media]\nurl = \"file:\""] {
         assert!(only(text).contains("unknown header"), "{text}");
     }
 }
@@ -216,4 +216,20 @@ proptest::proptest! {
             proptest::prop_assert!(!lines.is_empty());
         }
     }
+}
+
+#[test]
+fn templates_are_told_apart_by_their_sid() {
+    let one = |sid: &str| format!("[[template]]\nsid = \"{sid}\"\nbody = \"Hi {{{{1}}}}\"\n");
+    let (first, second) = (format!("HX{}", "1".repeat(32)), format!("HX{}", "2".repeat(32)));
+    let named = "whatsapp = { name = \"n\", language = \"de\" }\n";
+    let loaded = load(&format!("{}{named}{}{ACCOUNT}", one(&first), one(&second))).unwrap();
+    let read: Vec<_> = loaded.config.templates.iter().map(|one| (&one.sid, &one.whatsapp)).collect();
+    assert_eq!(read, [(&first, &Some(("n".to_owned(), "de".to_owned()))), (&second, &None)]);
+    assert_eq!(loaded.config.templates[0].body, "Hi {{1}}");
+    assert!(only(&format!("{}{}", one(&first), one(&first))).contains("is there twice"));
+    assert!(only(&one("HX1")).contains("must be HX and 32"));
+    assert!(only(&format!("{}whatsapp = {{ name = \"n\" }}", one(&first))).contains("language is missing"));
+    let empty = one(&first).replace("Hi {{1}}", "");
+    assert!(only(&empty).contains("template[0].body"));
 }

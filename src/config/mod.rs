@@ -27,6 +27,7 @@ mod secret;
 mod sections;
 mod summary;
 mod syntax;
+mod template;
 mod watch;
 
 pub use account::{Account, ApiKey};
@@ -42,4 +43,5 @@ pub use sections::{
     UnknownOutcome, Webhooks,
 };
 pub use summary::{Usual, summary};
+pub use template::TemplateConfig;
 pub use watch::Watch;

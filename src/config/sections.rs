@@ -137,6 +137,24 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// Requests worked on at once; more are told to come back.
     pub concurrent_requests: usize,
+    /// People in one conversation.
+    pub participants: usize,
+    /// Of them, from outside.
+    pub outside_participants: usize,
+    /// Open conversations of one identity.
+    pub conversations_per_user: usize,
+}
+
+impl Limits {
+    /// The limits that take effect at once: those on what may be made.
+    pub fn live(&self) -> [usize; 3] {
+        [self.participants, self.outside_participants, self.conversations_per_user]
+    }
+
+    /// The others, which a listener is opened with.
+    pub fn fixed(&self) -> (usize, usize, Duration, usize) {
+        (self.webhook_body, self.form_body, self.request_timeout, self.concurrent_requests)
+    }
 }
 
 impl Server {
@@ -348,11 +366,21 @@ impl Limits {
         let concurrent = section.integer("concurrent_requests", 1..=1_000_000).unwrap_or(1024);
         // Both are bounded far below any platform's word.
         let word = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let mut count = |key, most: i64, usual: usize| {
+            section.integer(key, 1..=most).and_then(|count| usize::try_from(count).ok()).unwrap_or(usual)
+        };
+        // A message is one commit with a queue row for each of those outside, and one commit takes 256 rows.
+        let outside_participants = count("outside_participants", 200, 50);
+        let participants = count("participants", 10_000, 1000);
+        let conversations_per_user = count("conversations_per_user", 1_000_000, 1000);
         Limits {
             webhook_body: word(bytes(section, "webhook_body", body.clone(), 4 << 20)),
             form_body: word(bytes(section, "form_body", body, 1 << 20)),
             request_timeout: duration(section, "request_timeout", timeout, Duration::from_secs(15)),
             concurrent_requests: usize::try_from(concurrent).unwrap_or(1024),
+            participants,
+            outside_participants,
+            conversations_per_user,
         }
     }
 }

@@ -37,6 +37,12 @@ impl Accounts {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
     }
 
+    /// Every account there is now.
+    pub fn sids(&self) -> Vec<AccountSid> {
+        let accounts = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        accounts.iter().map(|account| account.sid.clone()).collect()
+    }
+
     /// The account whose credentials these are.
     ///
     /// # Errors

@@ -57,6 +57,9 @@ catalogue! {
     TOO_MANY_PARAMETERS = 20001, 400, "The request has too many parameters";
     PAGE_TOKEN = 20001, 400, "Invalid PageToken";
     NEGATIVE_PAGE_TOKEN = 19038, 400, "Page token must not be negative";
+    IDEMPOTENCY_KEY = 20001, 400, "Idempotency-Key must have 1 to 255 visible characters";
+    IDEMPOTENCY_REUSED = 20422, 422, "This Idempotency-Key was used with another request in the last 24 hours";
+    IDEMPOTENCY_LOST = 20409, 409, "The request with this Idempotency-Key was carried out, and its answer cannot be given again";
     UPDATE_EMPTY = 20161, 400, "The update has no parameters";
     FRIENDLY_NAME_MISSING = 50000, 400, "FriendlyName is required";
     FRIENDLY_NAME_TOO_LONG = 50003, 400, "FriendlyName is longer than 256 characters";
@@ -128,16 +131,24 @@ catalogue! {
     TOO_MANY_AT_ONCE = 50426, 400, "More than 10 participants for a new conversation";
     PARTICIPANT_NOT_FOUND = 50432, 404, "Participant not found";
     IDENTITY_TAKEN = 50433, 409, "Participant already exists";
+    PROJECTED_NOT_OURS = 50439, 403, "Messaging binding projected address is not configured for this account";
     PROXY_NOT_THERE = 50440, 400, "The participant has no proxy address to remove";
     PROXY_WITHOUT_ADDRESS = 50441, 400, "A proxy address needs a participant with an address";
     PROJECTED_NOT_THERE = 50442, 400, "The participant has no projected address to remove";
+    PROJECTED_AND_BINDING = 50443, 400, "A projected address cannot be added to a participant with a messaging binding";
     IDENTITY_FIXED = 50444, 400, "The identity of this participant cannot be changed";
     IDENTITY_AND_ADDRESS = 50451, 400, "Identity and Address cannot be combined";
     /// Group texts need a provider that can carry them, and none here can.
     GROUP_TEXTS = 50452, 400, "Not eligible for group texts: no configured proxy address can carry them, so MessagingBinding.ProjectedAddress cannot be used";
     MESSAGE_NOT_FOUND = 50500, 404, "Message not found";
-    NOTHING_TO_POST = 50503, 400, "A message needs a Body";
+    NOTHING_TO_POST = 50503, 400, "A message needs a Body or a ContentSid";
     BODY_TOO_LONG = 50504, 400, "Body is too long";
+    CONTENT_SID = 50526, 400, "ContentSid is not the SID of a template that is configured here";
+    CONTENT_VARIABLES = 50527, 400, "ContentVariables is not a JSON object of texts";
+    VARIABLES_ALONE = 50528, 400, "ContentVariables needs a ContentSid";
+    VARIABLES_TOO_LONG = 50529, 400, "ContentVariables has more than 27801 characters";
+    VARIABLE_NAME_TOO_LONG = 50540, 400, "A key of ContentVariables is longer than 16 characters";
+    VARIABLE_TOO_LONG = 50541, 400, "A value of ContentVariables is longer than 256 characters";
 }
 
 impl ApiError {
@@ -276,6 +287,10 @@ impl From<RelayError> for ApiError {
                 20409,
                 "The role is a default of its service and cannot be deleted",
             ),
+            RelayError::TemplateNotFound => CONTENT_SID.into(),
+            RelayError::VariableMissing(name) => {
+                ApiError::parameter(format!("ContentVariables has nothing for {{{{{name}}}}}"))
+            }
             RelayError::UserNotFound => USER_NOT_FOUND.into(),
             RelayError::UserTaken => USER_TAKEN.into(),
             RelayError::TooManyConversations => TOO_MANY_CONVERSATIONS.into(),
@@ -381,6 +396,8 @@ mod tests {
             (RelayError::AddressConfigured, 409, 20409),
             (RelayError::CredentialNotFound, 404, 20404),
             (RelayError::PushBindingNotFound, 404, 20404),
+            (RelayError::TemplateNotFound, 400, 50526),
+            (RelayError::VariableMissing("1".to_owned()), 400, 20001),
             (RelayError::Contended, 503, 20503),
             (RelayError::Full, 503, 20503),
         ] {

@@ -1,25 +1,32 @@
 //! The public listener: providers and REST callers.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, TryStreamExt};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use serde_json::Value;
 
 use super::api;
 use super::auth::Accounts;
 use super::base::Base;
 use super::body::{Body, full};
-use super::error::ApiError;
+use super::error::{self, ApiError};
+use super::idempotency::{self, Turns};
 use super::provider::{Inlet, Provider};
 use super::route::{self, Resource, Route};
 use super::server::{Admission, Handler, Limits};
-use crate::model::{AccountSid, Mint};
-use crate::relay::Relay;
+use crate::model::idempotency::KeptAnswer;
+use crate::model::{AccountSid, IdempotencyRecord, Mint};
+use crate::relay::{Relay, RelayError};
 use crate::telemetry;
 
 /// Answers what comes from outside. Made once the metrics' recorder is there.
@@ -30,6 +37,7 @@ pub struct Front {
     base: Arc<Base>,
     limits: Limits,
     mint: Mint,
+    turns: Turns,
 }
 
 impl Front {
@@ -41,28 +49,115 @@ impl Front {
         limits: Limits,
     ) -> Front {
         telemetry::http::routes_at_zero(route::labels());
-        Front { relay, provider: Provider::new(inlet), accounts, base, limits, mint: Mint::system() }
+        Front {
+            relay,
+            provider: Provider::new(inlet),
+            accounts,
+            base,
+            limits,
+            mint: Mint::system(),
+            turns: Turns::default(),
+        }
     }
 
     async fn rest(&self, route: &Route, account: AccountSid, request: &Request<Bytes>) -> Response<Body> {
         let root = self.base.root(request.headers(), request.extensions().get());
-        match api::answer(&self.relay, account, root, route, request).await {
-            Ok(answer) => {
-                let Some(body) = answer.body else {
-                    let mut response = Response::new(full(Bytes::new()));
-                    *response.status_mut() = answer.status;
-                    return response;
-                };
-                let mut response = Response::new(full(body.to_string()));
-                *response.status_mut() = answer.status;
-                response
-                    .headers_mut()
-                    .insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-                response
+        if route.resource == Resource::Export {
+            return match api::export(&self.relay, account, root, route, request).await {
+                Ok(lines) => streamed(lines),
+                Err(error) => error.into_response(),
+            };
+        }
+        let key = match idempotency::key(request.method(), request.headers()) {
+            Ok(key) => key,
+            Err(error) => return error.into_response(),
+        };
+        let answered = match key {
+            None => api::answer(&self.relay, account, root, route, request).await.map(given),
+            Some(key) => self.once(key, route, account, root, request).await,
+        };
+        answered.unwrap_or_else(ApiError::into_response)
+    }
+
+    /// Does a request with an idempotency key, unless it was done before.
+    async fn once(
+        &self,
+        key: &str,
+        route: &Route,
+        account: AccountSid,
+        root: Arc<str>,
+        request: &Request<Bytes>,
+    ) -> Result<Response<Body>, ApiError> {
+        let _turn = self.turns.wait(&account, key).await;
+        let fingerprint = idempotency::fingerprint(request);
+        let named = (key, fingerprint.as_str());
+        let done = self.relay.kept_answer(&account, key).await.map_err(RelayError::from)?;
+        let (answer, repeated) = match done {
+            Some(done) if done.fingerprint != fingerprint => return Err(error::IDEMPOTENCY_REUSED.into()),
+            Some(IdempotencyRecord { answer: Some(kept), .. }) => {
+                let status = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK);
+                return Ok(replayed(json(status, kept.body)));
             }
-            Err(error) => error.into_response(),
+            // It was done, and the daemon died before it wrote the answer down.
+            Some(done) => {
+                let shown = idempotency::again(route, request, done.made.as_deref());
+                let original = route.resource;
+                let (route, request) = shown.ok_or(error::IDEMPOTENCY_LOST)?;
+                let shown = api::answer(&self.relay, account.clone(), root, &route, &request).await;
+                let mut answer = shown.map_err(|_| error::IDEMPOTENCY_LOST)?;
+                if done.made.is_some() {
+                    answer.status = StatusCode::CREATED;
+                }
+                api::as_made(original, &mut answer);
+                (answer, true)
+            }
+            None => {
+                // Made at its first use, if it has to be: that is nothing this request asks for.
+                self.relay.default_service(&account).await?;
+                let work = api::answer(&self.relay, account.clone(), root, route, request);
+                (self.relay.once(&account, named, idempotency::made(route.resource), work).await?, false)
+            }
+        };
+        let body = answer.body.as_ref().map(Value::to_string).unwrap_or_default();
+        let kept = KeptAnswer { status: answer.status.as_u16(), body };
+        if let Err(error) = self.relay.keep_answer(&account, named, kept).await {
+            // It was done all the same; a repeat finds what it made.
+            tracing::warn!(%error, "The answer to a request with an idempotency key is not kept");
+        }
+        let response = given(answer);
+        Ok(if repeated { replayed(response) } else { response })
+    }
+}
+
+fn given(answer: api::Answer) -> Response<Body> {
+    match answer.body {
+        Some(body) => json(answer.status, body.to_string()),
+        None => {
+            let mut response = Response::new(full(Bytes::new()));
+            *response.status_mut() = answer.status;
+            response
         }
     }
+}
+
+fn json(status: StatusCode, body: String) -> Response<Body> {
+    let mut response = Response::new(full(body));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}
+
+fn replayed(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(idempotency::REPLAYED, HeaderValue::from_static("true"));
+    response
+}
+
+/// Lines that are made while they are read.
+fn streamed(lines: BoxStream<'static, io::Result<Bytes>>) -> Response<Body> {
+    let mut response = Response::new(StreamBody::new(lines.map_ok(Frame::data)).boxed_unsync());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    response
 }
 
 /// What a request with this head is for, and who asks; refusals need no body.
@@ -146,7 +241,7 @@ fn dress(mint: &Mint, took: Duration, headers: &mut HeaderMap) {
              Idempotency-Key, X-Twilio-Webhook-Enabled",
         ),
         ("access-control-allow-methods", "GET, POST, DELETE, OPTIONS"),
-        ("access-control-expose-headers", "ETag, Twilio-Request-Id, Retry-After"),
+        ("access-control-expose-headers", "ETag, Idempotent-Replayed, Twilio-Request-Id, Retry-After"),
         ("access-control-max-age", "600"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));

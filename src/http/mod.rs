@@ -14,6 +14,7 @@ pub mod body;
 pub mod error;
 pub mod form;
 pub mod front;
+mod idempotency;
 pub mod operator;
 pub mod paging;
 mod pressure;

@@ -45,6 +45,10 @@ pub enum Resource {
     Message,
     Receipts,
     Receipt,
+    /// Ours: the story of one message.
+    Journal,
+    /// Ours: a conversation whole, as JSON lines.
+    Export,
 }
 
 /// Whether a row is reached with a service in front.
@@ -133,6 +137,8 @@ const TABLE: &[Row] = &[
         "/v1/Conversations/{conversation}/Messages/{message}/Receipts/{receipt}",
         READ,
     ),
+    row(Resource::Journal, Reach::Both, "/v1/Conversations/{conversation}/Messages/{message}/Journal", READ),
+    row(Resource::Export, Reach::Both, "/v1/Conversations/{conversation}/Export", READ),
 ];
 
 /// The label of paths that are nobody's.

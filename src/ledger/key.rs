@@ -81,6 +81,8 @@ pub enum Space {
     Webhook = 80,
     /// Events that were given up.
     DeadLetter = 81,
+    /// Idempotency keys of an account's callers, and what they were answered.
+    Idempotency = 90,
 }
 
 /// The groups of spaces that an engine may store apart, because they are born and die differently.
@@ -96,7 +98,7 @@ pub enum Keyspace {
 
 impl Space {
     /// Every space, in the order of its byte.
-    pub const ALL: [Space; 33] = [
+    pub const ALL: [Space; 34] = [
         Space::Meta,
         Space::Service,
         Space::Configuration,
@@ -130,6 +132,7 @@ impl Space {
         Space::Listed,
         Space::Webhook,
         Space::DeadLetter,
+        Space::Idempotency,
     ];
 
     /// Which group of rows this space is stored in.

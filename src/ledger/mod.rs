@@ -19,6 +19,7 @@ mod high;
 pub mod key;
 pub mod memory;
 pub mod restore;
+pub mod rider;
 pub mod store;
 pub mod tables;
 pub mod typed;

@@ -123,6 +123,16 @@ pub fn credential(account: &str, credential: &str) -> Key {
     Key::new(account, "", Space::Credential, credential.as_bytes())
 }
 
+/// What a request under a caller's idempotency key was answered.
+pub fn idempotency(account: &str, name: &str) -> Key {
+    Key::new(account, "", Space::Idempotency, &bounded(name))
+}
+
+/// The prefix of an account's idempotency keys.
+pub fn idempotency_keys(account: &str) -> Key {
+    Key::new(account, "", Space::Idempotency, b"")
+}
+
 /// A device that gets pushes.
 pub fn push_binding(account: &str, service: &str, binding: &str) -> Key {
     Key::new(account, service, Space::PushBinding, binding.as_bytes())

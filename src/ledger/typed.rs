@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::alterations::Alterations;
 use super::engine::{Batch, CommitError, Committed, Engine, Health, ReadError, Revision, Row, Snapshot};
 use super::key::{Key, Range};
-use super::tables;
+use super::{rider, tables};
 use crate::model::{
     Compact, Conversation, ConversationRecord, DecodeError, Head, Json, Member, MessageRecord,
     ParticipantRecord, ReceiptRecord, Standing, State,
@@ -59,7 +59,7 @@ impl Ledger {
     pub async fn commit(&self, mut batch: Batch) -> Result<Committed, CommitError> {
         batch.least = batch.least.max(self.births.load(Ordering::Relaxed));
         self.alterations.note(&batch);
-        self.engine.commit(batch).await
+        rider::commit(&*self.engine, batch).await
     }
 
     /// To be taken before a commit that checks the head of the row's conversation; see [`Ledger::holds`].

@@ -38,7 +38,7 @@ pub trait Compact: Serialize + DeserializeOwned {
 }
 
 /// A compact payload of a format.
-pub(super) fn compact<T: Serialize + ?Sized>(format: u8, record: &T) -> Bytes {
+pub fn compact<T: Serialize + ?Sized>(format: u8, record: &T) -> Bytes {
     // Room for all but the longest texts, so that the buffer does not grow step by step.
     let mut buffer = Vec::with_capacity(256);
     buffer.push(format);
@@ -48,7 +48,7 @@ pub(super) fn compact<T: Serialize + ?Sized>(format: u8, record: &T) -> Bytes {
 }
 
 /// Reads what stands behind the format byte, or says why it cannot be read.
-pub(super) fn read_compact<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+pub fn read_compact<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     match postcard::take_from_bytes(bytes) {
         Ok((record, [])) => Ok(record),
         Ok((_, left)) => Err(format!("{} bytes too many", left.len())),

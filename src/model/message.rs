@@ -1,9 +1,11 @@
 //! Messages.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use trunkline_adapter::{Address, Part, Timestamp};
 
-use super::{Compact, Delivery, MessageSid, ParticipantSid};
+use super::codec::{compact, read_compact};
+use super::{Compact, DecodeError, Delivery, MessageSid, ParticipantSid};
 
 /// A message of a conversation. Its index is in its key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,7 +26,25 @@ pub struct MessageRecord {
     pub reply_to: Option<u64>,
     /// Where it came from, if a provider brought it.
     pub source: Option<Source>,
+    /// The template it was made from. A message without one is stored as it always was.
+    #[serde(skip)]
+    pub template: Option<Box<Templated>>,
 }
+
+/// What a message owes to a template. Whole, so that what was posted is sent whatever becomes of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Templated {
+    pub sid: String,
+    /// What went into its blanks, in their order: numbers first, then names.
+    pub variables: Vec<(String, String)>,
+    /// Name and language by which WhatsApp knows it.
+    pub named: Option<(String, String)>,
+    /// Its text with the blanks filled in.
+    pub text: String,
+}
+
+/// The format of a message with its template behind it.
+const TEMPLATED: u8 = 2;
 
 /// A provider's name for a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +57,24 @@ pub struct Source {
 
 impl Compact for MessageRecord {
     const NAME: &'static str = "message";
+
+    fn encode(&self) -> Bytes {
+        match &self.template {
+            None => compact(Self::FORMAT, self),
+            Some(template) => compact(TEMPLATED, &(self, template)),
+        }
+    }
+
+    fn decode(payload: &[u8]) -> Result<MessageRecord, DecodeError> {
+        let record = match payload.split_first() {
+            Some((&Self::FORMAT, rest)) => read_compact(rest),
+            Some((&TEMPLATED, rest)) => read_compact(rest)
+                .map(|(record, template)| MessageRecord { template: Some(Box::new(template)), ..record }),
+            Some((format, _)) => Err(format!("unknown format {format}")),
+            None => Err("it is empty".to_owned()),
+        };
+        record.map_err(|reason| DecodeError { what: Self::NAME, reason })
+    }
 }
 
 impl MessageRecord {

@@ -6,10 +6,12 @@
 //! message indexes; a receipt never goes backwards.
 
 pub mod address_configuration;
+mod attempt;
 mod codec;
 pub mod conversation;
 pub mod delivery;
 mod forwarded;
+pub mod idempotency;
 pub mod ids;
 pub mod message;
 pub mod participant;
@@ -23,15 +25,17 @@ pub mod user;
 pub mod webhook;
 
 pub use address_configuration::{AddressConfiguration, AddressKind, AutoCreation, AutoCreationKind};
-pub use codec::{Compact, DecodeError, Json};
+pub use attempt::{Attempt, AttemptEnd};
+pub use codec::{Compact, DecodeError, Json, compact, read_compact};
 pub use conversation::{Binding, Conversation, ConversationRecord, Head, Member, State};
 pub use delivery::{Correlation, Delivery, Dispatch, Letter, Standing};
 pub use forwarded::Forwarded;
+pub use idempotency::IdempotencyRecord;
 pub use ids::{
     AccountSid, AddressConfigurationSid, ConversationSid, CredentialSid, MessageSid, Mint, ParticipantSid,
     PushBindingSid, ReceiptSid, RoleSid, ServiceSid, UserSid, WebhookSid,
 };
-pub use message::{MessageRecord, Source};
+pub use message::{MessageRecord, Source, Templated};
 pub use participant::{ParticipantRecord, PersonBinding, PersonRow};
 pub use provider_id::{ParkedStatus, ProviderIdRow, Subject};
 pub use push::{CredentialRecord, PushBindingRecord};

@@ -1,5 +1,7 @@
 //! Participants: chat users by identity, outside people by messaging binding.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use trunkline_adapter::{Address, Timestamp};
@@ -24,8 +26,30 @@ pub struct ParticipantRecord {
     /// Gets no pushes from this conversation.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub muted: bool,
+    /// Until when free text may be sent to them, on channels with a window. Written when it moves by an hour or more, so
+    /// it may be up to that much early, and never late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_closes: Option<Timestamp>,
     #[serde(flatten)]
     pub rest: Map<String, Value>,
+}
+
+/// How much later a window must close to be worth a write, and how much longer than known one may be open.
+pub const WINDOW_STEP: Duration = Duration::from_secs(3600);
+
+impl ParticipantRecord {
+    /// The new end of the window, if a message of theirs that came at this moment moves it enough to be written down.
+    pub fn heard(&self, at: Timestamp) -> Option<Timestamp> {
+        let window = self.binding.as_ref()?.address.channel().window()?;
+        let closes = at.plus(window);
+        self.window_closes.is_none_or(|known| closes.since(known) >= WINDOW_STEP).then_some(closes)
+    }
+
+    /// Whether the window is shut beyond doubt. Of somebody who never wrote here nothing is known: they may have written
+    /// elsewhere.
+    pub fn shut(&self, now: Timestamp) -> bool {
+        self.window_closes.is_some_and(|closes| now > closes.plus(WINDOW_STEP))
+    }
 }
 
 impl Json for ParticipantRecord {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use trunkline_adapter::{Address, DeliveryStatus, Timestamp};
 
-use super::{Json, ParticipantSid, ReceiptSid};
+use super::{Attempt, Json, ParticipantSid, ReceiptSid};
 
 /// How one delivery went, so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct ReceiptRecord {
     pub parts: Vec<Option<DeliveryStatus>>,
     /// When the provider says it took the last part: what watermarks compare with.
     pub taken_at: Option<Timestamp>,
+    /// The tries that did not go well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
     pub created: Timestamp,
     pub updated: Timestamp,
     #[serde(flatten)]
@@ -58,6 +61,7 @@ impl ReceiptRecord {
             via: None,
             parts: Vec::new(),
             taken_at: None,
+            attempts: Vec::new(),
             created: now,
             updated: now,
             rest: Map::new(),

@@ -14,7 +14,7 @@ use super::plan::{InForce, Policies};
 use super::send::{End, Shipment, send};
 use crate::ledger::LedgerError;
 use crate::ledger::engine::Batch;
-use crate::model::{Compact, Dispatch};
+use crate::model::{Attempt, Compact, Dispatch};
 use crate::telemetry::{mask, outbound as metrics};
 use crate::work::{Job, Taken};
 
@@ -100,6 +100,7 @@ impl Flight {
             part: Some((shipment.part, shipment.parts)),
             receipt: true,
             message: shipment.message,
+            attempt: None,
         };
         let surroundings = &site.surroundings;
         let outbound = &shipment.outbound;
@@ -131,9 +132,14 @@ impl Flight {
             now,
             mint: &surroundings.mint,
         };
-        let step = judge(&case, &outcome);
+        let mut step = judge(&case, &outcome);
+        let attempt = Attempt::of(&outcome, now);
+        if let Step::Later(job) = &mut step {
+            Attempt::remember(&mut job.trace, attempt.clone());
+        }
         failpoint!("outcome::judged");
         log(&site.proxy, &dispatch, &shipment, taken.job.attempts + 1, &outcome);
+        let subjects = Subjects { attempt: attempt.as_ref(), ..subjects };
         let result = settle(surroundings, &subjects, &step).await;
         failpoint!("outcome::settled");
         if matches!((&result, &dispatch), (Ok(Settled { complete: true, .. }), Dispatch::Message { .. })) {
@@ -198,6 +204,7 @@ pub(super) fn finish(
             part,
             receipt: true,
             message: None,
+            attempt: None,
         };
         let result = settle(&site.surroundings, &subjects, &step).await;
         Arrival::Landed(Landed { taken, outcome: None, result })

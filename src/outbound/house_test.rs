@@ -9,7 +9,8 @@ pub(super) use bytes::Bytes;
 pub(super) use serde_json::Map;
 pub(super) use trunkline_adapter::{
     Adapter, Address, Blame, BoxFuture, Capabilities, Cause, Channel, Clock, Content, DeliveryStatus,
-    Outbound, Outcome, OverLimit, Rate, Receipts, Scope, StatusReport, TextLimit, TextUnit, Timestamp,
+    Outbound, Outcome, OverLimit, Rate, Receipts, Scope, StatusReport, Templates, TextLimit, TextUnit,
+    Timestamp,
 };
 
 pub(super) use super::*;
@@ -18,7 +19,7 @@ pub(super) use crate::ledger::key::Range;
 pub(super) use crate::ledger::memory::Memory;
 pub(super) use crate::ledger::{Ledger, tables, typed};
 pub(super) use crate::model::conversation::Mark;
-pub(super) use crate::model::participant::PersonBinding;
+pub(super) use crate::model::participant::{PersonBinding, WINDOW_STEP};
 pub(super) use crate::model::*;
 pub(super) use crate::work::{Job, Queue, Wakeups, enqueue, row_key};
 
@@ -72,8 +73,7 @@ impl Scripted {
 }
 
 pub(super) fn body(outbound: &Outbound) -> String {
-    let Content::Text { body } = &outbound.content;
-    body.clone()
+    outbound.content.text().to_owned()
 }
 
 pub(super) fn accepted(number: usize) -> Outcome {
@@ -230,6 +230,7 @@ impl House {
             last_read_message_index: None,
             last_read_timestamp: None,
             muted: false,
+            window_closes: None,
             rest: Map::new(),
         };
         let mut batch = Batch::default();
@@ -242,6 +243,27 @@ impl House {
 
     /// Commits a message for one person, as the relay does, and tells the lane.
     pub(super) async fn post(&mut self, to: &str, text: &str) -> (u64, ReceiptSid) {
+        self.post_made(to, text, None).await
+    }
+
+    /// The end of a person's window becomes known.
+    pub(super) async fn window(&mut self, to: &str, closes: Timestamp) {
+        let sid = self.person(to).await;
+        let key = tables::participant(ACCOUNT, self.conversation.as_str(), sid.as_str());
+        let stored = typed::json::<ParticipantRecord>(&*self.around.ledger.snapshot(), &key).await.unwrap();
+        let record = ParticipantRecord { window_closes: Some(closes), ..stored.unwrap().record };
+        let mut batch = Batch::default();
+        batch.put(key, Json::encode(&record));
+        self.around.ledger.commit(batch).await.unwrap();
+    }
+
+    /// The same for a message made from a template.
+    pub(super) async fn post_made(
+        &mut self,
+        to: &str,
+        text: &str,
+        template: Option<Templated>,
+    ) -> (u64, ReceiptSid) {
         let participant = self.person(to).await;
         let index = self.next;
         self.next += 1;
@@ -260,6 +282,7 @@ impl House {
             parts: Vec::new(),
             reply_to: None,
             source: None,
+            template: template.map(Box::new),
         };
         let dispatch = Dispatch::Message {
             conversation: self.conversation.clone(),
@@ -328,7 +351,8 @@ pub(super) fn adapter(
             channel: Channel::Sms,
             text: TextLimit { most: 40, unit: TextUnit::Characters, over: OverLimit::Split },
             receipts: Receipts { delivered: true, read: false, correlated: false },
-            window: None,
+            shut: Some(63016),
+            templates: Templates::Named,
             idempotent: false,
             keywords: true,
             rate: FAST,

@@ -13,8 +13,8 @@ use crate::ledger::engine::{Batch, CommitError, ReadError, Revision, Write};
 use crate::ledger::key::Space;
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{
-    AccountSid, Compact, Dispatch, Json, Mint, Named, ParkedStatus, ProviderIdRow, ReceiptRecord, Subject,
-    Via,
+    AccountSid, Attempt, Compact, Dispatch, Json, Mint, Named, ParkedStatus, ProviderIdRow, ReceiptRecord,
+    Subject, Via,
 };
 use crate::telemetry::outbound::Series;
 use crate::work::{Job, Queue, Taken};
@@ -119,6 +119,7 @@ impl Case<'_> {
             attempts,
             not_before: self.now.plus(wait),
             payload: dispatch.encode().to_vec(),
+            trace: self.taken.job.trace.clone(),
         }
     }
 }
@@ -156,6 +157,8 @@ pub(super) struct Subjects<'a> {
     /// The number of the message's row when it was read, where nothing can have been known of the receipt. The first
     /// try takes both for granted: the ledger checks them anyway, and reading them again would be for nothing.
     pub message: Option<MessageRow>,
+    /// What the receipt keeps of a request that did not go well.
+    pub attempt: Option<&'a Attempt>,
 }
 
 /// The numbers of a message's row.
@@ -327,6 +330,8 @@ async fn fail(
     };
     // A status may have told of that part already; then it is one behind it that does not leave any more.
     let now = site.clock.now();
+    let tries = subjects.taken.job.trace.iter().chain(subjects.attempt).cloned();
+    Attempt::remember(&mut record.attempts, tries);
     if (sent..record.parts.len().max(sent + 1))
         .any(|part| record.advance(part, DeliveryStatus::Failed, code, now))
     {
@@ -354,7 +359,7 @@ async fn accept(
             Dispatch::Reply { text, sent } if !complete => {
                 let payload = Dispatch::Reply { text: text.clone(), sent: sent + 1 }.encode().to_vec();
                 let since = subjects.taken.job.since;
-                Some(Job { since, attempts: 0, not_before: Timestamp(0), payload })
+                Some(Job { since, attempts: 0, not_before: Timestamp(0), payload, trace: Vec::new() })
             }
             _ => None,
         };
@@ -379,7 +384,8 @@ async fn accept(
             begun: false,
         };
         let payload = dispatch.encode().to_vec();
-        let job = Job { since: subjects.taken.job.since, attempts: 0, not_before: Timestamp(0), payload };
+        let (since, not_before) = (subjects.taken.job.since, Timestamp(0));
+        let job = Job { since, attempts: 0, not_before, payload, trace: Vec::new() };
         batch.put(key, job.encode());
         Some(job)
     };
@@ -388,6 +394,9 @@ async fn accept(
     };
     if record.parts.len() < parts {
         record.parts.resize(parts, None);
+    }
+    if !subjects.taken.job.trace.is_empty() {
+        Attempt::remember(&mut record.attempts, subjects.taken.job.trace.iter().cloned());
     }
     let via = Via { kind: subjects.kind.to_owned(), proxy: subjects.proxy.clone() };
     let named = record.name_newest(part, id, via);
@@ -499,6 +508,7 @@ mod tests {
             part: None,
             receipt: true,
             message: Some(read),
+            attempt: None,
         };
         let (mut granted, mut looked) = (Batch::default(), Batch::default());
         let (_, record) = receipt_of(&site, &subjects, &mut granted).await.unwrap().unwrap();

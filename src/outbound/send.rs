@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use trunkline_adapter::{Adapter, Address, Cause, Content, Outbound, Outcome};
+use trunkline_adapter::{
+    Adapter, Address, Capabilities, Cause, Content, Outbound, Outcome, Template, Templates,
+};
 
 use super::outcome::MessageRow;
 use super::plan::{LanePlan, Surroundings};
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{
     Compact, ConversationSid, Correlation, Dispatch, Head, Letter, ParticipantRecord, ParticipantSid,
-    ReceiptRecord, State,
+    ReceiptRecord, State, Templated,
 };
 use crate::work::Taken;
 
@@ -72,7 +74,7 @@ pub(super) async fn prepare(
             "the adapter does not know its own proxy address".to_owned(),
         )));
     };
-    let mut row = None;
+    let (mut row, mut template) = (None, None);
     let (text, to, aliases, sent, correlation) = match dispatch {
         Dispatch::Notice { text } => {
             let Ok(to) = Address::parse(&taken.subject) else {
@@ -97,8 +99,11 @@ pub(super) async fn prepare(
             };
             let letter = match taken.letter.as_ref().filter(|letter| site.ledger.holds(letter.standing)) {
                 Some(letter) => Arc::clone(letter),
-                None => match written(site, conversation, *index, participant).await? {
-                    Ok(letter) => letter,
+                None => match written(site, capabilities, conversation, *index, participant).await? {
+                    Ok((letter, made)) => {
+                        template = made;
+                        letter
+                    }
                     Err(end) => return Ok(Prepared::End(end)),
                 },
             };
@@ -115,7 +120,9 @@ pub(super) async fn prepare(
     if text.is_empty() {
         return Ok(Prepared::End(End::Fail(NO_TEXT)));
     }
+    // A template is one part, however long: what it may say was agreed with the provider.
     let mut pieces = match capabilities.text.pieces(&text) {
+        _ if template.is_some() => vec![text],
         Ok(pieces) => pieces,
         Err(cause) => return Ok(Prepared::End(End::Fail(cause.code))),
     };
@@ -143,7 +150,10 @@ pub(super) async fn prepare(
             from: plan.proxy.clone(),
             to,
             aliases,
-            content: Content::Text { body: pieces.swap_remove(sent) },
+            content: match template {
+                Some(template) => Content::Template(template),
+                None => Content::Text { body: pieces.swap_remove(sent) },
+            },
             correlation: correlation.map_or_else(
                 || "notice".to_owned(),
                 |correlation| {
@@ -159,13 +169,25 @@ pub(super) async fn prepare(
     })))
 }
 
+/// A message's template for a provider that takes it as such; for others its text is sent.
+fn as_taken(made: &Templated, capabilities: &Capabilities) -> Option<Template> {
+    let takes = match capabilities.templates {
+        Templates::Text => false,
+        Templates::Named => made.named.is_some(),
+        Templates::Sid => true,
+    };
+    let Templated { sid, variables, named, text } = made.clone();
+    takes.then_some(Template { sid, variables, named, text })
+}
+
 /// What a delivery comes to as of now, read from the ledger; or how it ends, where there is nothing to send any more.
 async fn written(
     site: &Surroundings,
+    capabilities: &Capabilities,
     conversation: &ConversationSid,
     index: u64,
     participant: &ParticipantSid,
-) -> Result<Result<Arc<Letter>, End>, LedgerError> {
+) -> Result<Result<(Arc<Letter>, Option<Template>), End>, LedgerError> {
     let (account, sid) = (site.account.as_str(), conversation.as_str());
     let head = tables::head(account, sid);
     let standing = site.ledger.standing(&head);
@@ -182,17 +204,23 @@ async fn written(
     let person = typed::json::<ParticipantRecord>(&*snapshot, &key).await?;
     // Somebody who left before it was their turn gets nothing more; the receipt says so, with no code since no provider
     // was asked.
-    let Some(binding) = person.and_then(|person| person.record.binding) else {
-        return Ok(Err(End::Fail(0)));
-    };
-    Ok(Ok(Arc::new(Letter {
+    let Some(person) = person.map(|person| person.record) else { return Ok(Err(End::Fail(0))) };
+    let template = message.record.template.as_deref().and_then(|made| as_taken(made, capabilities));
+    if let (Some(code), None) = (capabilities.shut, &template)
+        && person.shut(site.clock.now())
+    {
+        return Ok(Err(End::Fail(code)));
+    }
+    let Some(binding) = person.binding else { return Ok(Err(End::Fail(0))) };
+    let letter = Letter {
         text: message.record.relayed_text().into(),
         to: binding.address,
         aliases: binding.aliases,
         message: message.changed,
         born: message.created,
         standing,
-    })))
+    };
+    Ok(Ok((Arc::new(letter), template)))
 }
 
 /// The provider's id of a part that its receipt knows to have been taken.

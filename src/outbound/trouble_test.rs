@@ -490,3 +490,74 @@ async fn after_a_kill_what_backs_off_may_have_been_under_way_as_well() {
     assert_eq!((provider.count(), house.rows().await), (2, 0));
     assert_eq!(counted(&counters, crate::telemetry::names::DUPLICATE_SENDS), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn tries_that_went_badly_are_told_and_good_ones_leave_nothing() {
+    let mut house = House::new(|_, number| {
+        let busy = Cause { code: 20500, text: "away".to_owned() };
+        let outcome = match number {
+            0 | 1 => Outcome::Retryable { after: Some(SECOND), tries: None, cause: busy },
+            3 => Outcome::Rejected {
+                blame: Blame::Recipient,
+                cause: Cause { code: 30003, text: "gone".to_owned() },
+            },
+            number => accepted(number),
+        };
+        (MILLI, outcome)
+    })
+    .await;
+    house.start().await;
+    let late = house.post(&number(0), "x").await;
+    house.pass(SECOND * 30).await;
+    let failed = house.post(&number(1), "x").await;
+    house.pass(SECOND * 30).await;
+    let good = house.post(&number(2), "x").await;
+    house.pass(SECOND * 30).await;
+    let told = |receipt: ReceiptRecord| {
+        let tries = receipt.attempts.into_iter().map(|attempt| (attempt.end, attempt.code, attempt.text));
+        tries.collect::<Vec<_>>()
+    };
+    let away = || (AttemptEnd::Retryable, 20500, "away".to_owned());
+    assert_eq!(told(house.receipt(&late).await.unwrap()), [away(), away()]);
+    assert_eq!(
+        told(house.receipt(&failed).await.unwrap()),
+        [(AttemptEnd::Rejected, 30003, "gone".to_owned())]
+    );
+    assert_eq!(told(house.receipt(&good).await.unwrap()), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn outside_the_window_only_a_template_leaves() {
+    let mut house = House::new(|_, number| (MILLI, accepted(number))).await;
+    house.start().await;
+    let provider = house.script(|_, number| (MILLI, accepted(number)));
+    house.apply().await;
+    let person = number(0);
+    let open = house.post(&person, "open").await;
+    house.pass(SECOND).await;
+    let now = house.around.clock.now();
+    house.window(&person, now).await;
+    let doubtful = house.post(&person, "doubtful").await;
+    house.pass(SECOND).await;
+    house.pass(WINDOW_STEP).await;
+    let shut = house.post(&person, "shut").await;
+    let named = Some(("order".to_owned(), "en".to_owned()));
+    let (sid, text) =
+        ("HX1".to_owned(), "a text of a template that is longer than one part of forty".to_owned());
+    let template = Templated { sid, variables: Vec::new(), named, text: text.clone() };
+    let templated = house.post_made(&person, &text, Some(template.clone())).await;
+    let text_only = house.post_made(&person, &text, Some(Templated { named: None, ..template })).await;
+    house.pass(SECOND).await;
+    let mut ends = Vec::new();
+    for one in [&open, &doubtful, &shut, &templated, &text_only] {
+        let receipt = house.receipt(one).await.unwrap();
+        ends.push((receipt.status.unwrap(), receipt.error_code));
+    }
+    let (sent, failed) = ((DeliveryStatus::Sent, 0), (DeliveryStatus::Failed, 63016));
+    assert_eq!(ends, [sent, sent, failed, sent, failed]);
+    let kinds: Vec<bool> = {
+        let sent = provider.sent.lock().unwrap();
+        sent.iter().map(|(_, outbound)| matches!(outbound.content, Content::Template(_))).collect()
+    };
+    assert_eq!(kinds, [false, false, true], "in one part");
+}

@@ -9,7 +9,7 @@ use crate::model::service::{Notice, Notifications};
 use crate::model::{
     AddressConfiguration, AddressKind, AutoCreationKind, Conversation, ConversationSid, CredentialRecord,
     DeliverySummary, HookMethod, HookSettings, HookTarget, MessageRecord, ParticipantRecord, ParticipantSid,
-    RoleKind, ScopedWebhook, ServiceSid, State,
+    RoleKind, ScopedWebhook, ServiceSid, State, Templated,
 };
 
 /// A value that a request may leave alone, clear or set.
@@ -100,6 +100,8 @@ pub enum Who {
 /// Changes to a participant.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ParticipantChange {
+    /// Another proxy address of ours to reach an outside person through.
+    pub proxy: Option<Address>,
     pub role_sid: Change<String>,
     pub attributes: Option<String>,
     pub last_read_message_index: Change<u64>,
@@ -113,6 +115,8 @@ pub struct ParticipantChange {
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewMessage {
     pub author: String,
+    /// The template its body was made from.
+    pub template: Option<Box<Templated>>,
     pub body: Option<String>,
     pub attributes: Option<String>,
     pub created: Option<Timestamp>,

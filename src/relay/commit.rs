@@ -62,10 +62,10 @@ impl Wake {
         Wake { queue: Queue::Outbound, lane, subject, row: None }
     }
 
-    /// Something to send, and what it is.
-    pub fn delivery(proxy: &Address, enqueued: Enqueued, letter: Enclosed) -> Wake {
+    /// Something to send, and what it is, unless more has to be looked at when it is sent.
+    pub fn delivery(proxy: &Address, enqueued: Enqueued, letter: Enclosed, simple: bool) -> Wake {
         let (lane, subject) = (proxy.as_str().to_owned(), letter.to.as_str().to_owned());
-        let letter = Some(letter).filter(|letter| letter.text.len() <= Letter::LONGEST);
+        let letter = Some(letter).filter(|letter| simple && letter.text.len() <= Letter::LONGEST);
         Wake { queue: Queue::Outbound, lane, subject, row: Some(Row { enqueued, letter }) }
     }
 

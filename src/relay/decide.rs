@@ -19,6 +19,20 @@ use crate::model::{
     ServiceSid, State, Timers,
 };
 
+/// How many may be in a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roster {
+    pub participants: usize,
+    /// Of them, from outside.
+    pub outside: usize,
+}
+
+impl Default for Roster {
+    fn default() -> Roster {
+        Roster { participants: 1000, outside: 50 }
+    }
+}
+
 /// What a decision may use besides the conversation.
 pub struct Context<'a> {
     pub account: &'a AccountSid,
@@ -28,6 +42,7 @@ pub struct Context<'a> {
     pub births: &'a dyn Births,
     /// The same was decided before and met a conflict.
     pub again: bool,
+    pub most: Roster,
 }
 
 /// Where numbers come from that grow: the order of birth.

@@ -8,13 +8,14 @@ use super::cleanup;
 use super::command::{MessageChange, NewMessage};
 use super::commit::{Enclosed, Wake};
 use super::decide::{Context, Decision, begin, finish, require_open, rouse};
+use super::decide_roster;
 use super::error::RelayError;
 use crate::ledger::tables;
 use crate::model::conversation::Mark;
 use crate::model::message;
 use crate::model::{
-    Compact, Conversation, Delivery, Dispatch, MessageRecord, MessageSid, ParticipantSid, ProviderIdRow,
-    ReceiptSid, Source, Subject,
+    Compact, Conversation, Delivery, Dispatch, MessageRecord, MessageSid, ParticipantRecord, ParticipantSid,
+    ProviderIdRow, ReceiptSid, Source, Subject, Templated,
 };
 use crate::work::{self, Queue};
 
@@ -34,6 +35,8 @@ pub struct Draft {
     pub updated: Option<Timestamp>,
     pub source: Option<Source>,
     pub reply_to: Option<u64>,
+    /// The template it was made from.
+    pub template: Option<Box<Templated>>,
 }
 
 /// A message posted over REST: its author is matched against the members.
@@ -50,12 +53,15 @@ pub fn draft_of(conversation: &Conversation, new: NewMessage) -> Draft {
         updated: new.updated,
         source: None,
         reply_to: None,
+        template: new.template,
     }
 }
 
 /// How many writes appending one draft to this conversation takes, at most.
 pub fn writes_per_draft(conversation: &Conversation) -> usize {
-    2 + conversation.members.iter().filter(|member| member.record.binding.is_some()).count()
+    let bindings = || conversation.members.iter().filter_map(|member| member.record.binding.as_ref());
+    let windows = bindings().any(|binding| binding.address.channel().window().is_some());
+    2 + bindings().count() + usize::from(windows)
 }
 
 /// Messages join a conversation, in order: each gets its index, and one delivery for every outside member who did
@@ -71,6 +77,8 @@ pub fn append(
     let mut decision = begin(context, conversation);
     decision.batch.intake = true;
     let mut appended = Vec::with_capacity(drafts.len());
+    // Whose window opens, or opens anew, by what they wrote.
+    let mut heard: Vec<(&ParticipantRecord, Timestamp)> = Vec::new();
     for draft in drafts {
         let index = decision.next.head.next_index;
         decision.next.head.next_index += 1;
@@ -81,6 +89,11 @@ pub fn append(
             let Some(binding) = &member.record.binding else { continue };
             let name = Some(&member.record.sid);
             if name == draft.participant.as_ref() || name == draft.has_it.as_ref() {
+                if draft.source.is_some() && draft.has_it.is_none() {
+                    let closes = member.record.heard(context.now);
+                    let known = |one: &(&ParticipantRecord, Timestamp)| one.0.sid == member.record.sid;
+                    heard.extend(closes.filter(|_| !heard.iter().any(known)).map(|at| (&member.record, at)));
+                }
                 continue;
             }
             let receipt = ReceiptSid::new(context.mint);
@@ -104,7 +117,9 @@ pub fn append(
             );
             let text =
                 text.get_or_insert_with(|| message::relayed_text(draft.body.as_deref(), &draft.parts).into());
-            leaving.push((binding, enqueued, Arc::clone(text)));
+            // A template, and somebody whose window may have shut, are looked at when it is their turn.
+            let simple = draft.template.is_none() && !member.record.shut(context.now);
+            leaving.push((binding, enqueued, Arc::clone(text), simple));
             deliveries.push(Delivery { participant: member.record.sid.clone(), receipt });
         }
         if let Some(source) = &draft.source {
@@ -130,17 +145,22 @@ pub fn append(
             parts: draft.parts,
             reply_to: draft.reply_to,
             source: draft.source,
+            template: draft.template,
         };
         let message_at = decision.batch.writes.len();
         decision.batch.insert(tables::message(account, own, index), record.encode());
-        for (binding, enqueued, text) in leaving {
+        for (binding, enqueued, text, simple) in leaving {
             let (to, aliases) = (binding.address.clone(), binding.aliases.clone());
             let letter = Enclosed { text, to, aliases, message_at };
-            decision.after.wake.push(Wake::delivery(&binding.proxy, enqueued, letter));
+            decision.after.wake.push(Wake::delivery(&binding.proxy, enqueued, letter, simple));
         }
         appended.push((index, record));
     }
     decision.next.head.messages = Mark::ThisWrite;
+    for (member, closes) in heard {
+        let record = ParticipantRecord { window_closes: Some(closes), ..member.clone() };
+        decide_roster::put_member(context, &mut decision, record);
+    }
     rouse(context, &mut decision);
     Ok((finish(decision), appended))
 }

@@ -7,17 +7,13 @@ use trunkline_adapter::Address;
 use super::command::{NewParticipant, ParticipantChange, Who};
 use super::decide::{Context, Decision, begin, finish, require_open, rouse};
 use super::error::RelayError;
-use crate::ledger::engine::Revision;
+use crate::ledger::engine::{Batch, Revision};
+use crate::ledger::key::Key;
 use crate::ledger::tables;
 use crate::model::conversation::Mark;
 use crate::model::{
     Binding, Conversation, Json, Member, ParticipantRecord, ParticipantSid, PersonBinding, PersonRow,
 };
-
-/// Most participants of a conversation.
-pub const MOST_PARTICIPANTS: usize = 1000;
-/// Most of them from outside.
-pub const MOST_BOUND: usize = 50;
 
 /// Who holds the row that a claim wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,24 +75,18 @@ fn seat(
             (Some(identity), None)
         }
         Who::Bound { address, proxy } => {
-            if bound >= MOST_BOUND {
+            if bound >= context.most.outside {
                 return Err(RelayError::TooManyBound);
             }
             (None, Some(PersonBinding { address, proxy, aliases: Vec::new(), rest: serde_json::Map::new() }))
         }
     };
-    if conversation.members.len() >= MOST_PARTICIPANTS {
+    if conversation.members.len() >= context.most.participants {
         return Err(RelayError::TooManyParticipants);
     }
     if let Some(binding) = &binding {
         let claim = tables::binding(account, &binding.proxy, &binding.address);
-        match holder {
-            None => decision.batch.absent(claim.clone()),
-            Some(held) if held.open => {
-                return Err(RelayError::BindingTaken(held.binding.conversation.clone()));
-            }
-            Some(stale) => decision.batch.at(claim.clone(), stale.revision),
-        };
+        take_claim(&mut decision.batch, &claim, holder)?;
         let row = Binding {
             service: conversation.head.service.clone(),
             conversation: conversation.sid().clone(),
@@ -117,6 +107,7 @@ fn seat(
         last_read_message_index: None,
         last_read_timestamp: None,
         muted: false,
+        window_closes: None,
         rest: serde_json::Map::new(),
     };
     let person = PersonRow {
@@ -153,7 +144,7 @@ pub fn identity_name(identity: &str) -> String {
     format!(":{}", identity.chars().take(200).collect::<String>())
 }
 
-fn put_member(context: &Context<'_>, decision: &mut Decision, record: ParticipantRecord) {
+pub(super) fn put_member(context: &Context<'_>, decision: &mut Decision, record: ParticipantRecord) {
     let conversation = decision.next.sid().as_str().to_owned();
     let key = tables::participant(context.account.as_str(), &conversation, record.sid.as_str());
     decision.members_at.push((record.sid.clone(), decision.batch.writes.len()));
@@ -166,16 +157,18 @@ fn put_member(context: &Context<'_>, decision: &mut Decision, record: Participan
     }
 }
 
-/// Changes to a participant.
+/// Changes to a participant. `holder` is the row of the pair that a new proxy address makes, as it was read.
 pub fn change_participant(
     context: &Context<'_>,
     conversation: &Conversation,
     sid: &ParticipantSid,
     change: ParticipantChange,
+    holder: Option<&Holder>,
 ) -> Result<Decision, RelayError> {
     // What concerns nobody else may still change in a closed conversation: a read horizon, and whether pushes are wanted.
     let only_reading = change.role_sid.is_keep()
         && change.attributes.is_none()
+        && change.proxy.is_none()
         && change.created.is_none()
         && change.updated.is_none();
     if !only_reading {
@@ -191,8 +184,53 @@ pub fn change_participant(
     record.created = change.created.unwrap_or(record.created);
     record.updated = change.updated.unwrap_or(context.now);
     let mut decision = begin(context, conversation);
+    if let Some(proxy) = change.proxy {
+        move_to(context, &mut decision, &mut record, proxy, holder)?;
+    }
     put_member(context, &mut decision, record);
     Ok(finish(decision))
+}
+
+/// Somebody outside is reached through another proxy address from now on. What was queued before leaves from the old
+/// one. What was learnt of them there, other addresses and the window, does not hold on the new one.
+fn move_to(
+    context: &Context<'_>,
+    decision: &mut Decision,
+    record: &mut ParticipantRecord,
+    proxy: Address,
+    holder: Option<&Holder>,
+) -> Result<(), RelayError> {
+    let Some(binding) = record.binding.as_mut().filter(|binding| binding.proxy != proxy) else {
+        return Ok(());
+    };
+    let (account, conversation) = (context.account.as_str(), &decision.next);
+    let claim = tables::binding(account, &proxy, &binding.address);
+    let row = Binding {
+        service: conversation.head.service.clone(),
+        conversation: conversation.sid().clone(),
+        participant: record.sid.clone(),
+    };
+    take_claim(&mut decision.batch, &claim, holder)?;
+    decision.batch.put(claim, row.encode());
+    for address in std::iter::once(&binding.address).chain(&binding.aliases) {
+        decision.batch.delete(tables::binding(account, &binding.proxy, address));
+    }
+    for alias in binding.aliases.drain(..) {
+        decision.batch.delete(tables::person(account, alias.as_str(), record.sid.as_str()));
+    }
+    binding.proxy = proxy;
+    record.window_closes = None;
+    Ok(())
+}
+
+/// Makes a batch rest on a claim's being free: nobody's, or of a conversation that does not count any more.
+fn take_claim(batch: &mut Batch, claim: &Key, holder: Option<&Holder>) -> Result<(), RelayError> {
+    match holder {
+        None => batch.absent(claim.clone()),
+        Some(held) if held.open => return Err(RelayError::BindingTaken(held.binding.conversation.clone())),
+        Some(stale) => batch.at(claim.clone(), stale.revision),
+    };
+    Ok(())
 }
 
 /// A participant is known by one more address. `holder` is the row of the pair (proxy, alias) as it was read;

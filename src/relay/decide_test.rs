@@ -25,7 +25,14 @@ impl Births for Counter {
 fn marks_say_which_write_last_changed_what() {
     let account = AccountSid::parse("AC00000000000000000000000000000001").unwrap();
     let (mint, births) = (Mint::seeded(1), Counter(AtomicU64::new(0)));
-    let context = Context { account: &account, now: NOON, mint: &mint, births: &births, again: false };
+    let context = Context {
+        account: &account,
+        now: NOON,
+        mint: &mint,
+        births: &births,
+        again: false,
+        most: crate::relay::decide::Roster::default(),
+    };
     let mut number = 100;
     let mut settle = |decision: Decision| {
         let last = number + decision.batch.writes.len() as u64 - 1;
@@ -58,7 +65,14 @@ fn marks_say_which_write_last_changed_what() {
 
     let draft = draft_of(
         &joined,
-        NewMessage { author: "a".into(), body: None, attributes: None, created: None, updated: None },
+        NewMessage {
+            author: "a".into(),
+            template: None,
+            body: None,
+            attributes: None,
+            created: None,
+            updated: None,
+        },
     );
     let (decision, appended) = append(&context, &joined, vec![draft.clone(), draft]).unwrap();
     assert_eq!(appended.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 1]);
@@ -79,7 +93,14 @@ async fn a_full_disk_refuses_what_is_new_and_lets_the_rest_end() {
         .create_conversation(account, service, NewConversation::default(), Cause::api(false))
         .await;
     assert!(matches!(made, Err(RelayError::Full)));
-    let new = NewMessage { author: "a".into(), body: None, attributes: None, created: None, updated: None };
+    let new = NewMessage {
+        author: "a".into(),
+        template: None,
+        body: None,
+        attributes: None,
+        created: None,
+        updated: None,
+    };
     let posted = house.relay.post_message(account, service, talk.as_str(), new, Cause::api(false)).await;
     assert!(matches!(posted, Err(RelayError::Full)));
     house.relay.delete_conversation(account, service, talk.as_str(), Cause::api(false)).await.unwrap();
@@ -93,10 +114,22 @@ async fn a_draft_takes_no_more_writes_than_were_reckoned_with() {
         house.join(&talk, Who::Identity("agent".to_owned())).await.unwrap();
         let conversation = house.state(&talk).await;
         let (mint, births) = (Mint::seeded(1), Counter(AtomicU64::new(0)));
-        let context =
-            Context { account: &house.account, now: NOON, mint: &mint, births: &births, again: false };
-        let new =
-            NewMessage { author: "a".into(), body: None, attributes: None, created: None, updated: None };
+        let context = Context {
+            account: &house.account,
+            now: NOON,
+            mint: &mint,
+            births: &births,
+            again: false,
+            most: crate::relay::decide::Roster::default(),
+        };
+        let new = NewMessage {
+            author: "a".into(),
+            template: None,
+            body: None,
+            attributes: None,
+            created: None,
+            updated: None,
+        };
         let source = |id: &str| Source { kind: "test".into(), proxy: ours(1), id: id.into() };
         let draft = |id| Draft { source: Some(source(id)), ..draft_of(&conversation, new.clone()) };
         let writes = |drafts| append(&context, &conversation, drafts).unwrap().0.batch.writes.len();
@@ -242,6 +275,7 @@ async fn live(steps: Vec<Step>) {
                 let author_name = author.map_or("system".to_owned(), |person| phone(person).to_string());
                 let new = NewMessage {
                     author: author_name,
+                    template: None,
                     body: None,
                     attributes: None,
                     created: None,

@@ -86,6 +86,7 @@ impl Relay {
                         updated: None,
                         source: Some(source(origin, &to, &id)),
                         reply_to: Some(index),
+                        template: None,
                     };
                     let (decision, _) = decide_messages::append(context, conversation, vec![draft])?;
                     Ok((Some(decision), InboundOutcome::Accepted))
@@ -196,6 +197,7 @@ impl Relay {
                                 updated: None,
                                 source: Some(source(origin, &echo.from, &echo.id)),
                                 reply_to: None,
+                                template: None,
                             };
                             let (decision, _) =
                                 decide_messages::append(&context, &conversation, vec![draft])?;

@@ -372,6 +372,7 @@ impl Relay {
                 updated: None,
                 source: Some(source(origin, &message.to, &message.id)),
                 reply_to,
+                template: None,
             });
             let aliases: Vec<Address> = std::iter::once(&message.from.address)
                 .chain(&message.from.aliases)

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use trunkline_adapter::{InboundMessage, Part};
@@ -12,6 +13,7 @@ use crate::ledger::key::Space;
 use crate::ledger::memory::Memory;
 use crate::model::Dispatch;
 use crate::relay::Relay;
+use crate::relay::command::Who;
 use crate::relay::kit::{House, address, ours, phone, said, text, wrote};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -454,4 +456,40 @@ async fn what_cannot_be_read_is_kept_in_a_ring() {
 fn relay_futures_may_move_between_threads() {
     fn send<T: Send>(_: impl FnOnce(&'static Relay, Origin<'static>) -> T) {}
     send(|relay, origin| relay.take(origin, Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_writes_opens_their_window_and_it_is_written_down_once_an_hour() {
+    let house = House::new().await;
+    let talk = house.conversation().await;
+    let (ours, theirs) = (address("whatsapp:+12025550000"), address("whatsapp:+12025557777"));
+    house.join(&talk, Who::Bound { address: theirs.clone(), proxy: ours.clone() }).await.unwrap();
+    let person = || Person::new(theirs.clone());
+    let closes = || async { house.state(&talk).await.members[0].record.window_closes };
+    assert_eq!(closes().await, None);
+    house.take(vec![wrote("a", person(), ours.clone(), "hi"), wrote("b", person(), ours.clone(), "?")]).await;
+    let first = house.relay.clock.now().plus(Duration::from_secs(24 * 3600));
+    assert_eq!(closes().await, Some(first));
+    let cost = || async {
+        let before = house.rows(Some(Space::Participant)).await;
+        before.into_iter().map(|(_, row)| row.changed).max()
+    };
+    let written = cost().await;
+    tokio::time::advance(Duration::from_secs(3599)).await;
+    house.take(vec![wrote("c", person(), ours.clone(), "still there?")]).await;
+    assert_eq!((closes().await, cost().await), (Some(first), written), "not for less than an hour");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    house.take(vec![wrote("d", person(), ours.clone(), "hello?")]).await;
+    assert_eq!(closes().await, Some(first.plus(Duration::from_secs(3600))));
+    // As the ledger has it, not only the cache.
+    let read = house.relay.ledger.conversation(house.account.as_str(), talk.as_str()).await.unwrap();
+    assert_eq!(&read.unwrap(), &*house.state(&talk).await);
+}
+
+#[tokio::test]
+async fn a_text_message_has_no_window_to_open() {
+    let house = House::new().await;
+    let talk = house.talk(1, &[1]).await;
+    house.take(vec![said("a", 1, 1, "hi")]).await;
+    assert_eq!(house.state(&talk).await.members[0].record.window_closes, None);
 }

@@ -162,6 +162,7 @@ impl House {
     pub async fn post(&self, conversation: &ConversationSid, text: &str) -> (u64, MessageRecord) {
         let new = NewMessage {
             author: "system".to_owned(),
+            template: None,
             body: Some(text.to_owned()),
             attributes: None,
             created: None,

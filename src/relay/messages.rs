@@ -53,19 +53,10 @@ impl Relay {
     ) -> Result<(Arc<Conversation>, Vec<MessageView>), RelayError> {
         let conversation = self.conversation(account, service, name).await?;
         let (account, sid) = (account.as_str(), conversation.sid().as_str());
-        let prefix = tables::messages(account, sid);
-        let range = match (descending, beyond) {
-            (false, None) => Range::prefix(&prefix),
-            (false, Some(index)) => Range::after(&prefix, &tables::message(account, sid, index)),
-            (true, None) => Range::prefix(&prefix).reversed(),
-            (true, Some(index)) => Range::until(&prefix, &tables::message(account, sid, index)).reversed(),
-        };
         let snapshot = self.ledger.snapshot();
-        let rows = snapshot.scan(range, limit).await?;
+        let rows = page(&*snapshot, account, sid, descending, beyond, limit).await?;
         let mut views = Vec::with_capacity(rows.len());
-        for (key, row) in rows {
-            let Some(index) = tables::message_index(&key) else { continue };
-            let record = MessageRecord::decode(&row.payload).map_err(crate::ledger::LedgerError::from)?;
+        for (index, record) in rows {
             views.push(view(&*snapshot, account, sid, index, record).await?);
         }
         Ok((conversation, views))
@@ -165,7 +156,32 @@ impl Relay {
     }
 }
 
-async fn find(
+/// Messages from beyond an index, in either order, each with its own.
+pub(super) async fn page(
+    snapshot: &dyn Snapshot,
+    account: &str,
+    conversation: &str,
+    descending: bool,
+    beyond: Option<u64>,
+    limit: usize,
+) -> Result<Vec<(u64, MessageRecord)>, RelayError> {
+    let prefix = tables::messages(account, conversation);
+    let place = |index| tables::message(account, conversation, index);
+    let range = match (descending, beyond) {
+        (false, None) => Range::prefix(&prefix),
+        (false, Some(index)) => Range::after(&prefix, &place(index)),
+        (true, None) => Range::prefix(&prefix).reversed(),
+        (true, Some(index)) => Range::until(&prefix, &place(index)).reversed(),
+    };
+    let rows = snapshot.scan(range, limit).await?;
+    let numbered = rows.into_iter().filter_map(|(key, row)| Some((tables::message_index(&key)?, row)));
+    let read = |(index, row): (u64, crate::ledger::engine::Row)| {
+        Ok((index, MessageRecord::decode(&row.payload).map_err(crate::ledger::LedgerError::from)?))
+    };
+    numbered.map(read).collect()
+}
+
+pub(super) async fn find(
     snapshot: &dyn Snapshot,
     account: &str,
     conversation: &str,
@@ -186,7 +202,7 @@ async fn find(
     Ok((index, row.ok_or(RelayError::MessageNotFound)?.record))
 }
 
-async fn known(
+pub(super) async fn known(
     snapshot: &dyn Snapshot,
     account: &str,
     conversation: &str,
@@ -196,7 +212,7 @@ async fn known(
     Ok(rows.into_iter().map(|row| (row.record.sid.clone(), row.record)).collect())
 }
 
-async fn view(
+pub(super) async fn view(
     snapshot: &dyn Snapshot,
     account: &str,
     conversation: &str,

@@ -28,12 +28,15 @@ pub mod decide_users;
 mod error;
 mod events;
 mod hooks;
+mod idempotency;
 mod inbox;
 mod intake;
+mod journal;
 mod keyword;
 #[cfg(test)]
 mod kit;
 mod lasting;
+mod limits;
 mod listed;
 pub mod memberships;
 mod messages;
@@ -51,6 +54,7 @@ mod services;
 mod settings;
 mod statuses;
 mod telling;
+mod templates;
 mod timers;
 #[cfg(test)]
 #[path = "timers_test.rs"]
@@ -81,11 +85,15 @@ use crate::work::Wakeups;
 
 pub use conversations::MOST_AT_ONCE;
 pub use error::{Improper, RelayError, RoleUse};
+pub use idempotency::{KEYS_KEPT, Made};
 pub use intake::Origin;
+pub use journal::{Journal, Leg, Waiting};
 pub use keyword::{KeywordSettings, Keywords};
 pub use lasting::Lasting;
+pub use limits::{Limits, Settings as LimitSettings};
 pub use messaging_services::{MessagingService, MessagingServices, UnboundInbound};
 pub use proxies::{Proxies, Proxy};
+pub use templates::{Template, Templates};
 
 use cache::Cache;
 use commit::Commits;
@@ -120,6 +128,8 @@ pub struct Relay {
     proxies: Proxies,
     messaging: MessagingServices,
     keywords: Keywords,
+    templates: Templates,
+    limits: Limits,
     cache: Arc<Cache>,
     parked: Arc<parked::Sweep>,
     alarm: Arc<timers::Alarm>,
@@ -154,6 +164,8 @@ impl Relay {
             proxies: Proxies::default(),
             messaging: MessagingServices::default(),
             keywords: Keywords::default(),
+            templates: Templates::default(),
+            limits: Limits::default(),
             cache,
             parked,
             alarm,
@@ -191,6 +203,16 @@ impl Relay {
         &self.keywords
     }
 
+    /// How many of something there may be; a reload replaces them.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What content SIDs stand for; a reload replaces them.
+    pub fn templates(&self) -> &Templates {
+        &self.templates
+    }
+
     /// A conversation as it stands, from memory if it is there.
     async fn load(&self, account: &AccountSid, sid: &str) -> Result<Option<Arc<Conversation>>, LedgerError> {
         if let Some(known) = self.cache.get(account, sid) {
@@ -212,7 +234,14 @@ impl Relay {
 
     /// What a decision made now may use.
     fn context<'a>(&'a self, account: &'a AccountSid, again: bool) -> Context<'a> {
-        Context { account, now: self.clock.now(), mint: &self.mint, births: &self.ledger, again }
+        Context {
+            account,
+            now: self.clock.now(),
+            mint: &self.mint,
+            births: &self.ledger,
+            again,
+            most: self.limits.roster(),
+        }
     }
 
     /// Decides about a conversation until the decision holds, commits it, and wakes whom it concerns.

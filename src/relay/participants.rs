@@ -153,6 +153,9 @@ impl Relay {
         let whose = Whose { account, service, cause };
         self.ask_participant_update(whose, &current, participant, &change).await?;
         let change = &change;
+        if change.proxy.as_ref().is_some_and(|proxy| self.proxies.get(account, proxy).is_none()) {
+            return Err(RelayError::ProxyNotOurs);
+        }
         let role = match &change.role_sid {
             Change::Set(role) => Some(role),
             Change::Keep | Change::Clear => None,
@@ -163,8 +166,19 @@ impl Relay {
                 let member =
                     conversation.member_by_name(participant).ok_or(RelayError::ParticipantNotFound)?;
                 let sid = member.record.sid.clone();
-                let mut decision =
-                    decide_roster::change_participant(context, conversation, &sid, change.clone())?;
+                let holder = match (&change.proxy, &member.record.binding) {
+                    (Some(proxy), Some(binding)) => {
+                        self.holder(&*self.ledger.snapshot(), account, proxy, &binding.address).await?
+                    }
+                    _ => None,
+                };
+                let mut decision = decide_roster::change_participant(
+                    context,
+                    conversation,
+                    &sid,
+                    change.clone(),
+                    holder.as_ref(),
+                )?;
                 if let Some(role) = role {
                     let (snapshot, batch) = (self.ledger.snapshot(), &mut decision.batch);
                     rely_on_role(&*snapshot, account, service, role, RoleUse::Conversation, batch).await?;

@@ -98,7 +98,14 @@ async fn an_address_is_learnt_once_and_only_when_it_is_nobody_elses() {
     house.relay.learn(&house.account, &talk, &member, &[phone(3)]).await;
     let mint = crate::model::Mint::seeded(1);
     let births = house.relay.ledger.clone();
-    let context = Context { account: &house.account, now: NOON, mint: &mint, births: &births, again: false };
+    let context = Context {
+        account: &house.account,
+        now: NOON,
+        mint: &mint,
+        births: &births,
+        again: false,
+        most: crate::relay::decide::Roster::default(),
+    };
     let known = house.state(&talk).await;
     let learns = |alias: &Address, holder: Option<&Holder>| {
         learn(&context, &known, &member, alias, holder)
@@ -118,4 +125,36 @@ async fn an_address_is_learnt_once_and_only_when_it_is_nobody_elses() {
     house.relay.learn(&house.account, &talk, &member, &many).await;
     let kept = house.state(&talk).await.member(&member).unwrap().record.binding.clone().unwrap().aliases;
     assert_eq!(kept.len(), 8, "nobody fills a row with addresses");
+}
+
+#[tokio::test]
+async fn who_moves_to_another_proxy_address_is_reached_there_and_leaves_the_old_one_free() {
+    let house = House::new().await;
+    let (talk, other) = (house.conversation().await, house.conversation().await);
+    let person = house.bind(&talk, &ours(1), &phone(1)).await.unwrap();
+    house.relay.learn(&house.account, &talk, &person, &[phone(2)]).await;
+    house.bind(&other, &ours(3), &phone(1)).await.unwrap();
+    let move_to = async |proxy: Address| {
+        let change = ParticipantChange { proxy: Some(proxy), ..ParticipantChange::default() };
+        let (account, service) = (&house.account, &house.service);
+        house
+            .relay
+            .update_participant(account, service, talk.as_str(), person.as_str(), change, Cause::api(false))
+            .await
+    };
+    let taken = move_to(ours(3)).await;
+    assert!(matches!(taken, Err(RelayError::BindingTaken(holder)) if holder == other));
+    assert!(matches!(move_to(phone(9)).await, Err(RelayError::ProxyNotOurs)));
+    move_to(ours(1)).await.unwrap();
+    let (moved, _) = move_to(ours(2)).await.unwrap();
+    let binding = moved.member(&person).unwrap().record.binding.clone().unwrap();
+    assert_eq!((binding.proxy, binding.aliases), (ours(2), Vec::new()));
+    // The ledger says the same, and the old pairs are anybody's.
+    assert_eq!(*house.state(&talk).await, *moved);
+    house.bind(&other, &ours(1), &phone(1)).await.unwrap();
+    house.bind(&other, &ours(1), &phone(2)).await.unwrap();
+    close(&house, &other).await;
+    move_to(ours(3)).await.unwrap();
+    close(&house, &talk).await;
+    assert!(matches!(move_to(ours(4)).await, Err(RelayError::Closed)));
 }

@@ -16,8 +16,6 @@ use crate::model::{
 };
 use crate::work::{self, Queue};
 
-/// Open conversations of one identity in a service. Closed ones do not count.
-pub const MOST_CONVERSATIONS: usize = 1000;
 /// Rows read at a time.
 const PAGE: usize = 500;
 
@@ -190,8 +188,9 @@ impl Relay {
         let prefix = tables::persons(account.as_str(), &super::decide_roster::identity_name(identity));
         let snapshot = self.ledger.snapshot();
         // All of them first: few people are in so many that it matters which of them are open.
-        let all = snapshot.scan(Range::prefix(&prefix), MOST_CONVERSATIONS).await?;
-        if all.len() < MOST_CONVERSATIONS {
+        let most = self.limits.conversations_per_user();
+        let all = snapshot.scan(Range::prefix(&prefix), most).await?;
+        if all.len() < most {
             return Ok(());
         }
         let (mut range, mut open) = (Range::prefix(&prefix), 0);
@@ -205,7 +204,7 @@ impl Relay {
                 let head = head.map(|row| Head::decode(&row.payload)).transpose();
                 let head = head.map_err(crate::ledger::LedgerError::from)?;
                 open += usize::from(head.is_some_and(|head| head.state.open()));
-                if open >= MOST_CONVERSATIONS {
+                if open >= most {
                     return Err(RelayError::TooManyConversations);
                 }
             }

@@ -120,7 +120,7 @@ async fn an_identity_is_in_a_thousand_open_conversations_at_most() {
     let house = House::new().await;
     let (account, service) = (&house.account, &house.service);
     let mut first = None;
-    for _ in 0..super::users::MOST_CONVERSATIONS {
+    for _ in 0..super::LimitSettings::default().conversations_per_user {
         let room = house.conversation().await;
         house.join(&room, chat("ana")).await.unwrap();
         first.get_or_insert(room);
@@ -155,4 +155,24 @@ async fn a_service_of_an_older_release_gets_its_roles_when_they_are_asked_for() 
     let settings = house.relay.service_settings(account, service).await.unwrap();
     assert!(roles.iter().any(|role| role.sid == settings.service_role));
     assert_eq!(house.relay.roles(account, service, None, 10).await.unwrap(), roles, "once only");
+}
+
+#[tokio::test]
+async fn limits_are_raised_and_lowered_while_running() {
+    let house = House::new().await;
+    let set = |participants, outside, conversations_per_user| {
+        let roster = super::decide::Roster { participants, outside };
+        house.relay.limits().replace(super::LimitSettings { roster, conversations_per_user });
+    };
+    let (room, second) = (house.conversation().await, house.conversation().await);
+    set(2, 1, 1);
+    house.bind(&room, &super::kit::ours(1), &super::kit::phone(1)).await.unwrap();
+    let refused = house.bind(&room, &super::kit::ours(1), &super::kit::phone(2)).await;
+    assert!(matches!(refused, Err(RelayError::TooManyBound)));
+    house.join(&room, chat("ana")).await.unwrap();
+    assert!(matches!(house.join(&room, chat("bo")).await, Err(RelayError::TooManyParticipants)));
+    assert!(matches!(house.join(&second, chat("ana")).await, Err(RelayError::TooManyConversations)));
+    set(3, 2, 2);
+    house.bind(&room, &super::kit::ours(1), &super::kit::phone(2)).await.unwrap();
+    house.join(&second, chat("ana")).await.unwrap();
 }

@@ -120,8 +120,13 @@ impl DeadLetters {
         batch.at(key.clone(), row.changed);
         batch.delete(key);
         let (lane, now) = (account.as_str(), self.clock.now());
-        let job =
-            work::Job { since: now, attempts, not_before: Timestamp(0), payload: event.encode().to_vec() };
+        let job = work::Job {
+            since: now,
+            attempts,
+            not_before: Timestamp(0),
+            payload: event.encode().to_vec(),
+            trace: Vec::new(),
+        };
         batch.insert(work::row_key(lane, Queue::Webhook, lane, &subject, self.ledger.birth()), job.encode());
         if !self.gone(batch).await? {
             return Ok(false);

@@ -282,7 +282,7 @@ impl Post {
         replay.next = index + 1;
         let more = replay.next < replay.until;
         let payload = job.encode().to_vec();
-        more.then_some(Job { since: now, attempts: 0, not_before: Timestamp(0), payload })
+        more.then_some(Job { since: now, attempts: 0, not_before: Timestamp(0), payload, trace: Vec::new() })
     }
 
     fn expired(&self, job: &Job, now: Timestamp) -> bool {

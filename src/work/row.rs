@@ -9,7 +9,7 @@ use trunkline_adapter::Timestamp;
 
 use crate::ledger::engine::{Batch, ReadError, Revision, Snapshot};
 use crate::ledger::key::{Key, Piece, Range, Space, take_name};
-use crate::model::{Compact, Letter};
+use crate::model::{Attempt, Compact, DecodeError, Letter, compact, read_compact};
 
 /// Which kind of work. The byte is part of the stored key: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,10 +37,47 @@ pub struct Job {
     /// Not to be tried before.
     pub not_before: Timestamp,
     pub payload: Vec<u8>,
+    /// The tries that did not go well. A row without any is stored as it always was.
+    #[serde(skip)]
+    pub trace: Vec<Attempt>,
 }
+
+/// The format of a row with a trace behind it.
+const TRACED: u8 = 2;
 
 impl Compact for Job {
     const NAME: &'static str = "queue row";
+
+    fn encode(&self) -> Bytes {
+        if self.trace.is_empty() {
+            compact(Self::FORMAT, self)
+        } else {
+            compact(TRACED, &(self, &self.trace))
+        }
+    }
+
+    fn decode(payload: &[u8]) -> Result<Job, DecodeError> {
+        let job = match payload.split_first() {
+            Some((&Self::FORMAT, rest)) => read_compact(rest),
+            Some((&TRACED, rest)) => read_compact(rest).map(|(job, trace)| Job { trace, ..job }),
+            Some((format, _)) => Err(format!("unknown format {format}")),
+            None => Err("it is empty".to_owned()),
+        };
+        job.map_err(|reason| DecodeError { what: Self::NAME, reason })
+    }
+}
+
+/// The rows of one subject, first the one whose turn it is, at most so many; those that cannot be read are left out.
+pub async fn rows_of(
+    snapshot: &dyn Snapshot,
+    account: &str,
+    queue: Queue,
+    lane: &str,
+    subject: &str,
+    limit: usize,
+) -> Result<Vec<Job>, ReadError> {
+    let rows = snapshot.scan(Range::prefix(&subject_prefix(account, queue, lane, subject)), limit).await?;
+    Ok(rows.iter().filter_map(|(_, row)| Job::decode(&row.payload).ok()).collect())
 }
 
 /// The prefix of a lane's rows.
@@ -119,7 +156,8 @@ pub fn enqueue(
     since: Timestamp,
     payload: Bytes,
 ) -> Enqueued {
-    let job = Job { since, attempts: 0, not_before: Timestamp(0), payload: payload.to_vec() };
+    let job =
+        Job { since, attempts: 0, not_before: Timestamp(0), payload: payload.to_vec(), trace: Vec::new() };
     let (key, at) = (row_key(account, queue, lane, subject, seq), batch.writes.len());
     batch.insert(key.clone(), job.encode());
     Enqueued { key, job, at }
@@ -129,6 +167,32 @@ pub fn enqueue(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_trace_is_behind_the_row_and_costs_nothing_where_there_is_none() {
+        let plain = Job {
+            since: Timestamp(5),
+            attempts: 2,
+            not_before: Timestamp(7),
+            payload: b"x".to_vec(),
+            trace: Vec::new(),
+        };
+        let four = (plain.since, plain.attempts, plain.not_before, plain.payload.clone());
+        assert_eq!(plain.encode(), compact(1, &four), "as it always was");
+        let attempt = Attempt {
+            at: Timestamp(6),
+            end: crate::model::AttemptEnd::Throttled,
+            code: 429,
+            text: "slow".to_owned(),
+        };
+        let traced = Job { trace: vec![attempt], ..plain.clone() };
+        for job in [plain, traced] {
+            assert_eq!(Job::decode(&job.encode()).unwrap(), job);
+        }
+        assert!(Job::decode(&[3, 0]).is_err());
+        assert!(Job::decode(&[]).is_err());
+        assert!(Job::decode(&[2, 1, 2]).is_err());
+    }
 
     #[test]
     fn keys_sort_by_subject_then_sequence_and_give_the_subject_back() {

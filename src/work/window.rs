@@ -581,7 +581,8 @@ impl Window {
 /// A row's job. One that cannot be read comes without a payload, so that whoever works on it ends it: it must not
 /// stand in the way of all the others.
 fn job_of(row: &Row, now: Timestamp) -> Job {
-    let unreadable = Job { since: now, attempts: 0, not_before: Timestamp(0), payload: Vec::new() };
+    let unreadable =
+        Job { since: now, attempts: 0, not_before: Timestamp(0), payload: Vec::new(), trace: Vec::new() };
     Job::decode(&row.payload).unwrap_or(unreadable)
 }
 

@@ -5,7 +5,13 @@ impl Bench {
     /// Rows that were tried and wait.
     async fn add_waiting(&self, rows: impl IntoIterator<Item = (String, u64)>, due: Timestamp) {
         let rows: Vec<_> = rows.into_iter().collect();
-        let job = Job { since: self.clock.now(), attempts: 1, not_before: due, payload: b"0".to_vec() };
+        let job = Job {
+            since: self.clock.now(),
+            attempts: 1,
+            not_before: due,
+            payload: b"0".to_vec(),
+            trace: Vec::new(),
+        };
         for some in rows.chunks(200) {
             let mut batch = Batch::default();
             for (subject, seq) in some {

@@ -209,7 +209,13 @@ async fn a_due_row_behind_thousands_that_wait_is_found_in_one_call() {
     let mut batch = Batch::default();
     let due = bench.clock.now().plus(Duration::from_secs(60));
     for who in 0..200 {
-        let job = Job { since: bench.clock.now(), attempts: 1, not_before: due, payload: b"0".to_vec() };
+        let job = Job {
+            since: bench.clock.now(),
+            attempts: 1,
+            not_before: due,
+            payload: b"0".to_vec(),
+            trace: Vec::new(),
+        };
         for more in 0..20 {
             batch.put(row_key("AC1", Queue::Outbound, LANE, &subject(who * 20 + more), 0), job.encode());
         }
@@ -372,7 +378,7 @@ async fn a_back_off_that_is_found_in_the_row_is_kept_but_not_for_longer_than_an_
     let minute = now.plus(Duration::from_secs(60));
     let mut batch = Batch::default();
     for (who, not_before) in [(0, minute), (1, now.plus(10 * FARTHEST))] {
-        let job = Job { since: now, attempts: 1, not_before, payload: b"0".to_vec() };
+        let job = Job { since: now, attempts: 1, not_before, payload: b"0".to_vec(), trace: Vec::new() };
         batch.put(key(who, 0), job.encode());
     }
     bench.ledger.commit(batch).await.unwrap();

@@ -6,6 +6,7 @@
 mod bad_input;
 mod bindings;
 mod config;
+mod extensions;
 mod harness;
 mod holds;
 mod kills;

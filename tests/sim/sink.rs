@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use trunkline::outbound::Unknown;
 use trunkline_adapter::{
-    Address, Blame, Cause, Channel, Content, DeliveryStatus, Inbound, Outbound, Outcome, ProviderError, Rate,
-    Scope, StatusReport, Timestamp,
+    Address, Blame, Cause, Channel, DeliveryStatus, Inbound, Outbound, Outcome, ProviderError, Rate, Scope,
+    StatusReport, Timestamp,
 };
 
 use crate::auditor::Books;
@@ -176,7 +176,7 @@ impl World {
         let piece = piece_of(&outbound.correlation);
         self.note(format_args!("send {from} -> {to} {}", outbound.correlation));
         self.check_rates(from, to, now);
-        let Content::Text { body } = &outbound.content;
+        let body = outbound.content.text();
         if let Some((conversation, index, piece)) = &piece {
             self.check_piece(from, to, (conversation, *index, piece), body, books);
         }

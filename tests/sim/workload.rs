@@ -258,6 +258,7 @@ fn post(shared: &Shared, life: &Arc<Life>, seats: &[Seat]) {
     request(&shared.clone(), async move {
         let new = NewMessage {
             author: "system".to_owned(),
+            template: None,
             body: Some(text.clone()),
             attributes: None,
             created: None,

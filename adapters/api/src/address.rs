@@ -1,6 +1,7 @@
 //! Addresses: where a person or a proxy is reached.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,14 @@ impl Channel {
             Channel::Sms => "sms",
             Channel::Whatsapp => "whatsapp",
             Channel::Messenger => "messenger",
+        }
+    }
+
+    /// How long after a person's last message they may be sent free text; `None` for always.
+    pub fn window(self) -> Option<Duration> {
+        match self {
+            Channel::Sms => None,
+            Channel::Whatsapp | Channel::Messenger => Some(Duration::from_secs(24 * 3_600)),
         }
     }
 

@@ -13,8 +13,11 @@ pub struct Capabilities {
     pub text: TextLimit,
     /// Which statuses the provider tells.
     pub receipts: Receipts,
-    /// How long after a person's last message free text is allowed; `None` for always.
-    pub window: Option<Duration>,
+    /// The receipt's code for free text after the channel's window has shut (see [`Channel::window`]); `None` where
+    /// the provider has none.
+    pub shut: Option<u32>,
+    /// How templates are taken.
+    pub templates: Templates,
     /// Repeating a send with the same correlation text is harmless.
     pub idempotent: bool,
     /// Whether the STOP, START and HELP keywords are ours to handle here.
@@ -23,6 +26,17 @@ pub struct Capabilities {
     pub rate: Rate,
     /// The limit per recipient, where the channel has one and the operator sets none.
     pub pair_rate: Option<Rate>,
+}
+
+/// How a provider takes templates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Templates {
+    /// Not at all: their text is sent like any other.
+    Text,
+    /// By the name and language they have on WhatsApp; those without, as text.
+    Named,
+    /// By their SID.
+    Sid,
 }
 
 /// Which statuses come back.

@@ -51,6 +51,13 @@ impl Timestamp {
         }
     }
 
+    /// `2026-01-02T03:04:05.678Z`, always with milliseconds.
+    pub fn rfc3339_millis(self) -> String {
+        let seconds = self.rfc3339();
+        let seconds = seconds.trim_end_matches('Z');
+        format!("{seconds}.{:03}Z", self.millis().rem_euclid(1_000))
+    }
+
     /// Reads an ISO 8601 instant.
     pub fn parse(text: &str) -> Option<Timestamp> {
         text.parse::<jiff::Timestamp>().ok().map(|timestamp| Timestamp(timestamp.as_microsecond()))

@@ -31,7 +31,7 @@ pub mod simulator;
 mod webhook;
 
 pub use address::{Address, AddressError, Channel};
-pub use capabilities::{Capabilities, OverLimit, Rate, Receipts, TextLimit, TextUnit};
+pub use capabilities::{Capabilities, OverLimit, Rate, Receipts, Templates, TextLimit, TextUnit};
 pub use classify::{Class, Failure};
 pub use clock::{Clock, Timestamp};
 pub use futures_util::future::BoxFuture;
@@ -40,7 +40,7 @@ pub use inbound::{
     Signal, StatusReport,
 };
 pub use kind::{Adapter, AdapterKind, Blueprint, Kit};
-pub use outbound::{Blame, Cause, Content, Outbound, Outcome, Scope};
+pub use outbound::{Blame, Cause, Content, Outbound, Outcome, Scope, Template};
 pub use person::{Person, lookalike};
 pub use secret::{Secret, Secrets};
 pub use settings::{Problem, Section};

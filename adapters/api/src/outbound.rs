@@ -27,6 +27,31 @@ pub enum Content {
         /// The text itself.
         body: String,
     },
+    /// A text that was approved beforehand, for channels that take free text for a while only.
+    Template(Template),
+}
+
+impl Content {
+    /// What a person reads: the text itself, or that of the template with its blanks filled in.
+    pub fn text(&self) -> &str {
+        match self {
+            Content::Text { body } => body,
+            Content::Template(template) => &template.text,
+        }
+    }
+}
+
+/// A template with what goes into its blanks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// The template's SID, `HX…`.
+    pub sid: String,
+    /// What goes into the blanks, in their order: numbers first, then names.
+    pub variables: Vec<(String, String)>,
+    /// Name and language by which WhatsApp knows it.
+    pub named: Option<(String, String)>,
+    /// The text with its blanks filled in.
+    pub text: String,
 }
 
 /// How a send ended. A value, not an error: the lane's behaviour is a `match` on it.

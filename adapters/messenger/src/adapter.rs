@@ -1,11 +1,10 @@
 //! The live adapter: one app and its pages.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use trunkline_adapter::{
     Adapter, Address, BoxFuture, Capabilities, Channel, Kit, Outbound, Outcome, OverLimit, Rate, Receipts,
-    TextLimit, TextUnit, Webhook,
+    Templates, TextLimit, TextUnit, Webhook,
 };
 use trunkline_graph::{Endpoint, Target};
 
@@ -42,7 +41,8 @@ fn capabilities() -> Capabilities {
         channel: Channel::Messenger,
         text: TextLimit { most: TEXT_LIMIT, unit: TextUnit::Characters, over: OverLimit::Split },
         receipts: Receipts { delivered: true, read: true, correlated: false },
-        window: Some(Duration::from_secs(24 * 3_600)),
+        shut: Some(10),
+        templates: Templates::Text,
         // The metadata comes back in the echo, but a repeated send is a second message.
         idempotent: false,
         keywords: false,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use trunkline_adapter::{Address, Blame, Cause, Channel, Content, Outbound, Outcome};
+use trunkline_adapter::{Address, Blame, Cause, Channel, Outbound, Outcome};
 use trunkline_graph::{Endpoint, Target, broken_answer, lenient, post};
 
 pub(crate) async fn send(
@@ -50,11 +50,10 @@ struct Message<'a> {
 
 impl<'a> Request<'a> {
     fn of(outbound: &'a Outbound) -> Request<'a> {
-        let Content::Text { body } = &outbound.content;
         Request {
             recipient: Recipient { id: outbound.to.value() },
             messaging_type: "RESPONSE",
-            message: Message { text: body, metadata: &outbound.correlation },
+            message: Message { text: outbound.content.text(), metadata: &outbound.correlation },
         }
     }
 }
@@ -67,7 +66,7 @@ mod tests {
 
     use crate::adapter::Pages;
     use crate::settings::tests::{PAGE, settings};
-    use trunkline_adapter::{Adapter, Clock, Kit, Scope};
+    use trunkline_adapter::{Adapter, Clock, Content, Kit, Scope};
     use trunkline_graph::peer::{self, Peer, PeerRequest};
 
     fn adapter(base_url: &str) -> Pages {

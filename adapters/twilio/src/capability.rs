@@ -1,16 +1,16 @@
 //! What each sort of sender can do, as data.
 
-use std::time::Duration;
-
-use trunkline_adapter::{Address, Capabilities, Channel, OverLimit, Rate, Receipts, TextLimit, TextUnit};
+use trunkline_adapter::{
+    Address, Capabilities, Channel, OverLimit, Rate, Receipts, Templates, TextLimit, TextUnit,
+};
 
 /// Longest `Body`, in characters.
 pub(crate) const BODY: usize = 1600;
 /// Twilio's code for a longer one.
 pub(crate) const BODY_TOO_LONG: u32 = 21617;
 
-/// Meta's customer service window, which Twilio's senders there share.
-const WINDOW: Duration = Duration::from_secs(24 * 3_600);
+/// Twilio's code for free text after Meta's customer service window, which its senders there share, has shut.
+const SHUT: u32 = 63016;
 
 /// What a proxy address at Twilio can do.
 pub(crate) fn of(proxy: &Address) -> Capabilities {
@@ -26,7 +26,8 @@ pub(crate) fn of(proxy: &Address) -> Capabilities {
         text: TextLimit { most: BODY, unit: TextUnit::Characters, over: OverLimit::Fail(BODY_TOO_LONG) },
         // The text rides in the callback's URL. A text message cannot be answered by its id, as a chat's can.
         receipts: Receipts { delivered: true, read: chat, correlated: !chat },
-        window: chat.then_some(WINDOW),
+        shut: chat.then_some(SHUT),
+        templates: if chat { Templates::Sid } else { Templates::Text },
         idempotent: false,
         keywords: !chat,
         rate,
@@ -76,10 +77,10 @@ mod tests {
     #[test]
     fn only_sms_handles_keywords_and_only_chat_has_a_window() {
         assert!(at("+15550001111").keywords);
-        assert_eq!(at("+15550001111").window, None);
+        assert_eq!((at("+15550001111").shut, at("+15550001111").templates), (None, Templates::Text));
         let whatsapp = at("whatsapp:+15550002222");
         assert!(!whatsapp.keywords && whatsapp.receipts.read);
-        assert_eq!(whatsapp.window, Some(Duration::from_secs(86_400)));
+        assert_eq!((whatsapp.shut, whatsapp.templates), (Some(63016), Templates::Sid));
         assert_eq!(whatsapp.text.pieces(&"é".repeat(1601)).unwrap_err().code, 21617);
         assert_eq!(whatsapp.text.pieces(&"é".repeat(1600)).unwrap().len(), 1);
     }

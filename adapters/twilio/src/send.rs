@@ -51,7 +51,7 @@ pub(crate) async fn send(desk: Option<&Desk>, kit: &Kit, outbound: &Outbound) ->
     };
     let mut request = reqwest::Request::new(Method::POST, desk.url.clone());
     *request.headers_mut() = desk.headers.clone();
-    *request.body_mut() = Some(form(kit, outbound).into());
+    *request.body_mut() = Some(form(&kit.webhook_url, outbound).into());
     match kit.http.execute(request).await {
         Ok(response) => answer(response).await,
         Err(error) => unanswered(error),
@@ -59,13 +59,23 @@ pub(crate) async fn send(desk: Option<&Desk>, kit: &Kit, outbound: &Outbound) ->
 }
 
 /// The parameters of the request.
-fn form(kit: &Kit, outbound: &Outbound) -> String {
-    let Content::Text { body } = &outbound.content;
+fn form(webhook_url: &str, outbound: &Outbound) -> String {
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.append_pair("To", recipient(outbound).as_str());
     form.append_pair("From", outbound.from.as_str());
-    form.append_pair("Body", body);
-    form.append_pair("StatusCallback", &callback(&kit.webhook_url, &outbound.correlation));
+    match &outbound.content {
+        Content::Text { body } => {
+            form.append_pair("Body", body);
+        }
+        Content::Template(template) => {
+            let variables =
+                template.variables.iter().map(|(key, value)| (key.clone(), value.as_str().into()));
+            let variables = serde_json::Value::Object(variables.collect());
+            form.append_pair("ContentSid", &template.sid);
+            form.append_pair("ContentVariables", &variables.to_string());
+        }
+    }
+    form.append_pair("StatusCallback", &callback(webhook_url, &outbound.correlation));
     form.finish()
 }
 
@@ -216,6 +226,31 @@ mod tests {
         outbound.to = parse("whatsapp:+15550003333");
         outbound.aliases.push(parse("whatsapp:+15550001111"));
         assert_eq!(recipient(&outbound).as_str(), "whatsapp:+15550003333");
+    }
+
+    #[test]
+    fn a_template_goes_by_its_sid() {
+        let parse = |text| Address::parse(text).unwrap();
+        let template = trunkline_adapter::Template {
+            sid: "HX1".to_owned(),
+            variables: vec![("1".to_owned(), "A & B".to_owned())],
+            named: None,
+            text: "Hi A & B".to_owned(),
+        };
+        let outbound = Outbound {
+            from: parse("whatsapp:+15550002222"),
+            to: parse("whatsapp:+15550003333"),
+            aliases: Vec::new(),
+            content: Content::Template(template),
+            correlation: "x".to_owned(),
+        };
+        let sent = form("https://b.example/in", &outbound);
+        let pairs: Vec<_> = form_urlencoded::parse(sent.as_bytes()).into_owned().collect();
+        let of = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        assert_eq!(
+            (of("ContentSid"), of("ContentVariables"), of("Body")),
+            (Some("HX1"), Some(r#"{"1":"A & B"}"#), None)
+        );
     }
 
     #[test]

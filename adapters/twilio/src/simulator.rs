@@ -79,7 +79,11 @@ impl Simulator for Provider {
         let to = person::address(fields.get("To").ok_or_else(|| bad(21604))?).ok_or_else(|| bad(21211))?;
         let from =
             person::address(fields.get("From").ok_or_else(|| bad(21603))?).ok_or_else(|| bad(21212))?;
-        let text = fields.get("Body").ok_or_else(|| bad(21602))?.to_owned();
+        // What a template says is known to its owner only: the phone shows which it is and what it was given.
+        let template = fields.get("ContentSid").map(|sid| {
+            format!("{sid} {}", fields.get("ContentVariables").unwrap_or_default()).trim_end().to_owned()
+        });
+        let text = fields.get("Body").map(str::to_owned).or(template).ok_or_else(|| bad(21602))?;
         if text.chars().count() > BODY {
             return Err(bad(BODY_TOO_LONG));
         }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use serde_json::Value;
-use trunkline_adapter::{Address, Blame, Cause, Channel, Content, Outbound, Outcome};
+use serde_json::{Value, json};
+use trunkline_adapter::{Address, Blame, Cause, Channel, Content, Outbound, Outcome, Template};
 use trunkline_graph::{Endpoint, Target, broken_answer, lenient, post};
 
 use crate::person;
@@ -40,7 +40,10 @@ struct Request<'a> {
     recipient: Option<&'a str>,
     #[serde(rename = "type")]
     kind: &'static str,
-    text: Text<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<Value>,
     biz_opaque_callback_data: &'a str,
 }
 
@@ -52,18 +55,39 @@ struct Text<'a> {
 
 impl<'a> Request<'a> {
     fn of(outbound: &'a Outbound) -> Request<'a> {
-        let Content::Text { body } = &outbound.content;
+        let named = match &outbound.content {
+            Content::Template(template) => template.named.as_ref().map(|named| (named, template)),
+            Content::Text { .. } => None,
+        };
         let to = outbound.to.digits();
         Request {
             messaging_product: "whatsapp",
             recipient_type: "individual",
             to,
             recipient: to.is_none().then(|| outbound.to.value()),
-            kind: "text",
-            text: Text { body, preview_url: false },
+            kind: if named.is_some() { "template" } else { "text" },
+            text: named.is_none().then(|| Text { body: outbound.content.text(), preview_url: false }),
+            template: named.map(|((name, language), template)| object(name, language, template)),
             biz_opaque_callback_data: &outbound.correlation,
         }
     }
+}
+
+/// A template as the Cloud API takes it: blanks with names are told by name, the others by their order.
+fn object(name: &str, language: &str, template: &Template) -> Value {
+    let parameter = |(key, value): &(String, String)| {
+        let mut parameter = json!({ "type": "text", "text": value });
+        if !key.bytes().all(|byte| byte.is_ascii_digit()) {
+            parameter["parameter_name"] = key.as_str().into();
+        }
+        parameter
+    };
+    let mut object = json!({ "name": name, "language": { "code": language, "policy": "deterministic" } });
+    if !template.variables.is_empty() {
+        let parameters: Vec<Value> = template.variables.iter().map(parameter).collect();
+        object["components"] = json!([{ "type": "body", "parameters": parameters }]);
+    }
+    object
 }
 
 fn accepted(answer: &Value, outbound: &Outbound) -> Outcome {
@@ -87,7 +111,6 @@ fn names(contact: &Value) -> Vec<Address> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-    use serde_json::json;
 
     use crate::adapter::CloudApi;
     use crate::settings::tests::{PROXY, settings};
@@ -127,6 +150,37 @@ mod tests {
             serde_json::from_slice::<Value>(&request.body).unwrap(),
             json!({"messaging_product": "whatsapp", "recipient_type": "individual", "to": "15550199", "type": "text",
                 "text": {"body": "On its way 🚚", "preview_url": false}, "biz_opaque_callback_data": "our-msg-42"})
+        );
+    }
+
+    #[tokio::test]
+    async fn a_template_goes_by_its_name_and_one_without_as_text() {
+        let template = |named: Option<(&str, &str)>, variables: &[(&str, &str)]| {
+            let mut outbound = outbound(PROXY, "whatsapp:+15550199");
+            outbound.content = Content::Template(Template {
+                sid: "HX1".to_owned(),
+                variables: variables.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
+                named: named.map(|(name, language)| (name.into(), language.into())),
+                text: "Hi Ann".to_owned(),
+            });
+            serde_json::to_value(Request::of(&outbound)).unwrap()
+        };
+        let sent = template(Some(("order", "en_US")), &[("1", "A-17"), ("who", "Ann")]);
+        assert_eq!(
+            (&sent["type"], &sent["template"], sent.get("text")),
+            (
+                &json!("template"),
+                &json!({"name": "order", "language": {"code": "en_US", "policy": "deterministic"}, "components":
+                    [{"type": "body", "parameters": [{"type": "text", "text": "A-17"},
+                        {"type": "text", "text": "Ann", "parameter_name": "who"}]}]}),
+                None
+            )
+        );
+        assert_eq!(template(Some(("order", "de")), &[])["template"].get("components"), None);
+        let sent = template(None, &[("1", "A-17")]);
+        assert_eq!(
+            (&sent["type"], &sent["text"]["body"], sent.get("template")),
+            (&json!("text"), &json!("Hi Ann"), None)
         );
     }
 

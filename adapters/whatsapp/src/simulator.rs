@@ -45,6 +45,19 @@ fn name(object: &mut Value, number_key: &str, id_key: &str, address: &Address) {
     }
 }
 
+/// A template on the phone: what it says is known to its owner only, so its name and what it was given.
+fn shown(template: &Value) -> Option<String> {
+    let mut text = lenient::text(template, "name")?;
+    template.get("language").and_then(|language| lenient::text(language, "code"))?;
+    for component in lenient::list(template, "components") {
+        for parameter in lenient::list(component, "parameters") {
+            text.push(' ');
+            text.push_str(&lenient::text(parameter, "text")?);
+        }
+    }
+    Some(text)
+}
+
 fn refused(code: u32, message: &str) -> ProviderAnswer {
     provider::error(StatusCode::BAD_REQUEST, code, message)
 }
@@ -59,13 +72,18 @@ impl Simulator for CloudSimulator {
         if lenient::text(&body, "messaging_product").as_deref() != Some("whatsapp") {
             return Err(refused(100, "messaging_product is required"));
         }
-        if lenient::text(&body, "type").is_some_and(|kind| kind != "text") {
+        let kind = lenient::text(&body, "type");
+        let template = kind.as_deref() == Some("template");
+        if kind.is_some_and(|kind| !matches!(&*kind, "text" | "template")) {
             return Err(refused(131_051, "Message type is not supported here"));
         }
         let number = lenient::text(&body, "to").as_deref().and_then(person::phone);
         let to = number.or_else(|| lenient::text(&body, "recipient").as_deref().and_then(person::user_id));
         let Some(to) = to else { return Err(refused(131_008, "A recipient is required")) };
-        let text = body.get("text").and_then(|text| lenient::text(text, "body"));
+        let text = match body.get(if template { "template" } else { "text" }) {
+            Some(given) if template => shown(given),
+            given => given.and_then(|text| lenient::text(text, "body")),
+        };
         let Some(text) = text else { return Err(refused(131_008, "text.body is required")) };
         if text.chars().count() > TEXT_LIMIT {
             return Err(refused(131_009, "text.body is too long"));

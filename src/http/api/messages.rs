@@ -1,5 +1,7 @@
 //! `/Conversations/{CH}/Messages`.
 
+use std::collections::HashMap;
+
 use http::Method;
 use serde_json::{Value, json};
 
@@ -10,6 +12,7 @@ use crate::http::form::Form;
 use crate::http::paging::Page;
 use crate::http::route::Resource;
 use crate::model::Conversation;
+use crate::model::ids::well_formed;
 use crate::relay::command::{MessageChange, MessageView, NewMessage};
 
 /// Bytes of a body.
@@ -17,7 +20,9 @@ const BODY: usize = 32 * 1024;
 /// Who a message is from when nobody says.
 const SYSTEM: &str = "system";
 /// Parameters of the original that nothing here can honour yet.
-const NOT_YET: &[&str] = &["MediaSid", "ContentSid", "ContentVariables", "Subject"];
+const NOT_YET: &[&str] = &["MediaSid", "Subject"];
+/// Characters of all content variables, of the name of one, and of one.
+const VARIABLES: (usize, usize, usize) = (27_801, 16, 256);
 
 pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
     let (relay, scope) = (call.relay, &call.scope);
@@ -25,7 +30,12 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
     let named = call.route.name(1);
     match (call.route.resource, call.method) {
         (Resource::Messages, &Method::POST) => {
-            let new = new(&call.form)?;
+            let mut new = new(&call.form)?;
+            if let Some(content) = content(&call.form)? {
+                let made = relay.templates().fill(&content.sid, &content.variables)?;
+                new.body = Some(made.text.clone());
+                new.template = Some(Box::new(made));
+            }
             let (conversation, message) =
                 relay.post_message(account, service, conversation, new, call.cause).await?;
             Ok(Answer::created(render(scope, &conversation, &message)))
@@ -80,13 +90,65 @@ fn body(form: &Form) -> Result<Option<&str>, ApiError> {
     }
 }
 
+/// What a message is to be made from.
+#[derive(Debug)]
+struct ContentOf {
+    sid: String,
+    variables: HashMap<String, String>,
+}
+
+fn content(form: &Form) -> Result<Option<ContentOf>, ApiError> {
+    let given = form.filled("ContentVariables");
+    let Some(sid) = form.filled("ContentSid") else {
+        return if given.is_some() { Err(error::VARIABLES_ALONE.into()) } else { Ok(None) };
+    };
+    if !well_formed(sid, "HX") {
+        return Err(error::CONTENT_SID.into());
+    }
+    let (most, longest_name, longest) = VARIABLES;
+    let text = given.unwrap_or("{}");
+    if text.chars().count() > most {
+        return Err(error::VARIABLES_TOO_LONG.into());
+    }
+    let Ok(Value::Object(object)) = serde_json::from_str(text) else {
+        return Err(error::CONTENT_VARIABLES.into());
+    };
+    let mut variables = HashMap::new();
+    for (name, value) in object {
+        let value = match value {
+            Value::String(value) => value,
+            Value::Number(value) => value.to_string(),
+            _ => return Err(error::CONTENT_VARIABLES.into()),
+        };
+        if name.chars().count() > longest_name {
+            return Err(error::VARIABLE_NAME_TOO_LONG.into());
+        }
+        if value.chars().count() > longest {
+            return Err(error::VARIABLE_TOO_LONG.into());
+        }
+        variables.insert(name, value);
+    }
+    Ok(Some(ContentOf { sid: sid.to_owned(), variables }))
+}
+
 fn new(form: &Form) -> Result<NewMessage, ApiError> {
-    form.refuse(NOT_YET)?;
-    let body = body(form)?.filter(|body| !body.is_empty()).ok_or(error::NOTHING_TO_POST)?;
+    let templated = form.filled("ContentSid").is_some();
+    // A template's text stands for both body and media.
+    if !templated {
+        form.refuse(NOT_YET)?;
+    }
+    let body = if templated { None } else { body(form)?.filter(|body| !body.is_empty()) };
+    if body.is_none() && !templated {
+        return Err(match form.filled("ContentVariables") {
+            Some(_) => error::VARIABLES_ALONE.into(),
+            None => error::NOTHING_TO_POST.into(),
+        });
+    }
     let (created, updated) = fields::dates(form)?;
     Ok(NewMessage {
         author: author(form)?.unwrap_or_else(|| SYSTEM.to_owned()),
-        body: Some(body.to_owned()),
+        template: None,
+        body: body.map(str::to_owned),
         attributes: fields::attributes(form, fields::SMALL_ATTRIBUTES)?,
         created,
         updated,
@@ -135,7 +197,7 @@ pub(super) fn render(scope: &Scope, conversation: &Conversation, message: &Messa
         "date_created": record.created.rfc3339(),
         "date_updated": record.updated.rfc3339(),
         "delivery": delivery,
-        "content_sid": null,
+        "content_sid": record.template.as_ref().map(|template| &template.sid),
         "links": {
             "delivery_receipts": format!("{url}/Receipts"),
             "channel_metadata": format!("{url}/ChannelMetadata"),
@@ -168,10 +230,43 @@ mod tests {
             ("Body=x&Attributes=nope".to_owned(), 50304),
             (format!("Body=x&Attributes=%22{}%22", "a".repeat(4096)), 50303),
             ("Body=x&MediaSid=ME1".to_owned(), 20001),
-            ("ContentSid=HX1".to_owned(), 20001),
+            ("ContentVariables=%7B%7D".to_owned(), 50528),
         ] {
             assert_eq!(new(&form(&text)).unwrap_err().code(), code);
         }
+    }
+
+    #[test]
+    fn what_a_message_is_made_from() {
+        let sid = format!("HX{}", "0".repeat(32));
+        let of = |variables: &str| {
+            let encoded = form_urlencoded::Serializer::new(String::new())
+                .append_pair("ContentSid", &sid)
+                .append_pair("ContentVariables", variables)
+                .finish();
+            content(&form(&encoded)).map(|content| content.unwrap().variables)
+        };
+        assert_eq!(
+            of(r#"{"1":"a","n":7}"#).unwrap(),
+            HashMap::from([("1", "a"), ("n", "7")].map(|(a, b)| (a.into(), b.into())))
+        );
+        assert!(of("").unwrap().is_empty());
+        assert!(of(&format!(r#"{{"{}":"{}"}}"#, "k".repeat(16), "ü".repeat(256))).is_ok());
+        let many: Vec<String> = (0..120).map(|n| format!(r#""{n}":"{}""#, "v".repeat(250))).collect();
+        for (variables, code) in [
+            ("[]".to_owned(), 50527),
+            ("nope".to_owned(), 50527),
+            (r#"{"1":[]}"#.to_owned(), 50527),
+            (r#"{"1":null}"#.to_owned(), 50527),
+            (format!("{{{}}}", many.join(",")), 50529),
+            (format!(r#"{{"{}":"a"}}"#, "k".repeat(17)), 50540),
+            (format!(r#"{{"1":"{}"}}"#, "v".repeat(257)), 50541),
+        ] {
+            assert_eq!(of(&variables).unwrap_err().code(), code);
+        }
+        assert_eq!(content(&form("ContentSid=HX1")).unwrap_err().code(), 50526);
+        assert_eq!(content(&form("ContentVariables=%7B%7D")).unwrap_err().code(), 50528);
+        assert!(content(&form("Body=x")).unwrap().is_none());
     }
 
     #[test]

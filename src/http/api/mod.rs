@@ -5,7 +5,9 @@ mod addresses;
 mod configuration;
 mod conversations;
 mod credentials;
+mod export;
 mod fields;
+mod journal;
 mod memberships;
 mod messages;
 mod participants;
@@ -36,6 +38,7 @@ use crate::announce::Cause;
 use crate::model::AccountSid;
 use crate::relay::Relay;
 
+pub use export::export;
 use scope::Scope;
 
 /// What goes back.
@@ -159,7 +162,19 @@ async fn dispatch(
         Resource::Participants | Resource::Participant => participants::answer(&call).await,
         Resource::Messages | Resource::Message => messages::answer(&call).await,
         Resource::Receipts | Resource::Receipt => receipts::answer(&call).await,
-        Resource::Webhook => Err(ApiError::not_found(call.path)),
+        Resource::Journal => journal::answer(&call).await,
+        // The one streams and the other is a provider's: neither comes this way.
+        Resource::Export | Resource::Webhook => Err(ApiError::not_found(call.path)),
+    }
+}
+
+/// Gives a record that was fetched the shape in which its making is answered.
+pub fn as_made(resource: Resource, answer: &mut Answer) {
+    if resource == Resource::ConversationWithParticipants
+        && let Some(links) = answer.body.as_mut().and_then(|body| body["links"].as_object_mut())
+    {
+        // Documented of a conversation alone.
+        links.remove("export");
     }
 }
 
@@ -216,6 +231,10 @@ mod spec;
 #[cfg(test)]
 #[path = "walk_tests.rs"]
 mod walk;
+
+#[cfg(test)]
+#[path = "extensions_tests.rs"]
+mod extensions;
 
 #[cfg(test)]
 mod tests {

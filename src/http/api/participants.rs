@@ -27,6 +27,9 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
     let named = call.route.name(1);
     match (call.route.resource, call.method) {
         (Resource::Participants, &Method::POST) => {
+            if let Some(projected) = call.form.filled(PROJECTED) {
+                return Err(not_projected(call, projected));
+            }
             let new = new(&call.form)?;
             let (conversation, sid) =
                 relay.add_participant(account, service, conversation, new, call.cause).await?;
@@ -34,8 +37,8 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
         }
         (Resource::Participants, _) => list(call).await,
         (_, &Method::POST) => {
-            binding_update(call).await?;
-            let change = change(&call.form)?;
+            let proxy = binding_update(call).await?;
+            let change = ParticipantChange { proxy, ..change(&call.form)? };
             let (conversation, sid) =
                 relay.update_participant(account, service, conversation, named, change, call.cause).await?;
             Ok(Answer::shown(shown(scope, &conversation, &sid)?))
@@ -99,48 +102,84 @@ fn who(form: &Form) -> Result<Who, ApiError> {
             let address =
                 Address::parse(address).ok().filter(Address::takes_messages).ok_or(error::ADDRESS)?;
             let proxy = Address::parse(proxy).map_err(|_| error::PROXY)?;
-            if address.channel() != proxy.channel() {
-                return refuse(error::CHANNELS_DIFFER);
-            }
-            if address == proxy {
-                return refuse(error::ADDRESS_IS_PROXY);
-            }
+            fits(&address, &proxy)?;
             Ok(Who::Bound { address, proxy })
         }
     }
 }
 
-/// Bindings do not change yet; what the caller wanted decides which refusal says so.
-async fn binding_update(call: &Call<'_>) -> Result<(), ApiError> {
+/// What is asked of a participant's binding: another proxy address, or the refusal for what cannot be.
+async fn binding_update(call: &Call<'_>) -> Result<Option<Address>, ApiError> {
     let form = &call.form;
     form.refuse(NOT_YET)?;
     if form.get("Identity").is_some() {
         return Err(error::IDENTITY_FIXED.into());
     }
-    if let Some(projected) = form.get(PROJECTED) {
-        let there = if fields::null(projected) { error::PROJECTED_NOT_THERE } else { error::GROUP_TEXTS };
-        return Err(there.into());
+    let (proxy, projected) = (form.get(PROXY), form.get(PROJECTED));
+    if proxy.is_none() && projected.is_none() {
+        return Ok(None);
     }
-    let Some(proxy) = form.get(PROXY) else { return Ok(()) };
     let (account, service) = (&call.scope.account, &call.scope.service);
     let conversation = call.relay.conversation(account, service, call.conversation()).await?;
     let member = conversation.member_by_name(call.route.name(1)).ok_or(RelayError::ParticipantNotFound)?;
-    Err(match &member.record.binding {
-        Some(_) => ApiError::unsupported("Changing MessagingBinding.ProxyAddress"),
-        None if fields::null(proxy) => error::PROXY_NOT_THERE.into(),
-        None => error::PROXY_WITHOUT_ADDRESS.into(),
-    })
+    let binding = member.record.binding.as_ref();
+    if let Some(projected) = projected {
+        return Err(match binding {
+            _ if fields::null(projected) => error::PROJECTED_NOT_THERE.into(),
+            Some(_) => error::PROJECTED_AND_BINDING.into(),
+            None => not_projected(call, projected),
+        });
+    }
+    let proxy = proxy.unwrap_or_default();
+    match binding {
+        None if fields::null(proxy) => Err(error::PROXY_NOT_THERE.into()),
+        None => Err(error::PROXY_WITHOUT_ADDRESS.into()),
+        // Who is left with an address alone would be a member of a group text.
+        Some(_) if fields::null(proxy) => Err(error::GROUP_TEXTS.into()),
+        Some(binding) => {
+            let proxy = Address::parse(proxy).map_err(|_| error::PROXY)?;
+            fits(&binding.address, &proxy)?;
+            Ok(Some(proxy))
+        }
+    }
+}
+
+/// Why an address cannot be a projected one: it is not ours, or what it is needed for cannot be had.
+fn not_projected(call: &Call<'_>, projected: &str) -> ApiError {
+    let address = Address::parse(projected).ok();
+    let ours =
+        address.is_some_and(|address| call.relay.proxies().get(&call.scope.account, &address).is_some());
+    if ours { error::GROUP_TEXTS.into() } else { error::PROJECTED_NOT_OURS.into() }
+}
+
+/// Whether a person can be reached through a proxy address.
+fn fits(address: &Address, proxy: &Address) -> Result<(), ApiError> {
+    if address.channel() != proxy.channel() {
+        return Err(error::CHANNELS_DIFFER.into());
+    }
+    if address == proxy {
+        return Err(error::ADDRESS_IS_PROXY.into());
+    }
+    Ok(())
 }
 
 fn change(form: &Form) -> Result<ParticipantChange, ApiError> {
-    let known =
-        ["RoleSid", "Attributes", "LastReadMessageIndex", "LastReadTimestamp", "DateCreated", "DateUpdated"];
+    let known = [
+        "RoleSid",
+        "Attributes",
+        "LastReadMessageIndex",
+        "LastReadTimestamp",
+        "DateCreated",
+        "DateUpdated",
+        PROXY,
+    ];
     if !form.any(&known) {
         return Err(error::UPDATE_EMPTY.into());
     }
     let (last_read_message_index, last_read_timestamp) = fields::read_horizon(form)?;
     let (created, updated) = fields::dates(form)?;
     Ok(ParticipantChange {
+        proxy: None,
         role_sid: fields::change(fields::role_sid(form, "RoleSid")?),
         attributes: fields::attributes(form, fields::SMALL_ATTRIBUTES)?,
         last_read_message_index,
@@ -153,11 +192,17 @@ fn change(form: &Form) -> Result<ParticipantChange, ApiError> {
 
 pub(super) fn render(scope: &Scope, conversation: &Conversation, record: &ParticipantRecord) -> Value {
     let binding = record.binding.as_ref().map(|binding| {
-        json!({
-            "type": binding.address.channel().name(),
+        let channel = binding.address.channel();
+        let mut shown = json!({
+            "type": channel.name(),
             "address": binding.address,
             "proxy_address": binding.proxy,
-        })
+        });
+        // Ours: until when free text may be sent. Nothing is known of those who never wrote here.
+        if channel.window().is_some() {
+            shown["window_closes"] = record.window_closes.map(|closes| closes.rfc3339()).into();
+        }
+        shown
     });
     scope.sign(json!({
         "account_sid": scope.account,

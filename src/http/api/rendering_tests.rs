@@ -104,6 +104,7 @@ fn world() -> World {
         last_read_message_index: Some(0),
         last_read_timestamp: Some(at),
         muted: false,
+        window_closes: None,
         rest: Map::new(),
     };
     let binding = PersonBinding {
@@ -132,6 +133,7 @@ fn world() -> World {
         parts: Vec::new(),
         reply_to: None,
         source: None,
+        template: None,
     };
     let delivery = DeliverySummary::of(&[Some(DeliveryStatus::Sent)]);
     let root: Arc<str> = BASE.into();
@@ -215,7 +217,7 @@ fn values_are_as_libraries_read_them() {
     let binding = &shown["messaging_binding"];
     assert_eq!(
         keys(binding),
-        BTreeSet::from(["type", "address", "proxy_address"]),
+        BTreeSet::from(["type", "address", "proxy_address", "window_closes"]),
         "learnt addresses stay ours"
     );
     assert_eq!(

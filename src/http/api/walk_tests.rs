@@ -25,7 +25,7 @@ impl OptOuts for Nobody {
 }
 
 pub(super) struct House {
-    pub(super) relay: Relay,
+    pub(super) relay: Arc<Relay>,
     pub(super) account: AccountSid,
     pub(super) engine: Arc<Memory>,
     _folder: tempfile::TempDir,
@@ -52,7 +52,7 @@ pub(super) fn house() -> House {
     let proxies =
         proxies.map(|text| (Address::parse(text).unwrap(), Proxy { keywords: true, correlated: false }));
     relay.proxies().replace(account.clone(), HashMap::from(proxies));
-    House { relay, account, engine: memory, _folder: folder }
+    House { relay: Arc::new(relay), account, engine: memory, _folder: folder }
 }
 
 impl House {
@@ -233,4 +233,79 @@ async fn a_full_disk_refuses_and_loses_nothing() {
     assert_eq!(house.ask("GET", own, &[]).await.0, 200, "reading goes on");
     house.engine.set_full(false);
     assert_eq!(house.made(&format!("{own}/Messages"), &[("Body", "x")]).await["index"], 0);
+}
+
+#[tokio::test]
+async fn a_content_sid_stands_for_its_template() {
+    let house = house();
+    let sid = format!("HX{}", "1".repeat(32));
+    let template = crate::relay::Template {
+        body: "Hi {{1}}, order {{2}}.".to_owned(),
+        whatsapp: Some(("order".to_owned(), "en".to_owned())),
+    };
+    house.relay.templates().replace(HashMap::from([(sid.clone(), template)]));
+    let conversation = house.made("/v1/Conversations", &[]).await;
+    let messages = format!("{}/Messages", path(text(&conversation, "url")));
+    let fields = [
+        ("ContentSid", sid.as_str()),
+        ("ContentVariables", r#"{"1":"Ann","2":"A-17"}"#),
+        ("Body", "ignored"),
+        ("MediaSid", "ignored"),
+    ];
+    let posted = house.made(&messages, &fields).await;
+    assert_eq!(
+        (&posted["body"], &posted["content_sid"]),
+        (&"Hi Ann, order A-17.".into(), &sid.clone().into())
+    );
+    let own = path(text(&posted, "url"));
+    assert_eq!(house.ask("GET", own, &[]).await.1, posted, "as the store has it");
+    let edited = house.ask("POST", own, &[("Body", "edited")]).await.1;
+    assert_eq!((&edited["body"], &edited["content_sid"]), (&"edited".into(), &sid.clone().into()));
+    let other = format!("HX{}", "2".repeat(32));
+    for (fields, code) in [
+        (vec![("ContentSid", other.as_str())], 50526),
+        (vec![("ContentSid", "HX1")], 50526),
+        (vec![("ContentSid", sid.as_str()), ("ContentVariables", "{}")], 20001),
+        (vec![("ContentSid", sid.as_str()), ("ContentVariables", "x")], 50527),
+        (vec![("Body", "b"), ("ContentVariables", "{}")], 50528),
+    ] {
+        let refused = house.ask("POST", &messages, &fields).await;
+        assert_eq!((refused.0, &refused.1["code"]), (400, &code.into()), "{fields:?}");
+    }
+}
+
+#[tokio::test]
+async fn bindings_move_between_our_addresses_and_group_texts_are_refused_with_their_codes() {
+    let house = house();
+    let conversation = house.made("/v1/Conversations", &[]).await;
+    let participants = format!("{}/Participants", path(text(&conversation, "url")));
+    let pair = [
+        ("MessagingBinding.Address", "whatsapp:+15557654321"),
+        ("MessagingBinding.ProxyAddress", "whatsapp:+15550002222"),
+    ];
+    let phone = house.made(&participants, &pair).await;
+    let chat = house.made(&participants, &[("Identity", "ann")]).await;
+    let (phone, chat) = (path(text(&phone, "url")).to_owned(), path(text(&chat, "url")).to_owned());
+    let (proxy, projected) = ("MessagingBinding.ProxyAddress", "MessagingBinding.ProjectedAddress");
+    for (target, field, value, code) in [
+        (&phone, proxy, "whatsapp:+15550009999", 50413),
+        (&phone, proxy, "+15550001111", 50414),
+        (&phone, proxy, "whatsapp:+15557654321", 50409),
+        (&phone, proxy, "nonsense:1", 50408),
+        (&phone, proxy, "null", 50452),
+        (&phone, projected, "+15550001111", 50443),
+        (&phone, projected, "null", 50442),
+        (&chat, proxy, "+15550001111", 50441),
+        (&chat, proxy, "null", 50440),
+        (&chat, projected, "+15550001111", 50452),
+        (&chat, projected, "+15559999999", 50439),
+        (&chat, "Identity", "bob", 50444),
+        (&participants, projected, "+15550001111", 50452),
+        (&participants, projected, "+15559999999", 50439),
+    ] {
+        let refused = house.ask("POST", target, &[(field, value)]).await;
+        assert_eq!(refused.1["code"], code, "{target} {field}={value}");
+    }
+    let same = house.ask("POST", &phone, &[(proxy, "whatsapp:+15550002222"), ("Attributes", "[1]")]).await;
+    assert_eq!((same.0, &same.1["attributes"]), (200, &"[1]".into()));
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{Answer, Call, conversations, participants};
 use crate::http::error::ApiError;
 use crate::http::form::Form;
+use crate::http::route::Resource;
 use crate::relay::command::NewParticipant;
 use crate::relay::{MOST_AT_ONCE, RelayError};
 
@@ -36,12 +37,9 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
     let people = people(&call.form)?;
     let made =
         relay.create_with_participants(&scope.account, &scope.service, new, &people, call.cause).await?;
-    let mut body = conversations::render(scope, &made);
-    if let Some(links) = body["links"].as_object_mut() {
-        // Documented of a conversation alone.
-        links.remove("export");
-    }
-    Ok(Answer::created(body))
+    let mut answer = Answer::created(conversations::render(scope, &made));
+    super::as_made(Resource::ConversationWithParticipants, &mut answer);
+    Ok(answer)
 }
 
 fn people(form: &Form) -> Result<Vec<NewParticipant>, ApiError> {

@@ -221,6 +221,7 @@ fn rows() -> Vec<(Key, Row)> {
         let house = House::new().await;
         let text = trunkline::relay::command::NewMessage {
             author: "ana".to_owned(),
+            template: None,
             body: Some("hello".to_owned()),
             attributes: Some("{\"a\":[1.5]}".to_owned()),
             created: None,

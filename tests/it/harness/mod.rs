@@ -20,7 +20,7 @@ pub mod world;
 
 use std::time::Duration;
 
-pub use client::{Answer, Client, Conversation, Relation};
+pub use client::{Answer, Client, Conversation, Relation, read};
 pub use config::{Adapter, Config, Proxy};
 pub use daemon::Daemon;
 pub use provider::Phone;

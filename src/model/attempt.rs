@@ -1,0 +1,84 @@
+//! Sends that did not go well: the trace that a queue row and then its receipt keep of them. A message that leaves at the
+//! first try has none.
+
+use serde::{Deserialize, Serialize};
+use trunkline_adapter::{Outcome, Timestamp};
+
+/// One request to a provider that was not the end of it, or a bad one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    pub at: Timestamp,
+    pub end: AttemptEnd,
+    /// The provider's code, 0 where it gave none.
+    pub code: u32,
+    /// The provider's words, cut short.
+    pub text: String,
+}
+
+/// How it ended. The order is part of the stored format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptEnd {
+    Retryable,
+    Throttled,
+    Rejected,
+    Unknown,
+}
+
+impl AttemptEnd {
+    pub fn name(self) -> &'static str {
+        match self {
+            AttemptEnd::Retryable => "retryable",
+            AttemptEnd::Throttled => "throttled",
+            AttemptEnd::Rejected => "rejected",
+            AttemptEnd::Unknown => "unknown",
+        }
+    }
+}
+
+/// The newest that are kept.
+const MOST: usize = 8;
+/// Bytes of the provider's words.
+const MOST_TEXT: usize = 120;
+
+impl Attempt {
+    /// What is kept of an outcome; nothing of a good one.
+    pub fn of(outcome: &Outcome, at: Timestamp) -> Option<Attempt> {
+        let (end, cause) = match outcome {
+            Outcome::Accepted { .. } => return None,
+            Outcome::Retryable { cause, .. } => (AttemptEnd::Retryable, cause),
+            Outcome::Throttled { cause, .. } => (AttemptEnd::Throttled, cause),
+            Outcome::Rejected { cause, .. } => (AttemptEnd::Rejected, cause),
+            Outcome::Unknown { cause } => (AttemptEnd::Unknown, cause),
+        };
+        let mut text = cause.text.clone();
+        text.truncate(text.floor_char_boundary(MOST_TEXT));
+        Some(Attempt { at, end, code: cause.code, text })
+    }
+
+    /// Adds attempts to a trace, of which the newest stay.
+    pub fn remember(trace: &mut Vec<Attempt>, more: impl IntoIterator<Item = Attempt>) {
+        trace.extend(more);
+        trace.drain(..trace.len().saturating_sub(MOST));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use trunkline_adapter::Cause;
+
+    #[test]
+    fn a_trace_is_bounded_and_of_what_went_badly() {
+        let good = Outcome::Accepted { id: "1".to_owned(), learned: Vec::new(), at: None };
+        assert_eq!(Attempt::of(&good, Timestamp(1)), None);
+        let mut trace = Vec::new();
+        for n in 0..20u32 {
+            let cause = Cause { code: n, text: "ü".repeat(100) };
+            Attempt::remember(&mut trace, Attempt::of(&Outcome::Unknown { cause }, Timestamp(1)));
+        }
+        assert_eq!(trace.iter().map(|one| one.code).collect::<Vec<_>>(), (12..20).collect::<Vec<_>>());
+        assert!(trace.iter().all(|one| one.text.len() == 120 && one.end == AttemptEnd::Unknown));
+    }
+}
