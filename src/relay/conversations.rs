@@ -59,6 +59,9 @@ impl Relay {
                 *timer = Change::Set(seconds);
             }
         }
+        for webhook in &new.webhooks {
+            self.heed(account, &webhook.filters).await?;
+        }
         self.ask_conversation_add(Whose { account, service, cause }, &mut new).await?;
         let service_key = tables::service(account.as_str(), service.as_str());
         let name = new.unique_name.as_ref();
