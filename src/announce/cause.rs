@@ -36,7 +36,7 @@ pub struct Cause {
 
 impl Cause {
     /// A REST caller, who says in a header whether webhooks hear of it.
-    pub fn api(told: bool) -> Cause {
+    pub const fn api(told: bool) -> Cause {
         Cause { source: "API", told, reason: Reason::Event }
     }
 

@@ -90,16 +90,17 @@ impl House {
                 keys,
             })
         });
-        for account in config.accounts.iter().filter_map(|account| AccountSid::parse(&account.sid)) {
-            self.relay.hooks().load(&self.ledger, &account).await?;
-            self.tellers.start(account).await?;
-        }
+        // Before anything is told: by whose token, and where to.
         self.webhooks.set(build::webhooks(config));
         let allowed = config.egress.allow_private.clone();
         self.webhooks
             .caller
             .guard()
             .allow(move |address| allowed.iter().any(|network| network.contains(address)));
+        for account in config.accounts.iter().filter_map(|account| AccountSid::parse(&account.sid)) {
+            self.relay.hooks().load(&self.ledger, &account).await?;
+            self.tellers.start(account).await?;
+        }
         self.accounts.set(accounts.collect());
         for name in adapters.keys() {
             telemetry::inbound::register(name);

@@ -85,6 +85,9 @@ impl Relay {
         people: &[NewParticipant],
         cause: Cause,
     ) -> Result<Arc<Conversation>, RelayError> {
+        for webhook in &new.webhooks {
+            self.heed(account, &webhook.filters).await?;
+        }
         let service_key = tables::service(account.as_str(), service.as_str());
         let name = new.unique_name.as_ref();
         let name = name.map(|name| tables::unique_name(account.as_str(), service.as_str(), name));

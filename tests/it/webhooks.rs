@@ -79,6 +79,8 @@ async fn a_talk_is_told_from_birth_to_end() {
     let message = format!("{own}/Messages/{}", sid(&said));
     client.aloud(Method::POST, &message, &[("Body", "edited")]).await.expect(200);
     let sent = world.sink.taken(1).await;
+    // Otherwise the provider may tell that it was delivered before it answers that it was taken.
+    world.receipts_until(&sid(&made), &sid(&said), |receipts| receipts[0]["status"] == "sent").await;
     assert!(world.report(&sent[0], DeliveryStatus::Delivered, None).await);
     // Where the conversation is idle, whoever writes wakes it.
     client.aloud(Method::POST, &own, &[("State", "inactive")]).await.expect(200);

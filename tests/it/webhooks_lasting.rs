@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use http::Method;
 use serde_json::Value;
 
-use crate::harness::World;
 use crate::harness::hooks::{Call, Receiver, Reply};
+use crate::harness::{SMS, World};
 use crate::webhooks::{listen, world};
 
 const AHEAD: &str = "TRUNKLINE_TEST_CLOCK_AHEAD";
@@ -106,6 +106,43 @@ async fn a_repeat_is_marked() {
     let calls = receiver.events("onMessageAdded", 4).await;
     assert_eq!((calls[2].text("RetryCount"), calls[3].text("RetryCount")), ("0", "1"));
     assert_eq!((&calls[2].token, calls[3].text("Body")), (&calls[3].token, "1"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_word_is_on_disk_and_nothing_overtakes_it() {
+    let mut world = world("").await;
+    let receiver = Receiver::start().await;
+    listen(&world, "/v1/Configuration/Webhooks", &receiver.url("/"), "", &["onMessageAdd"]).await;
+    let talk = world.client.conversation(&[("+15557770001", SMS)]).await;
+    let phone = world.sms("+15557770001");
+    // Nobody answers, and the provider has its answers all the same.
+    receiver.script(|_| Reply::Hang);
+    let asked = std::time::Instant::now();
+    for number in 0..5 {
+        assert_eq!(world.write(&phone, &number.to_string()).await.status, 200);
+    }
+    assert!(asked.elapsed() < std::time::Duration::from_secs(5), "a third party was waited for");
+    receiver.events("onMessageAdd", 1).await;
+    world.daemon.kill9().await;
+    receiver.script(|call| match call.text("Body") {
+        "2" => Reply::Answer(403, String::new()),
+        body => Reply::Answer(200, format!("{{\"body\": \"{body}!\"}}")),
+    });
+    world.up().await;
+    // Without a webhook what comes now would be quicker than what waits.
+    listen(&world, "/v1/Configuration/Webhooks", &receiver.url("/"), "", &["onUserUpdate"]).await;
+    assert_eq!(world.write(&phone, "5").await.status, 200);
+    let told = || async {
+        let messages = world.client.messages(&talk.sid).await;
+        let bodies: Vec<String> =
+            messages.iter().map(|message| message["body"].as_str().unwrap().replace('!', "")).collect();
+        bodies.contains(&"5".to_owned()).then_some(bodies)
+    };
+    let bodies = world.daemon.eventually("the last message", told).await;
+    let mut sorted = bodies.clone();
+    sorted.sort();
+    assert_eq!(bodies, sorted, "in the order in which they came");
+    assert!(["0", "1", "3", "4"].iter().all(|body| bodies.contains(&(*body).to_owned())), "{bodies:?}");
 }
 
 fn letters(world: &World) -> Vec<Value> {

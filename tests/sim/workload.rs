@@ -13,6 +13,9 @@ use crate::life::Life;
 use crate::situations::Fault;
 use crate::world::{Event, Posted, Shared, World};
 
+/// Nobody listens to what callers do here.
+const QUIET: Cause = Cause::api(false);
+
 /// Somebody in a conversation, on one of our lines.
 struct Seat {
     conversation: String,
@@ -127,7 +130,7 @@ fn create(shared: &Shared, life: &Arc<Life>) {
     let (shared, life) = (shared.clone(), life.clone());
     request(&shared.clone(), async move {
         let new = NewConversation::default();
-        match life.relay.create_conversation(&shared.account, &life.service, new, Cause::api(false)).await {
+        match life.relay.create_conversation(&shared.account, &life.service, new, QUIET).await {
             Ok(conversation) => {
                 let sid = conversation.sid().to_string();
                 let mut world = shared.world();
@@ -164,11 +167,7 @@ fn bring(shared: &Shared, life: &Arc<Life>, conversation: String, address: Addre
     request(&shared.clone(), async move {
         let who = Who::Bound { address: address.clone(), proxy: proxy.clone() };
         let new = NewParticipant { who, role_sid: None, attributes: None, created: None, updated: None };
-        match life
-            .relay
-            .add_participant(&shared.account, &life.service, &conversation, new, Cause::api(false))
-            .await
-        {
+        match life.relay.add_participant(&shared.account, &life.service, &conversation, new, QUIET).await {
             Ok((_, sid)) => {
                 let mut world = shared.world();
                 world.note(format_args!("{address} joined {conversation} on {proxy} as {sid}"));
@@ -191,13 +190,8 @@ fn leave(shared: &Shared, life: &Arc<Life>, seats: &[Seat]) {
     drop(world);
     let (shared, life) = (shared.clone(), life.clone());
     request(&shared.clone(), async move {
-        let asked = life.relay.remove_participant(
-            &shared.account,
-            &life.service,
-            &conversation,
-            &participant,
-            Cause::api(false),
-        );
+        let asked =
+            life.relay.remove_participant(&shared.account, &life.service, &conversation, &participant, QUIET);
         match asked.await {
             Ok(()) => shared.world().note(format_args!("{participant} left {conversation}")),
             Err(error) => refused(&shared, "leave", &error),
@@ -212,13 +206,8 @@ fn close(shared: &Shared, life: &Arc<Life>, seats: &[Seat]) {
     let (shared, life) = (shared.clone(), life.clone());
     request(&shared.clone(), async move {
         let change = ConversationChange { state: Some(Stored::Closed), ..ConversationChange::default() };
-        let asked = life.relay.update_conversation(
-            &shared.account,
-            &life.service,
-            &conversation,
-            change,
-            Cause::api(false),
-        );
+        let asked =
+            life.relay.update_conversation(&shared.account, &life.service, &conversation, change, QUIET);
         match asked.await {
             Ok(_) => shared.world().note(format_args!("closed {conversation}")),
             Err(error) => refused(&shared, "close", &error),
@@ -237,11 +226,7 @@ fn remove(shared: &Shared, life: &Arc<Life>, seats: &[Seat]) {
     let Some(conversation) = chosen else { return };
     let (shared, life) = (shared.clone(), life.clone());
     request(&shared.clone(), async move {
-        match life
-            .relay
-            .delete_conversation(&shared.account, &life.service, &conversation, Cause::api(false))
-            .await
-        {
+        match life.relay.delete_conversation(&shared.account, &life.service, &conversation, QUIET).await {
             Ok(()) => shared.world().note(format_args!("removed {conversation}")),
             Err(error) => refused(&shared, "remove", &error),
         }
@@ -264,11 +249,7 @@ fn post(shared: &Shared, life: &Arc<Life>, seats: &[Seat]) {
             created: None,
             updated: None,
         };
-        match life
-            .relay
-            .post_message(&shared.account, &life.service, &conversation, new, Cause::api(false))
-            .await
-        {
+        match life.relay.post_message(&shared.account, &life.service, &conversation, new, QUIET).await {
             Ok((_, view)) => {
                 let mut world = shared.world();
                 world.note(format_args!("posted {conversation}/{}: {text}", view.index));
@@ -298,13 +279,7 @@ fn take_back(shared: &Shared, life: &Arc<Life>) {
     let Some((conversation, message)) = chosen else { return };
     let (shared, life) = (shared.clone(), life.clone());
     request(&shared.clone(), async move {
-        let asked = life.relay.delete_message(
-            &shared.account,
-            &life.service,
-            &conversation,
-            &message,
-            Cause::api(false),
-        );
+        let asked = life.relay.delete_message(&shared.account, &life.service, &conversation, &message, QUIET);
         match asked.await {
             Ok(()) => shared.world().note(format_args!("took back {message} of {conversation}")),
             Err(error) => refused(&shared, "take back", &error),
