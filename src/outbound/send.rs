@@ -256,3 +256,54 @@ pub(super) async fn send(adapter: &dyn Adapter, outbound: &Outbound) -> Outcome 
         Err(_) => Outcome::Unknown { cause: Cause::new("no answer in time") },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::super::house_test::House;
+    use super::*;
+    use crate::ledger::engine::Batch;
+    use crate::model::Standing;
+    use crate::work::{Job, Queue, row_key};
+
+    async fn text(house: &House, taken: &Taken) -> String {
+        let dispatch = dispatch_of(taken).unwrap();
+        let prepared = prepare(&house.around, &house.plan, taken, &dispatch).await.unwrap();
+        let Prepared::Send(shipment) = prepared else { panic!("it is to be sent") };
+        let Content::Text { body } = shipment.outbound.content else { panic!("it is text") };
+        body
+    }
+
+    #[tokio::test]
+    async fn a_letter_is_believed_until_something_of_its_conversation_is_altered() {
+        let mut house = House::new(|_, _| unreachable!()).await;
+        let (index, _) = house.post("+15550100", "as it lies in the ledger").await;
+        let (account, talk) = (house.around.account.clone(), house.conversation.as_str().to_owned());
+        let key = row_key(&account, Queue::Outbound, house.plan.proxy.as_str(), "+15550100", index);
+        let row = house.around.ledger.snapshot().get(&key).await.unwrap().unwrap();
+        let message = tables::message(&account, &talk, index);
+        let standing = house.around.ledger.standing(&message);
+        let letter = |standing| {
+            let to = Address::parse("+15550100").unwrap();
+            Some(Arc::new(Letter {
+                text: "as told".into(),
+                to,
+                aliases: vec![],
+                message: 1,
+                born: 1,
+                standing,
+            }))
+        };
+        let job = Job::decode(&row.payload).unwrap();
+        let taken = Taken { subject: "+15550100".into(), key, job, old: false, letter: letter(standing) };
+        assert_eq!(text(&house, &taken).await, "as told");
+        let mut edit = Batch::default();
+        let row = house.around.ledger.snapshot().get(&message).await.unwrap().unwrap();
+        edit.put(message, row.payload);
+        house.around.ledger.commit(edit).await.unwrap();
+        assert_eq!(text(&house, &taken).await, "as it lies in the ledger");
+        let stale = Standing { altered: standing.altered.wrapping_sub(1), ..standing };
+        let taken = Taken { letter: letter(stale), ..taken };
+        assert_eq!(text(&house, &taken).await, "as it lies in the ledger");
+    }
+}

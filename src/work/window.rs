@@ -203,10 +203,13 @@ impl Window {
         for (subject, told) in woken.subjects {
             let (rows, first) = (i64::from(told.rows), told.first.map(Head::from));
             if let Some(slot) = self.slots.get_mut(&subject) {
-                // Where the one in hand is all that waits, the first that is told comes next, and need not be looked for.
+                // What is told first comes next, and need not be looked for, where nothing else waits or only the one in hand.
                 if self.exact && slot.state == State::InHand && slot.place.owed == 1 {
                     slot.next =
                         first.filter(|next| slot.head.as_ref().is_some_and(|head| head.key < next.key));
+                } else if self.exact && slot.head.is_none() && slot.place.owed == 0 {
+                    slot.head =
+                        first.filter(|next| slot.place.after.as_ref().is_none_or(|after| *after < next.key));
                 }
                 slot.place.owed += rows;
                 continue;
@@ -589,3 +592,7 @@ fn job_of(row: &Row, now: Timestamp) -> Job {
 #[cfg(test)]
 #[path = "window_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "window_told_test.rs"]
+mod told_tests;

@@ -4,25 +4,25 @@ use super::*;
 use crate::ledger::engine::Batch;
 use crate::ledger::memory::Memory;
 
-const LANE: &str = "+15550001111";
+pub(super) const LANE: &str = "+15550001111";
 
-struct Bench {
-    ledger: Ledger,
-    clock: Clock,
-    wakeups: Wakeups,
+pub(super) struct Bench {
+    pub(super) ledger: Ledger,
+    pub(super) clock: Clock,
+    pub(super) wakeups: Wakeups,
 }
 
 impl Bench {
-    fn new() -> Bench {
+    pub(super) fn new() -> Bench {
         let clock = Clock::at(Timestamp::from_seconds(1_800_000_000));
         Bench { ledger: Ledger::new(Arc::new(Memory::new(1))), clock, wakeups: Wakeups::default() }
     }
 
-    fn open(&self, capacity: usize) -> Window {
+    pub(super) fn open(&self, capacity: usize) -> Window {
         Window::open(self.ledger.clone(), self.clock, "AC1", Queue::Outbound, LANE, capacity)
     }
 
-    async fn add(&self, rows: impl IntoIterator<Item = (String, u64)>) {
+    pub(super) async fn add(&self, rows: impl IntoIterator<Item = (String, u64)>) {
         let rows: Vec<_> = rows.into_iter().collect();
         for some in rows.chunks(200) {
             let mut batch = Batch::default();
@@ -37,7 +37,7 @@ impl Bench {
         }
     }
 
-    async fn finish(&self, window: &mut Window, taken: &Taken) {
+    pub(super) async fn finish(&self, window: &mut Window, taken: &Taken) {
         let mut batch = Batch::default();
         batch.delete(taken.key.clone());
         self.ledger.commit(batch).await.unwrap();
@@ -56,7 +56,7 @@ impl Bench {
     }
 }
 
-fn subject(number: usize) -> String {
+pub(super) fn subject(number: usize) -> String {
     format!("s{number:06}")
 }
 
@@ -296,7 +296,7 @@ async fn what_was_told_and_is_done_is_not_looked_for() {
 }
 
 /// A window that has looked through an empty queue, and the receiver of its wake-ups.
-async fn opened(bench: &Bench, capacity: usize) -> (Window, crate::work::WorkReceiver) {
+pub(super) async fn opened(bench: &Bench, capacity: usize) -> (Window, crate::work::WorkReceiver) {
     let told = bench.wakeups.register(Queue::Outbound, LANE);
     let mut window = bench.open(capacity);
     assert_eq!(window.next().await.unwrap(), None);
