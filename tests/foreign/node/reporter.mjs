@@ -1,9 +1,11 @@
-// Says of each test how it went, and ends with a plain line of how many passed and failed.
+// Says of each test how it went, and ends with a plain line of how many passed and failed and of what tests counted.
 export default async function* report(events) {
   let passed = 0;
   let failed = 0;
+  const counted = [];
   for await (const { type, data } of events) {
     if (type === 'test:stderr' || type === 'test:stdout') yield data.message;
+    if (type === 'test:diagnostic' && data.message.startsWith('counted: ')) counted.push(data.message.slice(9));
     if (type !== 'test:pass' && type !== 'test:fail') continue;
     // A file, and a test that has others in it, count by what is in them.
     const outer = data.details?.type === 'suite';
@@ -13,5 +15,5 @@ export default async function* report(events) {
     const error = data.details?.error;
     if (type === 'test:fail' && !outer) yield `${error?.cause?.stack ?? error?.stack ?? error}\n`;
   }
-  yield `${passed} passed, ${passed + failed ? failed : 1} failed\n`;
+  yield `${[`${passed} passed, ${passed + failed ? failed : 1} failed`, ...counted].join('; ')}\n`;
 }

@@ -1,4 +1,5 @@
-"""Runs the test files beside this one, or those named, and ends with a plain line of how many passed and failed."""
+"""Runs the test files beside this one, or those named, and ends with a plain line of how many passed and failed
+and of what else was counted."""
 
 import sys
 import unittest
@@ -36,7 +37,7 @@ def main(names):
     failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
     if result.testsRun == 0:
         failed = 1
-    print(f"{result.passed} passed, {failed} failed")
+    print("; ".join([f"{result.passed} passed, {failed} failed", *suite.counted]))
     return 1 if failed else 0
 
 

@@ -18,6 +18,9 @@ ACCOUNT = "AC" + "0" * 31 + "1"
 AUTH_TOKEN = "the-first-auth-token-of-the-account"
 API_KEY = "SK" + "0" * 31 + "1"
 API_SECRET = "the-secret-of-the-api-key"
+# Somebody else on the same daemon.
+STRANGER = "AC" + "0" * 31 + "2"
+STRANGER_TOKEN = "the-first-auth-token-of-the-stranger"
 
 TWILIO_SID = "AC" + "a" * 32
 TWILIO_TOKEN = "12345678901234567890123456789012"
@@ -34,6 +37,7 @@ PAGE = "1029384756"
 MESSENGER = "messenger:" + PAGE
 # A WhatsApp sender that lives at Twilio.
 TWILIO_WHATSAPP = "whatsapp:+15550003333"
+TEMPLATE = "HX" + "e" * 32
 
 CONFIG = """
 [server]
@@ -42,6 +46,14 @@ admin_listen = "127.0.0.1:{admin_port}"
 admin_socket = "{folder}/admin.sock"
 public_url = "http://127.0.0.1:{port}"
 watch = false
+
+[limits]
+participants = 100
+conversations_per_user = 60
+
+[[template]]
+sid = "{template}"
+body = "Hi {{{{1}}}}, your order is ready."
 
 [store]
 path = "{folder}/store"
@@ -53,6 +65,9 @@ auth_token = "{auth_token}"
 [[account.api_key]]
 sid = "{api_key}"
 secret = "{api_secret}"
+[[account]]
+sid = "{stranger}"
+auth_token = "{stranger_token}"
 
 [[adapter]]
 name = "us"
@@ -161,6 +176,8 @@ class Daemon:
                 auth_token=AUTH_TOKEN,
                 api_key=API_KEY,
                 api_secret=API_SECRET,
+                stranger=STRANGER,
+                stranger_token=STRANGER_TOKEN,
                 twilio_sid=TWILIO_SID,
                 twilio_token=TWILIO_TOKEN,
                 twilio_url=self.provider.twilio_url,
@@ -169,6 +186,7 @@ class Daemon:
                 verify_token=VERIFY_TOKEN,
                 access_token=ACCESS_TOKEN,
                 page_token=PAGE_TOKEN,
+                template=TEMPLATE,
                 sms=SMS,
                 sms_second=SMS_SECOND,
                 twilio_whatsapp=TWILIO_WHATSAPP,
@@ -177,19 +195,28 @@ class Daemon:
                 messenger=MESSENGER,
             )
         )
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [program(), "serve", "--config", str(config)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
         try:
-            eventually("readiness", self.ready, 60)
+            self.start()
         except BaseException:
             self.__exit__()
             raise
         return self
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [program(), "serve", "--config", str(self.folder / "trunkline.toml")],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        eventually("readiness", self.ready, 60)
+
+    def restart(self):
+        """Ends it as the kernel would, and starts it again on what it left."""
+        self.process.kill()
+        self.process.wait()
+        self.start()
 
     def ready(self):
         if self.process.poll() is not None:
@@ -202,18 +229,23 @@ class Daemon:
     def said(self):
         return self.log.read_text(errors="replace")[-8000:]
 
+    def dump(self):
+        """The whole store of the running daemon, as `trunkline dump` writes it."""
+        command = [program(), "dump", "--config", str(self.folder / "trunkline.toml")]
+        return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
+
     def metrics(self):
         return http("GET", self.admin_url + "/metrics")[2].decode()
 
     def webhook(self, adapter):
         return f"{self.url}/webhooks/{adapter}"
 
-    def rest(self, method, path, body=None):
+    def rest(self, method, path, body=None, account=(ACCOUNT, AUTH_TOKEN)):
         """A plain REST call, for looking at raw answers: (status, headers, JSON or None)."""
         import base64
         from urllib.parse import urlencode
 
-        pair = base64.b64encode(f"{ACCOUNT}:{AUTH_TOKEN}".encode()).decode()
+        pair = base64.b64encode(":".join(account).encode()).decode()
         headers = {"Authorization": f"Basic {pair}"}
         data = None
         if method == "POST":

@@ -21,8 +21,13 @@ def main(command):
             "twilio_sid": daemon.TWILIO_SID,
             "twilio_token": daemon.TWILIO_TOKEN,
             "sms": daemon.SMS,
+            "sms_second": daemon.SMS_SECOND,
             "whatsapp": daemon.WHATSAPP,
+            "template": daemon.TEMPLATE,
             "messenger": daemon.MESSENGER,
+            "config": str(running.folder / "trunkline.toml"),
+            "description": str(daemon.ROOT / "tests/fixtures/openapi/twilio_conversations_v1.json"),
+            "shared": str(daemon.ROOT / "tests/foreign/shared"),
         }
         code = subprocess.run(command, env={**os.environ, "TRUNKLINE_HOUSE": json.dumps(house)}).returncode
         for problem in provider.problems:

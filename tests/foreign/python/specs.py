@@ -142,6 +142,23 @@ def properties(name, path, method, status):
     return key, set(resolved(members[key]["items"])["properties"]), set(members["meta"]["properties"])
 
 
+def resource_schema(path, method, status):
+    """The name of the schema of an answer's records, and the key under which a list has them."""
+    whole = document(CONVERSATIONS)
+    schema = whole["paths"][path][method]["responses"][str(status)]["content"]["application/json"]["schema"]
+    if "$ref" in schema:
+        return schema["$ref"].rsplit("/", 1)[1], None
+    (key,) = [each for each in schema["properties"] if each != "meta"]
+    return schema["properties"][key]["items"]["$ref"].rsplit("/", 1)[1], key
+
+
+def fields(path, method, status, answer):
+    """The fields of an answer that have a value, each with the name of its schema."""
+    name, key = resource_schema(path, method, status)
+    records = [answer] if key is None else answer[key]
+    return {f"{name}.{member}" for record in records for member, value in record.items() if value is not None}
+
+
 # Members that the live service sends and the description does not name.
 ALSO_SENT = {"chat_service_sid"}
 # What Meta's ids look like. The description knows only SIDs where we say the provider's own id of a message.

@@ -1,0 +1,169 @@
+"""Every writable property of the description: a value that is not its default, and where it comes back.
+
+`test_properties.py` fails for a property that has no line here, so the table grows with the description. `$name` is
+something of the scene. What does not come back, or is never seen with a value, is named with the reason; these lists shrink.
+"""
+
+from dataclasses import dataclass, field
+
+from daemon import SMS, SMS_SECOND, TEMPLATE
+
+ANY = object()
+DATE = "2020-01-02T03:04:05Z"
+
+
+@dataclass
+class Property:
+    """`value` is sent and `shows` is the member it is shown under, as `expected` (the value itself if absent; `ANY`: not
+    null, and the same ever after). `beside` goes with it, and with `alone` nothing that the resource usually has; `least`
+    is what the resource is made with instead of what it usually is. A name may end in `on update`."""
+
+    value: object
+    shows: str
+    expected: object = None
+    beside: dict = field(default_factory=dict)
+    alone: bool = False
+    least: dict | None = None
+
+    def comes_back_as(self):
+        return self.value if self.expected is None else self.expected
+
+
+_VARIABLES = {"ContentVariables": '{"1": "Ann"}'}
+_CONVERSATION = {
+    "FriendlyName": Property("Named & shown ✓", "friendly_name"),
+    "UniqueName": Property("unique {n}", "unique_name"),
+    "DateCreated": Property(DATE, "date_created"),
+    "DateUpdated": Property(DATE, "date_updated"),
+    "MessagingServiceSid": Property("MG" + "c" * 32, "messaging_service_sid"),
+    "Attributes": Property('{ "topic": "feedback" }', "attributes"),
+    "State": Property("inactive", "state"),
+    "Timers.Inactive": Property("PT1H", "timers.date_inactive", ANY, beside={"State": "active"}),
+    "Timers.Closed": Property("P1D", "timers.date_closed", ANY, beside={"State": "active"}),
+}
+# By resource: what it is made with at least, and its properties.
+LEAST = {
+    "Conversations": {},
+    "ConversationWithParticipants": {"Participant": ['{"identity": "with {n}"}']},
+    "Participants": {"Identity": "somebody {n}"},
+    "Messages": {"Body": "Hello"},
+    "Roles": {"FriendlyName": "guest", "Type": "conversation", "Permission": ["sendMessage"]},
+    "Users": {"Identity": "user {n}"},
+    "Services": {"FriendlyName": "Shop"},
+    "Credentials": {"Type": "fcm"},
+}
+PROPERTIES = {
+    "Conversations": _CONVERSATION,
+    "ConversationWithParticipants": _CONVERSATION,
+    "Participants": {
+        "Identity": Property("identity {n}", "identity"),
+        "MessagingBinding.Address": Property(
+            "+1555070{n:04}", "messaging_binding.address", beside={"MessagingBinding.ProxyAddress": SMS}, alone=True
+        ),
+        "MessagingBinding.ProxyAddress": Property(
+            SMS_SECOND, "messaging_binding.proxy_address", beside={"MessagingBinding.Address": "+1555071{n:04}"}, alone=True
+        ),
+        "DateCreated": Property(DATE, "date_created"),
+        "DateUpdated": Property(DATE, "date_updated"),
+        "Attributes": Property('{"role": "driver"}', "attributes"),
+        "RoleSid": Property("$conversation_role", "role_sid"),
+        "LastReadMessageIndex": Property("0", "last_read_message_index", 0),
+        "LastReadTimestamp": Property(DATE, "last_read_timestamp"),
+        "MessagingBinding.ProxyAddress on update": Property(
+            SMS_SECOND, "messaging_binding.proxy_address",
+            least={"MessagingBinding.Address": "+1555073{n:04}", "MessagingBinding.ProxyAddress": SMS},
+        ),
+    },
+    "Messages": {
+        "Author": Property("walker", "author"),
+        "Body": Property("Other words ✓", "body"),
+        "DateCreated": Property(DATE, "date_created"),
+        "DateUpdated": Property(DATE, "date_updated"),
+        "Attributes": Property('{"importance": "high"}', "attributes"),
+        "ContentSid": Property(TEMPLATE, "content_sid", beside=_VARIABLES),
+        "ContentVariables": Property('{"1": "Bob"}', "body", "Hi Bob, your order is ready.", beside={"ContentSid": TEMPLATE}),
+    },
+    "Roles": {
+        "FriendlyName": Property("another guest", "friendly_name"),
+        "Type": Property("service", "type", beside={"Permission": ["joinConversation"]}),
+        "Permission": Property(["leaveConversation", "editOwnMessage"], "permissions"),
+    },
+    "Users": {
+        "Identity": Property("identity/{n}", "identity"),
+        "FriendlyName": Property("A user", "friendly_name"),
+        "Attributes": Property('{"duty": "tech"}', "attributes"),
+        "RoleSid": Property("$service_role", "role_sid"),
+    },
+    "UserConversations": {
+        "NotificationLevel": Property("muted", "notification_level"),
+        "LastReadMessageIndex": Property("0", "last_read_message_index", 0),
+    },
+    "Services": {"FriendlyName": Property("Another shop", "friendly_name")},
+    "Credentials": {
+        "Type": Property("apn", "type"),
+        "FriendlyName": Property("Phones", "friendly_name"),
+        "Sandbox": Property("true", "sandbox", "True", beside={"Type": "apn"}),
+    },
+    "Configuration": {
+        "DefaultMessagingServiceSid": Property("MG" + "d" * 32, "default_messaging_service_sid"),
+        "DefaultInactiveTimer": Property("PT5M", "default_inactive_timer"),
+        "DefaultClosedTimer": Property("PT1H", "default_closed_timer"),
+        # Last, since from then on the short paths are another service's.
+        "DefaultChatServiceSid": Property("$shop", "default_chat_service_sid"),
+    },
+    "ServiceConfiguration": {
+        "DefaultConversationCreatorRoleSid": Property("$other_conversation_role", "default_conversation_creator_role_sid"),
+        "DefaultConversationRoleSid": Property("$other_conversation_role", "default_conversation_role_sid"),
+        "DefaultChatServiceRoleSid": Property("$other_service_role", "default_chat_service_role_sid"),
+        "ReachabilityEnabled": Property("true", "reachability_enabled", True),
+    },
+    "Notifications": {
+        "LogEnabled": Property("true", "log_enabled", True),
+        "NewMessage.Enabled": Property("true", "new_message.enabled", True),
+        "NewMessage.Template": Property("${MESSAGE}", "new_message.template"),
+        "NewMessage.Sound": Property("ring", "new_message.sound"),
+        "NewMessage.BadgeCountEnabled": Property("true", "new_message.badge_count_enabled", True),
+        "NewMessage.WithMedia.Enabled": Property("true", "new_message.with_media.enabled", True),
+        "NewMessage.WithMedia.Template": Property("${MEDIA}", "new_message.with_media.template"),
+        "AddedToConversation.Enabled": Property("true", "added_to_conversation.enabled", True),
+        "AddedToConversation.Template": Property("Welcome", "added_to_conversation.template"),
+        "AddedToConversation.Sound": Property("chime", "added_to_conversation.sound"),
+        "RemovedFromConversation.Enabled": Property("true", "removed_from_conversation.enabled", True),
+        "RemovedFromConversation.Template": Property("Farewell", "removed_from_conversation.template"),
+        "RemovedFromConversation.Sound": Property("gong", "removed_from_conversation.sound"),
+    },
+}
+# Properties that do not come back, with the reason.
+_EMAIL = "there is no e-mail channel"
+_GROUP = "no configured channel carries group texts; refused with 50452"
+_SECRET = "secrets are never shown"
+DO_NOT_COME_BACK = {
+    "Conversations Bindings.Email.Address": _EMAIL,
+    "Conversations Bindings.Email.Name": _EMAIL,
+    "ConversationWithParticipants Bindings.Email.Address": _EMAIL,
+    "ConversationWithParticipants Bindings.Email.Name": _EMAIL,
+    "ConversationWithParticipants Participant": "they are resources of their own; test_people.py looks at them",
+    "Messages MediaSid": "media is not there yet",
+    "Messages Subject": "subjects are for e-mail, and no answer shows one",
+    "Participants MessagingBinding.ProjectedAddress": _GROUP,
+    "UpdateConversationParticipant Identity": "only somebody with a projected address can be given one",
+    "UserConversations LastReadTimestamp": "no answer of this resource shows it; the participant's does",
+    "Credentials Certificate": _SECRET,
+    "Credentials PrivateKey": _SECRET,
+    "Credentials ApiKey": _SECRET,
+    "Credentials Secret": _SECRET,
+}
+# Fields of answers that are never seen with a value, by the schema's last word, with the reason.
+_DEVICES = "devices register with clients, and there are none yet"
+NEVER_SEEN = {
+    "conversation_message.media": "media is not there yet",
+    "user.is_online": "nobody can be online without clients",
+    "user.is_notifiable": "nobody has devices without clients",
+    **{
+        f"binding.{name}": _DEVICES
+        for name in (
+            "sid", "account_sid", "chat_service_sid", "credential_sid", "date_created", "date_updated", "endpoint", "identity",
+            "binding_type", "message_types", "url",
+        )
+    },
+}  # fmt: skip
