@@ -10,8 +10,10 @@
 //! | [`egress`] | requests to URLs that callers chose: guard, client, signature; a leaf |
 //! | [`bindings`] | whose conversation is this pair: a look-up copy of the ledger's rows in sled |
 //! | [`work`] | ordered work per subject: window, back-off, wake-ups |
+//! | [`announce`] | what is told of a decision, and to which webhooks |
 //! | [`relay`] | intake, decisions, receipts: what joins a conversation and who hears it |
 //! | [`outbound`] | lanes: rate, retries, opt-outs, outcomes |
+//! | [`webhooks`] | event webhooks on their way out: asking, telling, dead letters |
 //! | [`http`] | the server, the REST API, providers' webhooks, the operator's doors |
 //! | [`config`] | the file, checked whole; differences; secrets; watching |
 //! | [`console`] | the page of simulated phones |
@@ -26,12 +28,14 @@
 #[macro_use]
 mod failpoint;
 
+pub mod announce;
 pub mod app;
 pub mod bindings;
 pub mod cli;
 pub mod config;
 pub mod console;
 pub mod egress;
+pub mod forward;
 pub mod http;
 pub mod ledger;
 pub mod model;
@@ -39,4 +43,5 @@ pub mod outbound;
 pub mod relay;
 pub mod simulator;
 pub mod telemetry;
+pub mod webhooks;
 pub mod work;

@@ -6,10 +6,12 @@ use std::time::Duration;
 use trunkline_adapter::{Address, Clock, Kit};
 
 use super::roster::Live;
-use crate::config::{Config, TemplateConfig, Usual};
+use crate::config::{Config, Inbound, TemplateConfig, Usual};
+use crate::model::{AccountSid, ServiceSid};
 use crate::outbound::{LanePlan, Policies, Unknown};
 use crate::relay::decide::Roster;
-use crate::relay::{KeywordSettings, LimitSettings, Proxy, Template};
+use crate::relay::{KeywordSettings, LimitSettings, MessagingService, Proxy, Template, UnboundInbound};
+use crate::webhooks;
 
 /// How long a provider may take to take a message. Longer than any of them documents, shorter than a person waits.
 const PROVIDER: Duration = Duration::from_secs(30);
@@ -99,6 +101,22 @@ pub fn proxies(config: &Config, live: &HashMap<String, Live>) -> HashMap<Address
     proxies
 }
 
+/// The messaging services of a configuration.
+pub fn messaging_services(config: &Config) -> Vec<MessagingService> {
+    let services = config.messaging_services.iter().map(|service| MessagingService {
+        sid: service.sid.clone(),
+        proxies: service.proxies.clone(),
+        inbound: match &service.inbound {
+            Inbound::Autocreate(place) => {
+                UnboundInbound::Autocreate(place.as_deref().and_then(ServiceSid::parse))
+            }
+            Inbound::Forward(_) => UnboundInbound::Forward,
+            Inbound::Drop => UnboundInbound::Drop,
+        },
+    });
+    services.collect()
+}
+
 pub fn keywords(config: &Config) -> KeywordSettings {
     let words = &config.opt_out;
     KeywordSettings {
@@ -107,6 +125,19 @@ pub fn keywords(config: &Config) -> KeywordSettings {
         start: words.start.clone(),
         help: words.help.clone(),
     }
+}
+
+/// What concerns event webhooks.
+pub fn webhooks(config: &Config) -> webhooks::Settings {
+    let on_timeout = match config.webhooks.on_timeout {
+        crate::config::OnTimeout::Proceed => webhooks::OnTimeout::Proceed,
+        crate::config::OnTimeout::Refuse => webhooks::OnTimeout::Refuse,
+    };
+    let tokens = config.accounts.iter();
+    let tokens = tokens
+        .filter_map(|account| Some((AccountSid::parse(&account.sid)?, account.auth_token.clone())))
+        .collect();
+    webhooks::Settings { retry_for: config.webhooks.retry_for, on_timeout, tokens }
 }
 
 /// How many of something there may be.

@@ -12,14 +12,18 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use trunkline_adapter::Clock;
 
+use super::forwarding::Keep;
 use super::house::{self, House};
 use super::plugs::{Aliases, Set};
 use super::roster::Roster;
 use super::running::Running;
 use super::staff::Staff;
+use super::tellers::Tellers;
 use super::{build, listeners, log_key, notify};
 use crate::bindings::Bindings;
 use crate::config::{self, Config};
+use crate::egress::{Caller, Guard};
+use crate::forward::{Courier, Forwards};
 use crate::http::admin::Admin;
 use crate::http::operator::{self, Socket};
 use crate::http::{self, Accounts, Base, Front, Limits, Listener};
@@ -30,6 +34,7 @@ use crate::outbound::{Lanes, OptOuts, Surroundings};
 use crate::relay::{Parts, Relay};
 use crate::telemetry::exporter::Exporter;
 use crate::telemetry::{self, log, mask};
+use crate::webhooks::{self, Asker, Site};
 use crate::work::Wakeups;
 
 /// Memory for blocks read from disk.
@@ -152,17 +157,32 @@ impl Daemon {
             mint: Mint::system(),
             clock,
         }));
+        let caller = Caller::new(Guard::default(), webhooks::AGENT)?;
+        let hooks = relay.hooks().clone();
+        let mint = Arc::new(Mint::system());
+        let webhooks = Site::new(ledger.clone(), clock, mint, wakeups.clone(), hooks, caller);
+        relay.ask_through(Arc::new(Asker(webhooks.clone())));
         let learned = Arc::new(Aliases { relay: relay.clone(), account: account.clone() });
         let surroundings = Surroundings {
+            hooks: relay.hooks().clone(),
             ledger: ledger.clone(),
             clock,
             account: account.as_str().to_owned(),
-            wakeups,
+            wakeups: wakeups.clone(),
             opt_outs,
             learned,
             mint: Arc::new(Mint::system()),
         };
         let http = build::client()?;
+        let forwards = Forwards::new(Courier::new(
+            ledger.clone(),
+            clock,
+            wakeups,
+            webhooks.caller.clone(),
+            Mint::system(),
+            account.clone(),
+            Arc::new(Keep(relay.clone())),
+        ));
         let base = house::base_url(&config, address);
         let adapters = build::adapters(&config, &HashMap::new(), &http, clock, &base);
         let plans = build::lanes(&config, &adapters);
@@ -174,6 +194,7 @@ impl Daemon {
             roster: Arc::new(roster),
             relay,
             lanes,
+            forwards,
             accounts: Arc::new(Accounts::new(Vec::new())),
             base: Arc::new(Base::new(None)),
             bindings,
@@ -191,8 +212,12 @@ impl Daemon {
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             files: watch::Sender::new(files),
+            tellers: Tellers::new(webhooks.clone(), clean),
+            webhooks,
         });
+        house.relay.open_inbox(&account).await?;
         telemetry::house::register();
+        telemetry::webhooks::register();
         house.apply(&config).await?;
         telemetry::house::configured(true, false, clock.now());
 
@@ -226,7 +251,8 @@ impl Daemon {
 
         let mut background = JoinSet::new();
         background.spawn(house.relay.clone().clean_up(account.clone()));
-        background.spawn(house.relay.clone().sweep_parked(account));
+        background.spawn(house.relay.clone().sweep_parked(account.clone()));
+        background.spawn(house.relay.clone().work_through_inbox(account));
         background.spawn(house.clone().forget_keys());
         background.spawn(house.relay.clone().keep_time());
         background.spawn(house.exporter.clone().keep_up());
@@ -274,6 +300,7 @@ impl Daemon {
         let _ = self.stop.send(Stage::Closing);
         while self.servers.join_next().await.is_some() {}
         self.background.shutdown().await;
+        self.house.tellers.drain().await;
         let orderly = self.house.lanes.drain(DRAIN).await;
         failpoint!("stop::drained");
         if orderly {

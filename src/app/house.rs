@@ -10,9 +10,11 @@ use tokio::sync::watch;
 use trunkline_adapter::{Address, Clock};
 
 use super::roster::Roster;
-use super::{build, notify, registry};
+use super::tellers::Tellers;
+use super::{build, forwarding, notify, registry};
 use crate::bindings::Bindings;
 use crate::config::{self, Config, SystemSecrets, Watch};
+use crate::forward::Forwards;
 use crate::http::{self, Accounts, Base};
 use crate::ledger::store::Incarnation;
 use crate::ledger::{Ledger, LedgerError};
@@ -21,12 +23,14 @@ use crate::outbound::Lanes;
 use crate::relay::Relay;
 use crate::telemetry::exporter::Exporter;
 use crate::telemetry::{self, log};
+use crate::webhooks::Site;
 
 /// The parts that a reload and the operator's doors need.
 pub(super) struct House {
     pub relay: Arc<Relay>,
     pub roster: Arc<Roster>,
     pub lanes: Lanes,
+    pub forwards: Forwards,
     pub accounts: Arc<Accounts>,
     pub base: Arc<Base>,
     pub bindings: Arc<Bindings>,
@@ -45,6 +49,8 @@ pub(super) struct House {
     pub path: Option<PathBuf>,
     /// Where the daemon really listens, for when no public URL is configured.
     pub listening: SocketAddr,
+    pub webhooks: Site,
+    pub tellers: Tellers,
     pub ready: AtomicBool,
     pub draining: AtomicBool,
     /// The files whose change means a reload.
@@ -84,6 +90,17 @@ impl House {
                 keys,
             })
         });
+        // Before anything is told: by whose token, and where to.
+        self.webhooks.set(build::webhooks(config));
+        let allowed = config.egress.allow_private.clone();
+        self.webhooks
+            .caller
+            .guard()
+            .allow(move |address| allowed.iter().any(|network| network.contains(address)));
+        for account in config.accounts.iter().filter_map(|account| AccountSid::parse(&account.sid)) {
+            self.relay.hooks().load(&self.ledger, &account).await?;
+            self.tellers.start(account).await?;
+        }
         self.accounts.set(accounts.collect());
         for name in adapters.keys() {
             telemetry::inbound::register(name);
@@ -94,6 +111,8 @@ impl House {
         // Adapters work for the account the store was opened for; another first account takes effect with a restart.
         let account = self.roster.account();
         self.relay.proxies().replace(account.clone(), build::proxies(config, &adapters));
+        self.relay.messaging_services().replace(account.clone(), build::messaging_services(config));
+        self.forwards.apply(forwarding::target(config));
         self.roster.replace(account, adapters);
         if let Some(level) = &self.level {
             level.set(config.log.level.name());

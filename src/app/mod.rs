@@ -5,6 +5,8 @@
 
 mod build;
 mod daemon;
+mod dead_letters;
+mod forwarding;
 mod house;
 mod listeners;
 mod log_key;
@@ -14,6 +16,7 @@ pub mod registry;
 mod roster;
 mod running;
 mod staff;
+mod tellers;
 
 pub use build::usual_rates;
 pub use daemon::{Daemon, Sockets, Start, StartError};

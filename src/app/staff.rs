@@ -11,8 +11,10 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
 use serde_json::Value;
 
+use super::dead_letters;
 use super::house::House;
 use crate::http::Operator;
+use crate::http::operator::DeadLetterCall;
 use crate::ledger::dump;
 use crate::telemetry;
 
@@ -33,6 +35,8 @@ impl Operator for Staff {
         let bindings = folder_bytes(&self.house.store.join("bindings"));
         let count = self.house.bindings.count();
         telemetry::house::sizes(health.store_bytes, bindings, health.disk_free_bytes, count);
+        let letters = self.house.webhooks.letters.count();
+        telemetry::webhooks::waiting(self.house.tellers.depth(), letters, self.house.relay.inbox_depth());
         self.house.lanes.publish_gauges();
         self.house.exporter.render()
     }
@@ -61,6 +65,10 @@ impl Operator for Staff {
 
     fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, Vec<String>>> {
         self.house.reload().boxed()
+    }
+
+    fn dead_letters(&self, asked: DeadLetterCall) -> BoxFuture<'_, Result<Value, String>> {
+        dead_letters::answer(&self.house.webhooks.letters, self.house.tellers.accounts(), asked).boxed()
     }
 
     fn dump(&self) -> BoxStream<'static, io::Result<Bytes>> {

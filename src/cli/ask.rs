@@ -49,7 +49,7 @@ pub fn dump(socket: &Path) -> Result<(), Failure> {
     })
 }
 
-fn ask(socket: &Path, method: Method, path: &str) -> Result<(StatusCode, String), Failure> {
+pub(super) fn ask(socket: &Path, method: Method, path: &str) -> Result<(StatusCode, String), Failure> {
     runtime()?.block_on(async {
         let called = operator::call(socket, method, path).await;
         let (status, body) = called.map_err(|error| absent(socket, &error))?;
@@ -87,7 +87,12 @@ fn table(lanes: &Value) -> String {
             text(lane, "reason"),
         ]);
     }
-    let widths: Vec<usize> = (0..heads.len())
+    columns(&rows)
+}
+
+/// Rows in columns, as wide as they need to be.
+pub(super) fn columns(rows: &[Vec<String>]) -> String {
+    let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len))
         .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
         .collect();
     let mut out = String::new();

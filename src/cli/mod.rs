@@ -5,6 +5,7 @@
 
 mod ask;
 pub mod check;
+mod dead_letters;
 mod demo;
 mod demo_rest;
 mod demo_script;
@@ -58,6 +59,13 @@ enum Command {
         /// As JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Events that no webhook took: show them, let them go again, drop them.
+    DeadLetters {
+        #[command(subcommand)]
+        what: dead_letters::What,
+        #[arg(long, global = true, value_name = "PATH", default_value = SOCKET)]
+        socket: PathBuf,
     },
     /// Write the whole ledger to standard output, as JSON lines.
     Dump {
@@ -136,6 +144,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::demo(args),
         Command::Reload { socket } => ask::reload(&socket),
         Command::Lanes { socket, json } => ask::lanes(&socket, json),
+        Command::DeadLetters { what, socket } => dead_letters::run(&socket, &what),
         Command::Dump { store, config, socket, damaged } => {
             store::dump(store.as_deref(), &config, socket.as_deref(), damaged)
         }

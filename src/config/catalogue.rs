@@ -6,8 +6,8 @@ use std::sync::Arc;
 use trunkline_adapter::settings::{SecretSource, Source, Table, Unreadable};
 use trunkline_adapter::{AdapterKind, Channel, Section};
 
-use super::sections::{Limits, Log, OptOut, Queue, Server, Store};
-use super::{account, adapter, template};
+use super::sections::{Egress, Limits, Log, OptOut, Queue, Server, Store, Webhooks};
+use super::{account, adapter, messaging_service, template};
 
 /// Every header and its keys.
 #[derive(Default)]
@@ -43,6 +43,10 @@ fn asked<T>(read: impl FnOnce(&mut Section) -> T) -> Vec<&'static str> {
     section.asked().iter().copied().filter(|key| !matches!(*key, "api_key" | "settings" | "proxy")).collect()
 }
 
+fn messaging_service_keys(section: &mut Section) -> Option<messaging_service::MessagingService> {
+    messaging_service::service(section, &mut messaging_service::Taken::default(), None)
+}
+
 impl Catalogue {
     /// Asks every reader.
     pub(super) fn new(kinds: &[&'static dyn AdapterKind]) -> Catalogue {
@@ -51,12 +55,15 @@ impl Catalogue {
             ("[store]", asked(Store::read)),
             ("[queue]", asked(Queue::read)),
             ("[opt_out]", asked(OptOut::read)),
+            ("[webhooks]", asked(Webhooks::read)),
+            ("[egress]", asked(Egress::read)),
             ("[log]", asked(Log::read)),
             ("[limits]", asked(Limits::read)),
             ("[[account]]", asked(|section| account::account(section, &mut HashSet::new()))),
             ("[[account.api_key]]", asked(|section| account::api_key(section, &mut HashSet::new()))),
             ("[[template]]", asked(|section| template::template(section, &mut HashSet::new()))),
             ("[[adapter]]", asked(adapter::read_adapter_keys)),
+            ("[[messaging_service]]", asked(messaging_service_keys)),
             ("[[adapter.proxy]]", asked(adapter::read_proxy_keys)),
         ];
         Catalogue { headers, kinds: kinds.iter().map(|kind| keys(*kind)).collect() }

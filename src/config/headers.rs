@@ -2,8 +2,20 @@
 
 use trunkline_adapter::settings::{Node, Problem, Table, Value, nearest};
 
-const ROOT: [&str; 9] =
-    ["server", "store", "queue", "opt_out", "log", "limits", "account", "adapter", "template"];
+const ROOT: [&str; 12] = [
+    "server",
+    "store",
+    "queue",
+    "opt_out",
+    "webhooks",
+    "egress",
+    "log",
+    "limits",
+    "account",
+    "adapter",
+    "messaging_service",
+    "template",
+];
 const ACCOUNT: [&str; 1] = ["api_key"];
 const ADAPTER: [&str; 2] = ["settings", "proxy"];
 
@@ -82,7 +94,7 @@ fn is_header(node: &Node, text: &str) -> bool {
 
 /// How a header is written.
 fn written(above: &str, key: &str) -> String {
-    let list = matches!(key, "account" | "adapter" | "api_key" | "proxy" | "template");
+    let list = matches!(key, "account" | "adapter" | "api_key" | "proxy" | "messaging_service" | "template");
     let name = if above.is_empty() { key.to_owned() } else { format!("{above}.{key}") };
     if list { format!("[[{name}]]") } else { format!("[{name}]") }
 }

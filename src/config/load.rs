@@ -12,7 +12,8 @@ use super::adapter::{self, AdapterConfig};
 use super::catalogue::Catalogue;
 use super::headers;
 use super::line::{Line, LineNumbers};
-use super::sections::{Limits, Log, OptOut, Queue, Server, Store};
+use super::messaging_service::{self, MessagingService};
+use super::sections::{Egress, Limits, Log, OptOut, Queue, Server, Store, Webhooks};
 use super::syntax;
 use super::template::{self, TemplateConfig};
 
@@ -30,6 +31,10 @@ pub struct Config {
     pub queue: Queue,
     /// `[opt_out]`.
     pub opt_out: OptOut,
+    /// `[webhooks]`.
+    pub webhooks: Webhooks,
+    /// `[egress]`.
+    pub egress: Egress,
     /// `[log]`.
     pub log: Log,
     /// `[limits]`.
@@ -38,6 +43,8 @@ pub struct Config {
     pub accounts: Vec<Account>,
     /// `[[adapter]]`.
     pub adapters: Vec<AdapterConfig>,
+    /// `[[messaging_service]]`.
+    pub messaging_services: Vec<MessagingService>,
     /// `[[template]]`.
     pub templates: Vec<TemplateConfig>,
     /// The files that hold secrets: to be watched like the configuration itself.
@@ -120,13 +127,17 @@ pub(super) fn from_text(
         store: one(&mut root, "store", Store::read),
         queue: one(&mut root, "queue", Queue::read),
         opt_out: one(&mut root, "opt_out", OptOut::read),
+        webhooks: one(&mut root, "webhooks", Webhooks::read),
+        egress: one(&mut root, "egress", Egress::read),
         log: one(&mut root, "log", Log::read),
         limits: one(&mut root, "limits", Limits::read),
         accounts: account::accounts(&mut root),
         adapters: adapter::adapters(&mut root, kinds, &catalogue),
+        messaging_services: Vec::new(),
         templates: template::templates(&mut root),
         secret_files: Vec::new(),
     };
+    config.messaging_services = messaging_service::services(&mut root, &config.adapters);
     problems.extend(root.finish().0);
     let secret_files = recorder.files();
     config.secret_files.clone_from(&secret_files);

@@ -20,6 +20,7 @@ mod line;
 mod load;
 #[cfg(test)]
 mod load_tests;
+mod messaging_service;
 mod network;
 mod outline;
 mod secret;
@@ -34,10 +35,12 @@ pub use adapter::{AdapterConfig, ProxyConfig};
 pub use diff::{AdapterChange, Change, diff};
 pub use line::Line;
 pub use load::{Config, Loaded, Refused, load};
+pub use messaging_service::{Inbound, MessagingService};
 pub use network::Network;
 pub use secret::SystemSecrets;
 pub use sections::{
-    Durability, Limits, Log, LogFormat, LogLevel, OptOut, Queue, Server, Store, UnknownOutcome,
+    Durability, Egress, Limits, Log, LogFormat, LogLevel, OnTimeout, OptOut, Queue, Server, Store,
+    UnknownOutcome, Webhooks,
 };
 pub use summary::{Usual, summary};
 pub use template::TemplateConfig;

@@ -1,4 +1,4 @@
-//! The plain tables: `[server]`, `[store]`, `[queue]`, `[opt_out]`, `[log]` and `[limits]`.
+//! The plain tables: `[server]`, `[store]`, `[queue]`, `[opt_out]`, `[webhooks]`, `[egress]`, `[log]` and `[limits]`.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -185,7 +185,8 @@ impl Server {
         });
         let public_url = section.has("public_url");
         let url = section.base_url("public_url", "https://bridge.example.com");
-        let trusted = section.strings_at("trusted_proxies").map(|texts| networks(section, texts));
+        let trusted =
+            section.strings_at("trusted_proxies").map(|texts| networks(section, "trusted_proxies", texts));
         Server {
             listen: listen.unwrap_or_else(|| vec![SocketAddr::from(([127, 0, 0, 1], 8080))]),
             admin_listen: admin_listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8081))),
@@ -235,14 +236,14 @@ fn listen(section: &mut Section) -> Option<Vec<SocketAddr>> {
     (!sockets.is_empty()).then_some(sockets)
 }
 
-fn networks(section: &mut Section, texts: Vec<(usize, String)>) -> Vec<Network> {
+fn networks(section: &mut Section, key: &'static str, texts: Vec<(usize, String)>) -> Vec<Network> {
     let mut networks = Vec::with_capacity(texts.len());
     for (at, text) in texts {
         match text.parse() {
             Ok(network) => networks.push(network),
             Err(_) => {
                 let hint = Some("write it like \"10.0.0.7\", \"10.0.0.0/8\" or \"fd00::/8\"".to_owned());
-                section.problem_at(at, "trusted_proxies", format!("{text:?} is not a network"), hint);
+                section.problem_at(at, key, format!("{text:?} is not a network"), hint);
             }
         }
     }
@@ -380,6 +381,51 @@ impl Limits {
             participants,
             outside_participants,
             conversations_per_user,
+        }
+    }
+}
+
+/// `[webhooks]`: event webhooks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhooks {
+    /// An event that no webhook takes for so long becomes a dead letter.
+    pub retry_for: Duration,
+    /// What it means that a pre-action webhook does not answer.
+    pub on_timeout: OnTimeout,
+}
+
+/// What it means that a pre-action webhook does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTimeout {
+    /// What was to happen happens.
+    Proceed,
+    /// It does not.
+    Refuse,
+}
+
+/// `[egress]`: where callers of the API may send requests of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Egress {
+    /// Private networks that may be reached all the same.
+    pub allow_private: Vec<Network>,
+}
+
+impl Webhooks {
+    pub(super) fn read(section: &mut Section) -> Webhooks {
+        let bounds = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
+        let choices = [("proceed", OnTimeout::Proceed), ("refuse", OnTimeout::Refuse)];
+        Webhooks {
+            retry_for: duration(section, "retry_for", bounds, Duration::from_secs(24 * 3_600)),
+            on_timeout: section.choice("on_timeout", &choices).unwrap_or(OnTimeout::Proceed),
+        }
+    }
+}
+
+impl Egress {
+    pub(super) fn read(section: &mut Section) -> Egress {
+        let texts = section.strings_at("allow_private");
+        Egress {
+            allow_private: texts.map(|texts| networks(section, "allow_private", texts)).unwrap_or_default(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use trunkline_adapter::{Address, Rate};
 
 use super::load::Config;
+use super::messaging_service::Inbound;
 
 /// Rates in force where the file names none: an address' own, and the one per recipient.
 pub type Usual = HashMap<Address, (Rate, Option<Rate>)>;
@@ -42,6 +43,18 @@ pub fn summary(config: &Config, usual: &Usual) -> String {
             }
             text.push('\n');
         }
+    }
+    for service in &config.messaging_services {
+        let _ = writeln!(text, "\nmessaging service {} {}", service.sid, service.name);
+        let proxies: Vec<_> = service.proxies.iter().map(Address::as_str).collect();
+        let _ = writeln!(text, "  proxies  {}", proxies.join(", "));
+        let inbound = match &service.inbound {
+            Inbound::Autocreate(None) => "makes a conversation in the default service".to_owned(),
+            Inbound::Autocreate(Some(place)) => format!("makes a conversation in {place}"),
+            Inbound::Forward(url) => format!("is posted to {url}"),
+            Inbound::Drop => "is dropped and counted".to_owned(),
+        };
+        let _ = writeln!(text, "  inbound  what belongs to no conversation {inbound}");
     }
     text
 }

@@ -8,7 +8,7 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::body::{Body, full};
-use crate::relay::{RelayError, RoleUse};
+use crate::relay::{Improper, RelayError, RoleUse};
 
 /// How long a caller should wait before it tries again after a 503.
 const RETRY_AFTER_SECONDS: u32 = 5;
@@ -65,6 +65,11 @@ catalogue! {
     FRIENDLY_NAME_TOO_LONG = 50003, 400, "FriendlyName is longer than 256 characters";
     UNIQUE_NAME_TOO_LONG = 50004, 400, "UniqueName is longer than 256 characters";
     SERVICE_NOT_FOUND = 50050, 404, "Service instance not found";
+    WEBHOOK_FORMAT = 50054, 400, "A filter is longer than 128 characters, or there are more than 100";
+    WEBHOOK_METHOD = 50055, 400, "Method is neither GET nor POST";
+    VETOED = 50056, 403, "A pre-action webhook refused the action";
+    PRE_WEBHOOK_URL = 50077, 400, "PreWebhookUrl is not an http or https URL of at most 2048 characters";
+    POST_WEBHOOK_URL = 50078, 400, "PostWebhookUrl is not an http or https URL of at most 2048 characters";
     ROLE_NOT_FOUND = 50100, 404, "Role not found";
     SERVICE_ROLE_NOT_FOUND = 50102, 404, "Service role not found";
     PERMISSION_UNKNOWN = 50104, 400, "Permission is unknown or not for this type of role";
@@ -86,9 +91,22 @@ catalogue! {
     DATE_UPDATED = 50309, 400, "DateUpdated is not an ISO 8601 date";
     AUTHOR_TOO_LONG = 50310, 400, "Author is longer than 256 characters";
     MESSAGING_SERVICE_SID = 50341, 400, "MessagingServiceSid is not a messaging service SID";
+    MESSAGING_SERVICE_NOT_FOUND = 50342, 400, "MessagingServiceSid names no messaging service of this account";
     CONVERSATION_UPDATE_EMPTY = 50347, 400, "The update has no parameters";
     CONVERSATION_NOT_FOUND = 50350, 404, "Conversation not found";
     UNIQUE_NAME_TAKEN = 50353, 409, "Conversation with provided unique name already exists";
+    WEBHOOK_NOT_FOUND = 50360, 404, "Conversation scoped webhook not found";
+    TOO_MANY_WEBHOOKS = 50361, 400, "The conversation has 5 webhooks, which is the limit";
+    TOO_MANY_TRIGGERS = 50362, 400, "Configuration.Triggers has more than 5 words";
+    WEBHOOK_TARGET = 50364, 400, "Target is none of webhook, studio and trigger";
+    WEBHOOK_FILTER = 50365, 400, "The filters name an event that a conversation's webhook cannot hear of";
+    TRIGGER_LENGTH = 50366, 400, "A word of Configuration.Triggers has 1 to 248 characters";
+    FLOW_SID = 50367, 400, "The flow SID is missing or none";
+    WEBHOOK_TARGET_MISSING = 50368, 400, "Target is required";
+    WEBHOOK_URL_MISSING = 50369, 400, "The webhook needs an http or https URL";
+    WEBHOOK_FILTERS_MISSING = 50370, 400, "Configuration.Filters is required";
+    TRIGGERS_MISSING = 50371, 400, "Configuration.Triggers is required, or Configuration.Filters";
+    WEBHOOK_URL_TOO_LONG = 50372, 400, "The webhook's URL is longer than 512 characters";
     STATE_EMPTY = 50374, 400, "State must not be empty";
     INACTIVE_TIMER_SHORT = 50375, 400, "The inactive timer is shorter than 1 minute";
     CLOSED_TIMER_SHORT = 50376, 400, "The closed timer is shorter than 10 minutes";
@@ -276,12 +294,27 @@ impl From<RelayError> for ApiError {
             RelayError::UserNotFound => USER_NOT_FOUND.into(),
             RelayError::UserTaken => USER_TAKEN.into(),
             RelayError::TooManyConversations => TOO_MANY_CONVERSATIONS.into(),
+            RelayError::MessagingServiceNotFound => MESSAGING_SERVICE_NOT_FOUND.into(),
+            RelayError::AddressNotFound => {
+                ApiError::new(StatusCode::NOT_FOUND, 20404, "Address configuration not found")
+            }
+            RelayError::AddressConfigured => {
+                ApiError::new(StatusCode::CONFLICT, 20409, "The address is already configured")
+            }
             RelayError::CredentialNotFound => {
                 ApiError::new(StatusCode::NOT_FOUND, 20404, "Credential not found")
             }
             RelayError::PushBindingNotFound => {
                 ApiError::new(StatusCode::NOT_FOUND, 20404, "Binding not found")
             }
+            RelayError::Vetoed => VETOED.into(),
+            RelayError::Improper(Improper::FriendlyName) => FRIENDLY_NAME_TOO_LONG.into(),
+            RelayError::Improper(Improper::Body) => BODY_TOO_LONG.into(),
+            RelayError::Improper(Improper::Author) => AUTHOR_TOO_LONG.into(),
+            RelayError::Improper(Improper::Attributes) => ATTRIBUTES_NOT_JSON.into(),
+            RelayError::Improper(Improper::AttributesLong) => ATTRIBUTES_TOO_LONG.into(),
+            RelayError::WebhookNotFound => WEBHOOK_NOT_FOUND.into(),
+            RelayError::TooManyWebhooks => TOO_MANY_WEBHOOKS.into(),
             RelayError::Contended => ApiError::unavailable("others are changing the same thing"),
             RelayError::Full => ApiError::unavailable("the disk is nearly full"),
             RelayError::Ledger(error) => {
@@ -358,6 +391,9 @@ mod tests {
             (RelayError::UserNotFound, 404, 50200),
             (RelayError::UserTaken, 409, 50201),
             (RelayError::TooManyConversations, 400, 50214),
+            (RelayError::MessagingServiceNotFound, 400, 50342),
+            (RelayError::AddressNotFound, 404, 20404),
+            (RelayError::AddressConfigured, 409, 20409),
             (RelayError::CredentialNotFound, 404, 20404),
             (RelayError::PushBindingNotFound, 404, 20404),
             (RelayError::TemplateNotFound, 400, 50526),

@@ -37,8 +37,37 @@ pub trait Operator: Send + Sync + 'static {
     /// Reads the configuration again and waits until it is in force. The lines say what happened, or what is wrong.
     fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, Vec<String>>>;
 
+    /// Events that were given up: shown, let go again, dropped. An error says what was wrong with the call.
+    fn dead_letters(&self, asked: DeadLetterCall) -> BoxFuture<'_, Result<Value, String>>;
+
     /// The ledger as JSON lines.
     fn dump(&self) -> BoxStream<'static, io::Result<Bytes>>;
+}
+
+/// What is asked about dead letters. No number means all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadLetterCall {
+    List,
+    Show(u64),
+    Retry(Option<u64>),
+    Drop(Option<u64>),
+}
+
+impl DeadLetterCall {
+    /// Reads the socket's path and query: `id=7`, or `id=all` where all may be meant.
+    fn read(path: &str, query: Option<&str>) -> Option<DeadLetterCall> {
+        let id = query.and_then(|query| query.strip_prefix("id="));
+        let number = |id: &str| id.parse().ok();
+        Some(match (path, id) {
+            ("/dead-letters", None) => DeadLetterCall::List,
+            ("/dead-letters", Some(id)) => DeadLetterCall::Show(number(id)?),
+            ("/dead-letters/retry", Some("all")) => DeadLetterCall::Retry(None),
+            ("/dead-letters/retry", Some(id)) => DeadLetterCall::Retry(Some(number(id)?)),
+            ("/dead-letters/drop", Some("all")) => DeadLetterCall::Drop(None),
+            ("/dead-letters/drop", Some(id)) => DeadLetterCall::Drop(Some(number(id)?)),
+            _ => return None,
+        })
+    }
 }
 
 /// Answers on the operator's socket.
@@ -47,7 +76,15 @@ pub struct Socket {
 }
 
 /// Every route of the socket.
-pub const LABELS: [&str; 4] = ["/reload", "/lanes", "/dump", super::route::NOWHERE];
+pub const LABELS: [&str; 7] = [
+    "/reload",
+    "/lanes",
+    "/dump",
+    "/dead-letters",
+    "/dead-letters/retry",
+    "/dead-letters/drop",
+    super::route::NOWHERE,
+];
 
 impl Socket {
     pub fn new(operator: Arc<dyn Operator>) -> Socket {
@@ -65,7 +102,8 @@ impl Handler for Socket {
                 verdict: Err(plain(StatusCode::NOT_FOUND, &[])),
             };
         };
-        let method = if label == "/reload" { Method::POST } else { Method::GET };
+        let changes = matches!(label, "/reload" | "/dead-letters/retry" | "/dead-letters/drop");
+        let method = if changes { Method::POST } else { Method::GET };
         if head.method != method {
             return Admission { label, verdict: Err(plain(StatusCode::METHOD_NOT_ALLOWED, &[])) };
         }
@@ -87,7 +125,14 @@ impl Handler for Socket {
                         .insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
                     response
                 }
-                _ => json(&self.operator.lanes().await),
+                "/lanes" => json(&self.operator.lanes().await),
+                path => match DeadLetterCall::read(path, request.uri().query()) {
+                    Some(asked) => match self.operator.dead_letters(asked).await {
+                        Ok(value) => json(&value),
+                        Err(line) => plain(StatusCode::NOT_FOUND, &[line]),
+                    },
+                    None => plain(StatusCode::BAD_REQUEST, &["id is missing, or is no number".to_owned()]),
+                },
             }
         }
         .boxed()
@@ -173,6 +218,16 @@ mod tests {
             async { Err(vec!["a:1: x".to_owned(), "a:2: y".to_owned()]) }.boxed()
         }
 
+        fn dead_letters(&self, asked: DeadLetterCall) -> BoxFuture<'_, Result<Value, String>> {
+            async move {
+                match asked {
+                    DeadLetterCall::Show(_) => Err("there is none".to_owned()),
+                    other => Ok(json!(format!("{other:?}"))),
+                }
+            }
+            .boxed()
+        }
+
         fn dump(&self) -> BoxStream<'static, io::Result<Bytes>> {
             use futures_util::StreamExt;
             futures_util::stream::iter((0..3).map(|n| Ok(Bytes::from(format!("{{\"n\":{n}}}\n"))))).boxed()
@@ -210,6 +265,17 @@ mod tests {
         assert_eq!(ask(&socket, Method::GET, "/nothing").await.0, 404);
         assert_eq!(ask(&socket, Method::GET, "/lanes").await.1, "[{\"address\":\"+15550001\"}]");
         assert_eq!(ask(&socket, Method::GET, "/dump").await.1, "{\"n\":0}\n{\"n\":1}\n{\"n\":2}\n");
+        for (method, path, status, text) in [
+            (Method::GET, "/dead-letters", 200, "\"List\""),
+            (Method::GET, "/dead-letters?id=7", 404, "there is none\n"),
+            (Method::GET, "/dead-letters?id=x", 400, "id is missing, or is no number\n"),
+            (Method::POST, "/dead-letters/retry?id=all", 200, "\"Retry(None)\""),
+            (Method::POST, "/dead-letters/retry", 400, "id is missing, or is no number\n"),
+            (Method::POST, "/dead-letters/drop?id=7", 200, "\"Drop(Some(7))\""),
+        ] {
+            assert_eq!(ask(&socket, method, path).await, (status, text.to_owned()), "{path}");
+        }
+        assert_eq!(ask(&socket, Method::GET, "/dead-letters/drop?id=7").await.0, 405);
         assert_eq!(ask(&admin, Method::GET, "/metrics").await, (200, "trunkline_up 1\n".to_owned()));
         assert_eq!(ask(&admin, Method::GET, "/healthz").await.0, 200);
         assert_eq!(ask(&admin, Method::GET, "/readyz").await, (503, "draining\n".to_owned()));

@@ -37,6 +37,10 @@ pub enum Space {
     ConversationHome = 10,
     /// (when, account, conversation): timers in the order they are due, of all accounts (account and partition empty).
     Timer = 11,
+    /// Configurations of an account's addresses.
+    AddressConfiguration = 12,
+    /// Address → the SID of its configuration.
+    ConfiguredAddress = 13,
     /// A conversation's head: state, next index, roster number.
     Head = 16,
     /// A conversation's document: names, attributes, timers.
@@ -73,6 +77,10 @@ pub enum Space {
     PushBinding = 69,
     /// (what, birth) → SID: the order of lists of what stands above.
     Listed = 70,
+    /// The event webhooks of an account and of its services.
+    Webhook = 80,
+    /// Events that were given up.
+    DeadLetter = 81,
     /// Idempotency keys of an account's callers, and what they were answered.
     Idempotency = 90,
 }
@@ -90,7 +98,7 @@ pub enum Keyspace {
 
 impl Space {
     /// Every space, in the order of its byte.
-    pub const ALL: [Space; 30] = [
+    pub const ALL: [Space; 34] = [
         Space::Meta,
         Space::Service,
         Space::Configuration,
@@ -102,6 +110,8 @@ impl Space {
         Space::Unreadable,
         Space::ConversationHome,
         Space::Timer,
+        Space::AddressConfiguration,
+        Space::ConfiguredAddress,
         Space::Head,
         Space::Conversation,
         Space::Participant,
@@ -120,6 +130,8 @@ impl Space {
         Space::Credential,
         Space::PushBinding,
         Space::Listed,
+        Space::Webhook,
+        Space::DeadLetter,
         Space::Idempotency,
     ];
 

@@ -138,10 +138,46 @@ pub fn push_binding(account: &str, service: &str, binding: &str) -> Key {
     Key::new(account, service, Space::PushBinding, binding.as_bytes())
 }
 
+/// The configuration of an address.
+pub fn address_configuration(account: &str, configuration: &str) -> Key {
+    Key::new(account, "", Space::AddressConfiguration, configuration.as_bytes())
+}
+
+/// Which configuration an address has; its row is what makes it the only one.
+pub fn configured_address(account: &str, address: &str) -> Key {
+    Key::new(account, "", Space::ConfiguredAddress, &bounded(address))
+}
+
+/// Event webhooks: of a service by its SID, of the account itself by an empty name.
+pub fn hook(account: &str, name: &str) -> Key {
+    Key::new(account, "", Space::Webhook, name.as_bytes())
+}
+
+/// The prefix of an account's event webhooks and its services'.
+pub fn hooks(account: &str) -> Key {
+    hook(account, "")
+}
+
+/// An event that was given up, by when.
+pub fn dead_letter(account: &str, birth: u64) -> Key {
+    Key::new(account, "", Space::DeadLetter, &birth.to_be_bytes())
+}
+
+/// The prefix of an account's dead letters.
+pub fn dead_letters(account: &str) -> Key {
+    Key::new(account, "", Space::DeadLetter, b"")
+}
+
+/// The birth in a dead letter's key.
+pub fn dead_letter_birth(key: &Key) -> Option<u64> {
+    Some(u64::from_be_bytes(key.rest()?.try_into().ok()?))
+}
+
 /// Lists in the order of birth whose records are found by SID. The byte is part of the stored key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum List {
+    Addresses = b'A',
     Credentials = b'C',
     PushBindings = b'P',
     Roles = b'R',
@@ -224,6 +260,11 @@ pub fn message_sid(account: &str, conversation: &str, message: &str) -> Key {
 pub fn receipt(account: &str, conversation: &str, index: u64, receipt: &str) -> Key {
     let rest = [Piece::Bytes(&index.to_be_bytes()), Piece::Bytes(receipt.as_bytes())];
     Key::of(account, conversation, Space::Receipt, &rest)
+}
+
+/// The message's index in a receipt's key.
+pub fn receipt_index(key: &Key) -> Option<u64> {
+    Some(u64::from_be_bytes(key.rest()?.get(..8)?.try_into().ok()?))
 }
 
 /// The prefix of a message's receipts.

@@ -30,6 +30,12 @@ pub enum Dispatch {
     },
     /// A text of ours outside any conversation: the answer to STOP, START or HELP. Goes to opted-out people too.
     Notice { text: String },
+    /// A text of the application outside any conversation. Goes to nobody who opted out, and has no receipt.
+    Reply {
+        text: String,
+        /// Parts that have already left.
+        sent: u32,
+    },
 }
 
 /// What an outbound row comes to, as it was when its message was committed: told along with the row, so that a lane that

@@ -93,6 +93,10 @@ sid!(
     /// A webhook of one conversation.
     WebhookSid, "WH");
 
+sid!(
+    /// The configuration of one of our addresses.
+    AddressConfigurationSid, "IG");
+
 impl MessageSid {
     /// A new one for the message at an index. It leads there, so that no row has to.
     pub fn at(mint: &Mint, index: u64) -> MessageSid {

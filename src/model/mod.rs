@@ -5,10 +5,12 @@
 //! Invariants: nothing is ever read out of a SID (imported ones are foreign); order comes from birth numbers and
 //! message indexes; a receipt never goes backwards.
 
+pub mod address_configuration;
 mod attempt;
 mod codec;
 pub mod conversation;
 pub mod delivery;
+mod forwarded;
 pub mod idempotency;
 pub mod ids;
 pub mod message;
@@ -22,14 +24,16 @@ pub mod timers;
 pub mod user;
 pub mod webhook;
 
+pub use address_configuration::{AddressConfiguration, AddressKind, AutoCreation, AutoCreationKind};
 pub use attempt::{Attempt, AttemptEnd};
 pub use codec::{Compact, DecodeError, Json, compact, read_compact};
 pub use conversation::{Binding, Conversation, ConversationRecord, Head, Member, State};
 pub use delivery::{Correlation, Delivery, Dispatch, Letter, Standing};
+pub use forwarded::Forwarded;
 pub use idempotency::IdempotencyRecord;
 pub use ids::{
-    AccountSid, ConversationSid, CredentialSid, MessageSid, Mint, ParticipantSid, PushBindingSid, ReceiptSid,
-    RoleSid, ServiceSid, UserSid, WebhookSid,
+    AccountSid, AddressConfigurationSid, ConversationSid, CredentialSid, MessageSid, Mint, ParticipantSid,
+    PushBindingSid, ReceiptSid, RoleSid, ServiceSid, UserSid, WebhookSid,
 };
 pub use message::{MessageRecord, Source, Templated};
 pub use participant::{ParticipantRecord, PersonBinding, PersonRow};

@@ -180,6 +180,7 @@ pub(super) fn span(proxy: &Address, dispatch: &Dispatch) -> tracing::Span {
             tracing::info_span!("delivery", lane = %proxy, %conversation, index, %participant, %receipt)
         }
         Dispatch::Notice { .. } => tracing::info_span!("notice", lane = %proxy),
+        Dispatch::Reply { .. } => tracing::info_span!("reply", lane = %proxy),
     }
 }
 

@@ -136,6 +136,7 @@ impl House {
         batch.put(tables::head(ACCOUNT, conversation.as_str()), head.encode());
         ledger.commit(batch).await.unwrap();
         let around = Surroundings {
+            hooks: Arc::default(),
             ledger,
             clock,
             account: ACCOUNT.into(),

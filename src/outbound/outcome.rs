@@ -8,13 +8,16 @@ use super::flight::span;
 use super::hold::LONGEST_WISH;
 use super::plan::{Policies, Surroundings, Unknown};
 use super::send::End;
-use crate::ledger::engine::{Batch, CommitError, ReadError, Revision};
+use crate::announce;
+use crate::ledger::engine::{Batch, CommitError, ReadError, Revision, Write};
+use crate::ledger::key::Space;
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{
-    Attempt, Compact, Dispatch, Json, Mint, Named, ParkedStatus, ProviderIdRow, ReceiptRecord, Subject, Via,
+    AccountSid, Attempt, Compact, Dispatch, Json, Mint, Named, ParkedStatus, ProviderIdRow, ReceiptRecord,
+    Subject, Via,
 };
 use crate::telemetry::outbound::Series;
-use crate::work::{Job, Taken};
+use crate::work::{Job, Queue, Taken};
 
 /// A failed receipt's code when nobody knows what became of the send.
 pub(super) const UNKNOWN_CODE: u32 = 30008;
@@ -235,9 +238,16 @@ async fn try_settle(
             accept(site, subjects, id, *at, &mut batch, &mut statuses, &mut learned).await?
         }
     };
+    let mut woken = Vec::new();
+    if !statuses.is_empty() && site.hooks.any() {
+        woken = Box::pin(told(site, subjects, &mut batch)).await?;
+    }
     failpoint!("receipt::before-commit");
     site.ledger.commit(batch).await?;
     failpoint!("receipt::committed");
+    for subject in woken {
+        site.wakeups.work(Queue::Webhook, &site.account, &subject);
+    }
     for status in statuses {
         subjects.series.delivery_status(status);
     }
@@ -247,6 +257,24 @@ async fn try_settle(
         site.learned.learned(&site.account, conversation, participant, learned);
     }
     Ok(settled)
+}
+
+/// Adds what a receipt that moves is told by, as the batch writes it.
+async fn told(
+    site: &Surroundings,
+    subjects: &Subjects<'_>,
+    batch: &mut Batch,
+) -> Result<Vec<String>, LedgerError> {
+    let Dispatch::Message { conversation, index, .. } = subjects.dispatch else { return Ok(Vec::new()) };
+    let moved = batch.writes.iter().find_map(|write| match write {
+        Write::Put(key, row) if key.space() == Some(Space::Receipt) => Some(row.clone()),
+        _ => None,
+    });
+    let (Some(row), Some(account)) = (moved, AccountSid::parse(&site.account)) else { return Ok(Vec::new()) };
+    let receipt = <ReceiptRecord as Json>::decode(&row)?;
+    let place = announce::Place { account: &account, conversation, index: *index, proxy: subjects.proxy };
+    let now = site.clock.now();
+    announce::receipt_moved(&site.hooks, &site.ledger, &site.mint, now, place, &receipt, batch).await
 }
 
 /// A receipt as it is now, with the check that it still is; nothing when none is to be written, or when the message is
@@ -298,7 +326,7 @@ async fn fail(
     // The part that failed is named, so that a late status of an earlier part does not hide it.
     let sent = match subjects.dispatch {
         Dispatch::Message { sent, .. } => sent.len(),
-        Dispatch::Notice { .. } => 0,
+        Dispatch::Notice { .. } | Dispatch::Reply { .. } => 0,
     };
     // A status may have told of that part already; then it is one behind it that does not leave any more.
     let now = site.clock.now();
@@ -327,8 +355,19 @@ async fn accept(
     let complete = part + 1 >= parts;
     let key = subjects.taken.key.clone();
     let Dispatch::Message { conversation, index, participant, receipt, sent, .. } = subjects.dispatch else {
-        batch.delete(key);
-        return Ok(Settled { kept: None, complete });
+        let kept = match subjects.dispatch {
+            Dispatch::Reply { text, sent } if !complete => {
+                let payload = Dispatch::Reply { text: text.clone(), sent: sent + 1 }.encode().to_vec();
+                let since = subjects.taken.job.since;
+                Some(Job { since, attempts: 0, not_before: Timestamp(0), payload, trace: Vec::new() })
+            }
+            _ => None,
+        };
+        match &kept {
+            Some(job) => batch.put(key, job.encode()),
+            None => batch.delete(key),
+        };
+        return Ok(Settled { kept, complete });
     };
     let kept = if complete {
         batch.delete(key);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use trunkline_adapter::{Adapter, Address, Clock, Rate};
 
 use super::OptOuts;
+use crate::announce::Hooks;
 use crate::ledger::Ledger;
 use crate::model::{ConversationSid, Mint, ParticipantSid};
 use crate::telemetry::outbound::Series;
@@ -85,7 +86,9 @@ pub struct Surroundings {
     pub wakeups: Wakeups,
     pub opt_outs: OptOuts,
     pub learned: Arc<dyn Learned>,
-    /// Randomness for back-off.
+    /// Who hears of receipts.
+    pub hooks: Arc<Hooks>,
+    /// Randomness for back-off, and for the tokens of what is told.
     pub mint: Arc<Mint>,
 }
 

@@ -82,6 +82,12 @@ pub(super) async fn prepare(
             };
             (text.clone(), to, Vec::new(), 0, None)
         }
+        Dispatch::Reply { text, sent } => {
+            let Ok(to) = Address::parse(&taken.subject) else {
+                return Ok(Prepared::End(End::Fail(BAD_ADDRESS)));
+            };
+            (text.clone(), to, Vec::new(), usize::try_from(*sent).unwrap_or(usize::MAX), None)
+        }
         Dispatch::Message { conversation, index, participant, receipt, sent, .. } => {
             let correlation = Correlation {
                 conversation: conversation.clone(),
@@ -138,7 +144,7 @@ pub(super) async fn prepare(
         }
     }
     Ok(Prepared::Send(Box::new(Shipment {
-        gated: correlation.is_some(),
+        gated: !matches!(dispatch, Dispatch::Notice { .. }),
         message: row.filter(|_| !again && sent == 0),
         outbound: Outbound {
             from: plan.proxy.clone(),

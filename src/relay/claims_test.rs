@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use super::command::{Change, ConversationChange, NewConversation};
 use super::kit::{House, address, ours, phone, said};
 use super::{Relay, RelayError};
+use crate::announce::Cause;
 use crate::ledger::key::Space;
 use crate::ledger::tables;
 use crate::model::{ConversationSid, State};
@@ -16,7 +17,11 @@ use crate::model::{ConversationSid, State};
 async fn close(house: &House, conversation: &ConversationSid) {
     let change = ConversationChange { state: Some(State::Closed), ..ConversationChange::default() };
     let name = conversation.as_str();
-    house.relay.update_conversation(&house.account, &house.service, name, change).await.unwrap();
+    house
+        .relay
+        .update_conversation(&house.account, &house.service, name, change, Cause::api(false))
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,7 +59,11 @@ async fn removing_closing_and_deleting_free_a_pair() {
     );
 
     let (account, service) = (&house.account, &house.service);
-    house.relay.remove_participant(account, service, &name(&first), member.as_str()).await.unwrap();
+    house
+        .relay
+        .remove_participant(account, service, &name(&first), member.as_str(), Cause::api(false))
+        .await
+        .unwrap();
     house.bind(&second, &proxy, &person).await.unwrap();
     close(&house, &second).await;
     let third = house.conversation().await;
@@ -64,7 +73,7 @@ async fn removing_closing_and_deleting_free_a_pair() {
         1,
         "a closed conversation keeps its people for reading"
     );
-    house.relay.delete_conversation(account, service, &name(&third)).await.unwrap();
+    house.relay.delete_conversation(account, service, &name(&third), Cause::api(false)).await.unwrap();
     house.bind(&first, &proxy, &person).await.unwrap();
 
     // What was taken over is not cleaned away with the one who held it before.
@@ -98,7 +107,11 @@ async fn clean_up_leaves_nothing_even_if_it_dies_half_way() {
     for number in 0..3 {
         let new =
             NewConversation { unique_name: Some(format!("name {number}")), ..NewConversation::default() };
-        let made = house.relay.create_conversation(&house.account, &service.sid, new).await.unwrap();
+        let made = house
+            .relay
+            .create_conversation(&house.account, &service.sid, new, Cause::api(false))
+            .await
+            .unwrap();
         conversations.push(made.sid().clone());
     }
     let other = House { service: service.sid.clone(), ..house };
@@ -110,10 +123,16 @@ async fn clean_up_leaves_nothing_even_if_it_dies_half_way() {
     }
     let gone = other.state(&conversations[0]).await.members[19].record.sid.clone();
     let name = conversations[0].as_str();
-    other.relay.remove_participant(&other.account, &other.service, name, gone.as_str()).await.unwrap();
+    other
+        .relay
+        .remove_participant(&other.account, &other.service, name, gone.as_str(), Cause::api(false))
+        .await
+        .unwrap();
     other.relay.delete_service(&other.account, service.sid.as_str()).await.unwrap();
-    let late =
-        other.relay.create_conversation(&other.account, &service.sid, NewConversation::default()).await;
+    let late = other
+        .relay
+        .create_conversation(&other.account, &service.sid, NewConversation::default(), Cause::api(false))
+        .await;
     assert!(matches!(late, Err(RelayError::ServiceNotFound)));
     // Dies after every few steps, until it is through.
     for _ in 0..1000 {
@@ -146,7 +165,11 @@ async fn clean_up_leaves_nothing_even_if_it_dies_half_way() {
 async fn a_clean_up_that_meets_a_takeover_keeps_it_and_goes_on() {
     let house = House::new().await;
     let first = house.talk(1, &[1, 2, 3]).await;
-    house.relay.delete_conversation(&house.account, &house.service, first.as_str()).await.unwrap();
+    house
+        .relay
+        .delete_conversation(&house.account, &house.service, first.as_str(), Cause::api(false))
+        .await
+        .unwrap();
     let second = house.conversation().await;
     house.bind(&second, &ours(1), &phone(2)).await.unwrap();
     house.memory.inject_conflicts(3);
@@ -204,26 +227,34 @@ async fn unique_names_are_freed_by_deleting_and_renaming_only() {
     let (account, service) = (&house.account, &house.service);
     let named =
         |name: &str| NewConversation { unique_name: Some(name.to_owned()), ..NewConversation::default() };
-    let first = house.relay.create_conversation(account, service, named("a")).await.unwrap().sid().clone();
+    let first = house
+        .relay
+        .create_conversation(account, service, named("a"), Cause::api(false))
+        .await
+        .unwrap()
+        .sid()
+        .clone();
     close(&house, &first).await;
-    let again = house.relay.create_conversation(account, service, named("a")).await;
+    let again = house.relay.create_conversation(account, service, named("a"), Cause::api(false)).await;
     assert!(matches!(again, Err(RelayError::UniqueNameTaken)), "closed still blocks");
-    house.relay.delete_conversation(account, service, "a").await.unwrap();
-    let second = house.relay.create_conversation(account, service, named("a")).await.unwrap();
-    let other = house.relay.create_conversation(account, service, named("b")).await.unwrap();
+    house.relay.delete_conversation(account, service, "a", Cause::api(false)).await.unwrap();
+    let second =
+        house.relay.create_conversation(account, service, named("a"), Cause::api(false)).await.unwrap();
+    let other =
+        house.relay.create_conversation(account, service, named("b"), Cause::api(false)).await.unwrap();
     let rename = |name: &str| ConversationChange {
         unique_name: Change::Set(name.to_owned()),
         ..ConversationChange::default()
     };
-    let taken = house.relay.update_conversation(account, service, "b", rename("a")).await;
+    let taken = house.relay.update_conversation(account, service, "b", rename("a"), Cause::api(false)).await;
     assert!(matches!(taken, Err(RelayError::UniqueNameTaken)));
-    house.relay.update_conversation(account, service, "a", rename("c")).await.unwrap();
-    house.relay.update_conversation(account, service, "b", rename("a")).await.unwrap();
+    house.relay.update_conversation(account, service, "a", rename("c"), Cause::api(false)).await.unwrap();
+    house.relay.update_conversation(account, service, "b", rename("a"), Cause::api(false)).await.unwrap();
     assert_eq!(house.relay.conversation(account, service, "c").await.unwrap().sid(), second.sid());
     assert_eq!(house.relay.conversation(account, service, "a").await.unwrap().sid(), other.sid());
     house.memory.inject_conflicts(3);
     assert!(
-        house.relay.create_conversation(account, service, named("b")).await.is_ok(),
+        house.relay.create_conversation(account, service, named("b"), Cause::api(false)).await.is_ok(),
         "a conflict is no name taken"
     );
 }

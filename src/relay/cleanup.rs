@@ -9,6 +9,7 @@ use trunkline_adapter::Timestamp;
 use super::commit::Wake;
 use super::decide::{Context, Decision};
 use super::{Relay, RelayError};
+use crate::announce::Cause;
 use crate::ledger::engine::{Batch, CommitError, MAX_WRITES};
 use crate::ledger::key::{Key, Range, Space};
 use crate::ledger::{LedgerError, tables, typed};
@@ -107,7 +108,7 @@ impl Relay {
             }
             for (place, row) in rows {
                 let sid = String::from_utf8_lossy(&row.payload).into_owned();
-                match self.delete_conversation(account, &service, &sid).await {
+                match self.delete_conversation(account, &service, &sid, Cause::house()).await {
                     Ok(()) => {}
                     // Only its place in the list is left.
                     Err(RelayError::ConversationNotFound) => {

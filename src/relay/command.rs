@@ -7,8 +7,9 @@ use trunkline_adapter::{Address, Part, Timestamp};
 use crate::model::push::{Hidden, PushKind};
 use crate::model::service::{Notice, Notifications};
 use crate::model::{
-    Conversation, ConversationSid, CredentialRecord, DeliverySummary, MessageRecord, ParticipantRecord,
-    ParticipantSid, RoleKind, ScopedWebhook, ServiceSid, State, Templated,
+    AddressConfiguration, AddressKind, AutoCreationKind, Conversation, ConversationSid, CredentialRecord,
+    DeliverySummary, HookMethod, HookSettings, HookTarget, MessageRecord, ParticipantRecord, ParticipantSid,
+    RoleKind, ScopedWebhook, ServiceSid, State, Templated,
 };
 
 /// A value that a request may leave alone, clear or set.
@@ -27,6 +28,14 @@ impl<T> Change<T> {
             Change::Keep => before,
             Change::Clear => None,
             Change::Set(value) => Some(value),
+        }
+    }
+
+    /// The value that is set.
+    pub fn set(&self) -> Option<&T> {
+        match self {
+            Change::Set(value) => Some(value),
+            Change::Keep | Change::Clear => None,
         }
     }
 
@@ -233,6 +242,48 @@ pub struct AccountChange {
     pub closed_timer: Change<String>,
 }
 
+/// The configuration of an address to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewAddress {
+    pub kind: AddressKind,
+    /// In its one form.
+    pub address: String,
+    pub country: Option<String>,
+    pub change: AddressChange,
+}
+
+/// Changes to the configuration of an address.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AddressChange {
+    pub friendly_name: Change<String>,
+    pub enabled: Option<bool>,
+    pub kind: Option<AutoCreationKind>,
+    pub service: Change<ServiceSid>,
+    pub webhook_url: Change<String>,
+    pub webhook_method: Option<HookMethod>,
+    pub webhook_filters: Option<Vec<String>>,
+    pub studio_flow_sid: Change<String>,
+    pub studio_retry_count: Change<u32>,
+}
+
+impl AddressChange {
+    /// Makes the changes.
+    pub fn apply(self, to: &mut AddressConfiguration) {
+        to.friendly_name = self.friendly_name.apply(to.friendly_name.take());
+        let auto = &mut to.auto_creation;
+        auto.enabled = self.enabled.unwrap_or(auto.enabled);
+        auto.kind = self.kind.unwrap_or(auto.kind);
+        auto.service = self.service.apply(auto.service.take());
+        auto.webhook_url = self.webhook_url.apply(auto.webhook_url.take());
+        auto.webhook_method = self.webhook_method.unwrap_or(auto.webhook_method);
+        if let Some(filters) = self.webhook_filters {
+            auto.webhook_filters = filters;
+        }
+        auto.studio_flow_sid = self.studio_flow_sid.apply(auto.studio_flow_sid.take());
+        auto.studio_retry_count = self.studio_retry_count.apply(auto.studio_retry_count.take());
+    }
+}
+
 /// Changes to credentials for a push service.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CredentialChange {
@@ -255,6 +306,70 @@ impl CredentialChange {
         to.private_key = self.private_key.apply(to.private_key.take());
         to.api_key = self.api_key.apply(to.api_key.take());
         to.secret = self.secret.apply(to.secret.take());
+    }
+}
+
+/// Changes to the event webhooks of an account or a service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HookChange {
+    pub pre_url: Change<String>,
+    pub post_url: Change<String>,
+    pub method: Option<HookMethod>,
+    /// Replaces the whole list.
+    pub filters: Option<Vec<String>>,
+    pub flex: Option<bool>,
+}
+
+impl HookChange {
+    /// Makes the changes.
+    pub fn apply(self, to: &mut HookSettings) {
+        to.pre_url = self.pre_url.apply(to.pre_url.take());
+        to.post_url = self.post_url.apply(to.post_url.take());
+        to.method = self.method.unwrap_or(to.method);
+        if let Some(filters) = self.filters {
+            to.filters = filters;
+        }
+        to.flex = self.flex.unwrap_or(to.flex);
+    }
+}
+
+/// A webhook of a conversation to be. What its target needs is there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewWebhook {
+    pub target: HookTarget,
+    pub url: Option<String>,
+    pub method: HookMethod,
+    pub filters: Vec<String>,
+    pub triggers: Vec<String>,
+    pub flow_sid: Option<String>,
+    pub replay_after: Option<u64>,
+}
+
+/// Changes to a webhook of a conversation. What belongs to another target changes nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WebhookChange {
+    pub url: Option<String>,
+    pub method: Option<HookMethod>,
+    pub filters: Option<Vec<String>>,
+    pub triggers: Option<Vec<String>>,
+    pub flow_sid: Option<String>,
+}
+
+impl WebhookChange {
+    /// Makes the changes.
+    pub fn apply(self, to: &mut ScopedWebhook) {
+        if to.target == HookTarget::Studio {
+            to.flow_sid = self.flow_sid.or(to.flow_sid.take());
+            return;
+        }
+        to.url = self.url.or(to.url.take());
+        to.method = self.method.unwrap_or(to.method);
+        if let Some(filters) = self.filters {
+            to.filters = filters;
+        }
+        if let Some(triggers) = self.triggers.filter(|_| to.target == HookTarget::Trigger) {
+            to.triggers = triggers;
+        }
     }
 }
 

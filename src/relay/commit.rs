@@ -69,6 +69,22 @@ impl Wake {
         Wake { queue: Queue::Outbound, lane, subject, row: Some(Row { enqueued, letter }) }
     }
 
+    /// Something to forward.
+    pub fn forward(service: &str, sender: &str) -> Wake {
+        Wake { queue: Queue::Forward, lane: service.to_owned(), subject: sender.to_owned(), row: None }
+    }
+
+    /// Something to tell.
+    pub fn webhook(account: &AccountSid, subject: String) -> Wake {
+        Wake { queue: Queue::Webhook, lane: account.as_str().to_owned(), subject, row: None }
+    }
+
+    /// Something that came in and waits.
+    pub fn inbox(account: &AccountSid, conversation: &str) -> Wake {
+        let (lane, subject) = (account.as_str().to_owned(), conversation.to_owned());
+        Wake { queue: Queue::Inbox, lane, subject, row: None }
+    }
+
     /// Something to remove.
     pub fn cleanup(name: &str) -> Wake {
         Wake {

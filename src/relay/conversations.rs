@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::asking::Whose;
 use super::command::{Change, ConversationChange, ConversationFilter, NewConversation, NewParticipant};
 use super::participants::settled;
 use super::{ATTEMPTS, Relay, RelayError, decide, decide_roster};
+use crate::announce::Cause;
 use crate::ledger::engine::{CommitError, MAX_WRITES};
 use crate::ledger::key::{Key, Range};
 use crate::ledger::tables;
@@ -25,8 +27,9 @@ impl Relay {
         account: &AccountSid,
         service: &ServiceSid,
         new: NewConversation,
+        cause: Cause,
     ) -> Result<Arc<Conversation>, RelayError> {
-        self.create_with_participants(account, service, new, &[]).await
+        self.create_with_participants(account, service, new, &[], cause).await
     }
 
     /// A conversation and who is in it from the start, in one commit: all of it or nothing.
@@ -36,13 +39,28 @@ impl Relay {
         service: &ServiceSid,
         mut new: NewConversation,
         people: &[NewParticipant],
+        cause: Cause,
     ) -> Result<Arc<Conversation>, RelayError> {
+        self.complete(account, service, &mut new, people).await?;
+        self.ask_conversation_add(Whose { account, service, cause }, &mut new, None).await?;
+        self.put_conversation(account, service, new, people, cause).await
+    }
+
+    /// Refuses what cannot be as things are, and puts in what the account says where the caller says nothing.
+    pub(super) async fn complete(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        new: &mut NewConversation,
+        people: &[NewParticipant],
+    ) -> Result<(), RelayError> {
         if people.len() > MOST_AT_ONCE {
             return Err(RelayError::TooManyAtOnce);
         }
         for person in people {
             self.require_welcome(account, service, &person.who).await?;
         }
+        self.require_messaging_service(account, new.messaging_service_sid.as_deref())?;
         let defaults = self.account_settings(account).await?;
         if new.messaging_service_sid.is_none() {
             new.messaging_service_sid = defaults.default_messaging_service;
@@ -54,6 +72,21 @@ impl Relay {
             if let (Change::Keep, Some(seconds)) = (&timer, default.as_deref().and_then(timers::duration)) {
                 *timer = Change::Set(seconds);
             }
+        }
+        Ok(())
+    }
+
+    /// The commit itself.
+    pub(super) async fn put_conversation(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        new: NewConversation,
+        people: &[NewParticipant],
+        cause: Cause,
+    ) -> Result<Arc<Conversation>, RelayError> {
+        for webhook in &new.webhooks {
+            self.heed(account, &webhook.filters).await?;
         }
         let service_key = tables::service(account.as_str(), service.as_str());
         let name = new.unique_name.as_ref();
@@ -84,6 +117,9 @@ impl Relay {
             for (person, settings, known) in known {
                 self.introduce(&context, service, person, known, settings, &mut decision.batch).await?;
             }
+            if self.listened_to(&decision.next) {
+                Box::pin(self.tell(account, cause, None, &mut decision)).await?;
+            }
             // A service that is being removed gets no new conversations, or they would outlive it.
             decision.batch.at(service_key.clone(), row.changed);
             let ticket = self.cache.ticket();
@@ -93,6 +129,20 @@ impl Relay {
             }
         }
         Err(RelayError::Contended)
+    }
+
+    /// Refuses a messaging service that is none of the account's.
+    pub(super) fn require_messaging_service(
+        &self,
+        account: &AccountSid,
+        sid: Option<&str>,
+    ) -> Result<(), RelayError> {
+        match sid {
+            Some(sid) if !self.messaging.may_be_named(account, sid) => {
+                Err(RelayError::MessagingServiceNotFound)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The SID a name in a path stands for. A name that has the form of a SID is one.
@@ -167,16 +217,19 @@ impl Relay {
         account: &AccountSid,
         service: &ServiceSid,
         name: &str,
-        change: ConversationChange,
+        mut change: ConversationChange,
+        cause: Cause,
     ) -> Result<Arc<Conversation>, RelayError> {
+        self.require_messaging_service(account, change.messaging_service_sid.set().map(String::as_str))?;
         let current = self.conversation(account, service, name).await?;
+        self.ask_conversation_update(Whose { account, service, cause }, &current, &mut change).await?;
         let new_name = match &change.unique_name {
             Change::Set(new) => Some(new.clone()),
             _ => None,
         };
         let (new_name, change) = (&new_name, &change);
         let decided = self
-            .change(account, current.sid().as_str(), |conversation, context| async move {
+            .change(account, current.sid().as_str(), cause.asking(), |conversation, context| async move {
                 let (conversation, context) = (&*conversation, &context);
                 if let Some(new) = new_name
                     && conversation.record.unique_name.as_ref() != Some(new)
@@ -197,10 +250,12 @@ impl Relay {
         account: &AccountSid,
         service: &ServiceSid,
         name: &str,
+        cause: Cause,
     ) -> Result<(), RelayError> {
         let current = self.conversation(account, service, name).await?;
+        self.ask_conversation_remove(Whose { account, service, cause }, &current).await?;
         let sid = current.sid().as_str();
-        self.change(account, sid, |conversation, context| async move {
+        self.change(account, sid, cause, |conversation, context| async move {
             let (conversation, context) = (&*conversation, &context);
             Ok((Some(decide::delete(context, conversation)), ()))
         })

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use proptest::prelude::*;
 
 use super::*;
+use crate::announce::Cause;
 use crate::ledger::key::Space;
 use crate::model::Source;
 use crate::relay::command::{Change, NewMessage, NewParticipant, Who};
@@ -87,7 +88,10 @@ async fn a_full_disk_refuses_what_is_new_and_lets_the_rest_end() {
     let (account, service) = (&house.account, &house.service);
     let talk = house.talk(1, &[1]).await;
     house.memory.set_full(true);
-    let made = house.relay.create_conversation(account, service, NewConversation::default()).await;
+    let made = house
+        .relay
+        .create_conversation(account, service, NewConversation::default(), Cause::api(false))
+        .await;
     assert!(matches!(made, Err(RelayError::Full)));
     let new = NewMessage {
         author: "a".into(),
@@ -97,9 +101,9 @@ async fn a_full_disk_refuses_what_is_new_and_lets_the_rest_end() {
         created: None,
         updated: None,
     };
-    let posted = house.relay.post_message(account, service, talk.as_str(), new).await;
+    let posted = house.relay.post_message(account, service, talk.as_str(), new, Cause::api(false)).await;
     assert!(matches!(posted, Err(RelayError::Full)));
-    house.relay.delete_conversation(account, service, talk.as_str()).await.unwrap();
+    house.relay.delete_conversation(account, service, talk.as_str(), Cause::api(false)).await.unwrap();
 }
 
 #[tokio::test]
@@ -209,7 +213,10 @@ async fn live(steps: Vec<Step>) {
                 let Some((sid, before)) = sid(at) else { continue };
                 let state = if matches!(step, Step::Close(_)) { State::Closed } else { State::Inactive };
                 let change = ConversationChange { state: Some(state), ..Default::default() };
-                let changed = house.relay.update_conversation(account, service, sid.as_str(), change).await;
+                let changed = house
+                    .relay
+                    .update_conversation(account, service, sid.as_str(), change, Cause::api(false))
+                    .await;
                 match before {
                     State::Deleted => assert!(matches!(changed, Err(RelayError::ConversationNotFound))),
                     State::Closed => assert!(matches!(changed, Err(RelayError::Closed))),
@@ -221,7 +228,8 @@ async fn live(steps: Vec<Step>) {
             }
             Step::Delete(at) => {
                 let Some((sid, before)) = sid(at) else { continue };
-                let gone = house.relay.delete_conversation(account, service, sid.as_str()).await;
+                let gone =
+                    house.relay.delete_conversation(account, service, sid.as_str(), Cause::api(false)).await;
                 assert_eq!(gone.is_ok(), before != State::Deleted);
                 model.conversations[at].state = State::Deleted;
             }
@@ -248,8 +256,16 @@ async fn live(steps: Vec<Step>) {
                 let member = state.author(phone(person).as_str()).map(|member| member.record.sid.clone());
                 assert_eq!(member.is_some(), model.conversations[at].members.contains(&person));
                 if let Some(member) = member {
-                    let left =
-                        house.relay.remove_participant(account, service, sid.as_str(), member.as_str()).await;
+                    let left = house
+                        .relay
+                        .remove_participant(
+                            account,
+                            service,
+                            sid.as_str(),
+                            member.as_str(),
+                            Cause::api(false),
+                        )
+                        .await;
                     left.unwrap();
                     model.conversations[at].members.remove(&person);
                 }
@@ -265,7 +281,8 @@ async fn live(steps: Vec<Step>) {
                     created: None,
                     updated: None,
                 };
-                let posted = house.relay.post_message(account, service, sid.as_str(), new).await;
+                let posted =
+                    house.relay.post_message(account, service, sid.as_str(), new, Cause::api(false)).await;
                 assert_eq!(posted.is_ok(), before.open());
                 if let Ok((_, view)) = posted {
                     assert_eq!(view.index, model.conversations[at].next);
@@ -286,7 +303,7 @@ async fn live(steps: Vec<Step>) {
                 let Some((_, record)) = messages.get(which) else { continue };
                 house
                     .relay
-                    .delete_message(account, service, sid.as_str(), record.sid.as_str())
+                    .delete_message(account, service, sid.as_str(), record.sid.as_str(), Cause::api(false))
                     .await
                     .unwrap();
                 model.conversations[at].messages.remove(which);

@@ -15,6 +15,16 @@ pub enum RoleUse {
     Service,
 }
 
+/// What a pre-action webhook wanted and cannot have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Improper {
+    FriendlyName,
+    Body,
+    Author,
+    Attributes,
+    AttributesLong,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
     #[error("there is no such service")]
@@ -68,8 +78,24 @@ pub enum RelayError {
     TooManyConversations,
     #[error("there is no such credential")]
     CredentialNotFound,
+    #[error("there is no such messaging service")]
+    MessagingServiceNotFound,
+    #[error("there is no such address configuration")]
+    AddressNotFound,
+    #[error("the address has a configuration already")]
+    AddressConfigured,
     #[error("there is no such push binding")]
     PushBindingNotFound,
+    /// Whoever was asked before will not have it.
+    #[error("a pre-action webhook refused it")]
+    Vetoed,
+    /// What was answered to a question cannot be done.
+    #[error("a pre-action webhook answered with something that cannot be")]
+    Improper(Improper),
+    #[error("there is no such webhook in the conversation")]
+    WebhookNotFound,
+    #[error("the conversation has as many webhooks as it may have")]
+    TooManyWebhooks,
     #[error("there is no such template")]
     TemplateNotFound,
     #[error("nothing is given for the template's blank {0}")]

@@ -7,6 +7,7 @@ use super::decide::Context;
 use super::decide_messages::{self, Draft};
 use super::intake::{Decided, Origin, remember, source};
 use super::{Relay, RelayError};
+use crate::announce::Cause;
 use crate::ledger::{tables, typed};
 use crate::model::{Binding, Conversation, Correlation, MessageRecord, ProviderIdRow, Subject, message};
 use crate::telemetry::inbound::{InboundOutcome, inbound};
@@ -114,7 +115,7 @@ impl Relay {
             .in_conversation(origin, binding, (to, from), |sid| async move {
                 let sid = sid.as_str();
                 let touched = self
-                    .change(account, sid, |conversation, context| async move {
+                    .change(account, sid, Cause::channel(to), |conversation, context| async move {
                         let snapshot = self.ledger.snapshot();
                         if snapshot.get(own).await?.is_some() {
                             return Ok((None, InboundOutcome::Duplicate));
@@ -173,30 +174,36 @@ impl Relay {
         let outcome = self
             .in_conversation(origin, binding, (&echo.from, &echo.to), |sid| async move {
                 let appended = self
-                    .change(origin.account, sid.as_str(), |conversation, context| async move {
-                        if self.ledger.snapshot().get(key).await?.is_some() {
-                            return Ok((None, InboundOutcome::Duplicate));
-                        }
-                        let member = conversation.bound(&echo.from, &echo.to);
-                        let Some(member) = member.filter(|_| conversation.head.state.open()) else {
-                            return Ok((None, InboundOutcome::Unbound));
-                        };
-                        let draft = Draft {
-                            author: echo.from.to_string(),
-                            participant: None,
-                            has_it: Some(member.record.sid.clone()),
-                            body: message::body(&echo.parts),
-                            parts: message::kept_parts(&echo.parts),
-                            attributes: None,
-                            created: None,
-                            updated: None,
-                            source: Some(source(origin, &echo.from, &echo.id)),
-                            reply_to: None,
-                            template: None,
-                        };
-                        let (decision, _) = decide_messages::append(&context, &conversation, vec![draft])?;
-                        Ok((Some(decision), InboundOutcome::Accepted))
-                    })
+                    .change(
+                        origin.account,
+                        sid.as_str(),
+                        Cause::channel(&echo.from),
+                        |conversation, context| async move {
+                            if self.ledger.snapshot().get(key).await?.is_some() {
+                                return Ok((None, InboundOutcome::Duplicate));
+                            }
+                            let member = conversation.bound(&echo.from, &echo.to);
+                            let Some(member) = member.filter(|_| conversation.head.state.open()) else {
+                                return Ok((None, InboundOutcome::Unbound));
+                            };
+                            let draft = Draft {
+                                author: echo.from.to_string(),
+                                participant: None,
+                                has_it: Some(member.record.sid.clone()),
+                                body: message::body(&echo.parts),
+                                parts: message::kept_parts(&echo.parts),
+                                attributes: None,
+                                created: None,
+                                updated: None,
+                                source: Some(source(origin, &echo.from, &echo.id)),
+                                reply_to: None,
+                                template: None,
+                            };
+                            let (decision, _) =
+                                decide_messages::append(&context, &conversation, vec![draft])?;
+                            Ok((Some(decision), InboundOutcome::Accepted))
+                        },
+                    )
                     .await;
                 appended.map(|(_, outcome)| outcome)
             })

@@ -19,12 +19,16 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use trunkline_adapter::{Address, Inbound, InboundMessage, Part, Person, Signal};
 
+use super::asking::Amended;
+use super::autocreate::Home;
 use super::commit::After;
 use super::decide::{Context, Decision};
 use super::decide_messages::{self, Draft};
+use super::inbox::pair_subject;
 use super::keyword::Asked;
 use super::opting::{self, Opting};
 use super::{ATTEMPTS, Relay, RelayError};
+use crate::announce::Cause;
 use crate::ledger::engine::{Batch, CommitError, Snapshot};
 use crate::ledger::key::Key;
 use crate::ledger::{tables, typed};
@@ -40,7 +44,7 @@ pub struct Origin<'a> {
     /// The adapter's configured name: for metrics and logs only.
     pub adapter: &'a str,
     /// Its kind: part of every provider id.
-    pub kind: &'static str,
+    pub kind: &'a str,
     pub account: &'a AccountSid,
 }
 
@@ -53,7 +57,7 @@ const MOST_BYTES: usize = 256 * 1024;
 
 /// What became of one message.
 #[derive(Debug)]
-enum Fate {
+pub(super) enum Fate {
     /// With what was learnt of who wrote it.
     Accepted(Option<(ParticipantSid, Vec<Address>)>),
     Duplicate,
@@ -104,7 +108,7 @@ impl Relay {
     }
 
     /// Whose conversation a person on a proxy address is in, by whichever of their addresses is known.
-    async fn bound_person(
+    pub(super) async fn bound_person(
         &self,
         account: &AccountSid,
         proxy: &Address,
@@ -118,8 +122,17 @@ impl Relay {
         Ok(None)
     }
 
-    async fn take_group(&self, origin: Origin<'_>, group: Group) -> Result<(), RelayError> {
+    async fn take_group(&self, origin: Origin<'_>, mut group: Group) -> Result<(), RelayError> {
+        if self.inbox_has_any() {
+            group.events = self.behind_their_own(origin, group.events).await?;
+        }
         let binding = group.binding.as_ref();
+        if let Some(binding) = binding {
+            let message = group.events.iter().any(|event| matches!(event, Inbound::Message(_)));
+            if self.to_inbox(origin.account, binding, message) {
+                return self.put_in_inbox(origin, binding.conversation.as_str(), group.events).await;
+            }
+        }
         let mut run = VecDeque::new();
         for event in group.events {
             match event {
@@ -142,15 +155,15 @@ impl Relay {
         while !waiting.is_empty() {
             let Some(binding) = binding else {
                 for message in waiting.drain(..) {
-                    self.find_again(origin, message).await?;
+                    self.find_again(origin, message, false).await?;
                 }
                 break;
             };
             let most = if waiting.len() == 1 { 1 } else { self.most_at_once(origin, binding).await? };
             let taken = some_of(&mut waiting, most);
-            for fate in self.append_inbound(origin, &binding.conversation, taken).await? {
+            for fate in self.append_inbound(origin, &binding.conversation, taken, None).await? {
                 match self.follow_up(origin, &binding.conversation, fate).await {
-                    Some(message) => self.find_again(origin, message).await?,
+                    Some(message) => self.find_again(origin, message, false).await?,
                     None => continue,
                 }
             }
@@ -161,6 +174,8 @@ impl Relay {
     /// How many messages one decision takes, by what each of them writes.
     async fn most_at_once(&self, origin: Origin<'_>, binding: &Binding) -> Result<usize, RelayError> {
         let width = match self.load(origin.account, binding.conversation.as_str()).await? {
+            // Each is told to several, perhaps; a commit has room for what one is told by.
+            Some(known) if self.listened_to(&known) => return Ok(1),
             // Two more for a keyword: the opt-out and its answer.
             Some(known) => decide_messages::writes_per_draft(&known) + 2,
             None => 1,
@@ -169,7 +184,7 @@ impl Relay {
     }
 
     /// Counts and learns; gives back what did not belong there.
-    async fn follow_up(
+    pub(super) async fn follow_up(
         &self,
         origin: Origin<'_>,
         conversation: &ConversationSid,
@@ -191,15 +206,41 @@ impl Relay {
         }
     }
 
-    /// The binding table's copy may have been behind; the ledger has the last word.
-    async fn find_again(&self, origin: Origin<'_>, mut message: InboundMessage) -> Result<(), RelayError> {
+    /// The binding table's copy may have been behind; the ledger has the last word. `asking`: somebody may be asked, since
+    /// no provider waits.
+    pub(super) async fn find_again(
+        &self,
+        origin: Origin<'_>,
+        mut message: InboundMessage,
+        asking: bool,
+    ) -> Result<(), RelayError> {
         for _ in 0..ATTEMPTS {
-            let Some(now) = self.bound_now(origin.account, &message.to, &message.from).await? else { break };
-            let Some(fate) = self.append_inbound(origin, &now.conversation, vec![message]).await?.pop()
-            else {
+            let pair = pair_subject(&message.to, &message.from);
+            let home = match self.bound_now(origin.account, &message.to, &message.from).await? {
+                Some(now) if self.to_inbox(origin.account, &now, true) => {
+                    let subject = now.conversation.as_str();
+                    return self.put_in_inbox(origin, subject, vec![Inbound::Message(message)]).await;
+                }
+                Some(now) => now.conversation,
+                None => match self.make_home(origin, &message, asking).await? {
+                    Home::Made(made) => made,
+                    Home::Look => continue,
+                    Home::Ask => {
+                        return self.put_in_inbox(origin, &pair, vec![Inbound::Message(message)]).await;
+                    }
+                    Home::Refused => return self.refuse(origin, message).await,
+                    Home::Known => {
+                        inbound(origin.adapter, InboundOutcome::Duplicate);
+                        return Ok(());
+                    }
+                    Home::Nowhere => break,
+                },
+            };
+            // The first message of a conversation that made itself is not asked about.
+            let Some(fate) = self.append_inbound(origin, &home, vec![message], None).await?.pop() else {
                 return Ok(());
             };
-            match self.follow_up(origin, &now.conversation, fate).await {
+            match self.follow_up(origin, &home, fate).await {
                 Some(unbound) => message = unbound,
                 None => return Ok(()),
             }
@@ -254,16 +295,18 @@ impl Relay {
     }
 
     /// One decision for messages of one conversation; says what became of each.
-    async fn append_inbound(
+    pub(super) async fn append_inbound(
         &self,
         origin: Origin<'_>,
         sid: &ConversationSid,
         messages: Vec<InboundMessage>,
+        amended: Option<&Amended>,
     ) -> Result<Vec<Fate>, RelayError> {
         let taken = messages.as_slice();
+        let cause = taken.first().map_or_else(Cause::house, |first| Cause::channel(&first.to));
         let appended = self
-            .change(origin.account, sid.as_str(), |conversation, context| async move {
-                self.judge(origin, &conversation, &context, taken).await
+            .change(origin.account, sid.as_str(), cause, |conversation, context| async move {
+                self.judge(origin, &conversation, &context, taken, amended).await
             })
             .await;
         match appended {
@@ -279,6 +322,7 @@ impl Relay {
         conversation: &Conversation,
         context: &Context<'_>,
         messages: &[InboundMessage],
+        amended: Option<&Amended>,
     ) -> Decided<Vec<Fate>> {
         let snapshot = self.ledger.snapshot();
         let account = origin.account;
@@ -315,13 +359,15 @@ impl Relay {
                 }
                 None => None,
             };
+            let said = amended.and_then(|amended| amended.body.clone());
+            let author = amended.and_then(|amended| amended.author.clone());
             drafts.push(Draft {
-                author: bound.address.to_string(),
+                author: author.unwrap_or_else(|| bound.address.to_string()),
                 participant: Some(member.record.sid.clone()),
                 has_it: None,
-                body: message::body(&message.parts),
+                body: said.or_else(|| message::body(&message.parts)),
                 parts: message::kept_parts(&message.parts),
-                attributes: None,
+                attributes: amended.and_then(|amended| amended.attributes.clone()),
                 created: None,
                 updated: None,
                 source: Some(source(origin, &message.to, &message.id)),
@@ -363,50 +409,12 @@ impl Relay {
     }
 
     /// The word that a text is, where words are ours to handle.
-    fn asked(&self, account: &AccountSid, proxy: &Address, parts: &[Part]) -> Option<Asked> {
+    pub(super) fn asked(&self, account: &AccountSid, proxy: &Address, parts: &[Part]) -> Option<Asked> {
         if !self.proxies.get(account, proxy)?.keywords {
             return None;
         }
         let [Part::Text { text }] = parts else { return None };
         self.keywords.asked(text)
-    }
-
-    /// A message that belongs to no conversation. A keyword in it counts all the same.
-    async fn unbound(&self, origin: Origin<'_>, message: InboundMessage) -> Result<(), RelayError> {
-        let account = origin.account;
-        let Some(asked) = self.asked(origin.account, &message.to, &message.parts) else {
-            inbound(origin.adapter, InboundOutcome::Unbound);
-            tracing::info!(adapter = origin.adapter, "A message belongs to no conversation");
-            return Ok(());
-        };
-        let own = tables::provider_id(account.as_str(), origin.kind, &message.to, &message.id);
-        let pair = (&message.to, &message.from.address);
-        for _ in 0..ATTEMPTS {
-            let snapshot = self.ledger.snapshot();
-            if snapshot.get(&own).await?.is_some() {
-                inbound(origin.adapter, InboundOutcome::Duplicate);
-                return Ok(());
-            }
-            let mut opting = Opting::default();
-            opting.hear(&*snapshot, account, pair, asked, &message.id).await?;
-            if opting.is_empty() {
-                inbound(origin.adapter, InboundOutcome::Unbound);
-                return Ok(());
-            }
-            let context = self.context(account, false);
-            let (mut batch, mut after) = (Batch::default(), After::default());
-            remember(&mut batch, own.clone());
-            opting.write(&context, &mut batch, &mut after);
-            match self.commits.commit(account, batch, after).await {
-                Ok(()) => {
-                    inbound(origin.adapter, InboundOutcome::Unbound);
-                    return Ok(());
-                }
-                Err(CommitError::Conflict(_)) => {}
-                Err(other) => return Err(other.into()),
-            }
-        }
-        Err(RelayError::Contended)
     }
 
     /// The provider's own keyword handling took somebody off the list, or put them back: by every name they have, since
@@ -483,7 +491,7 @@ fn size(part: &Part) -> usize {
 }
 
 /// The pair an event is about.
-fn pair(event: &Inbound) -> Option<(&Address, &Person)> {
+pub(super) fn pair(event: &Inbound) -> Option<(&Address, &Person)> {
     match event {
         Inbound::Message(message) => Some((&message.to, &message.from)),
         Inbound::Echo(echo) => Some((&echo.from, &echo.to)),

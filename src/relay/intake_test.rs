@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use trunkline_adapter::{InboundMessage, Part};
 
 use super::*;
+use crate::announce::Cause;
 use crate::bindings::Bindings;
 use crate::ledger::engine::Engine;
 use crate::ledger::key::Space;
@@ -53,8 +54,16 @@ async fn a_repeat_after_an_edit_or_a_deletion_changes_nothing() {
         ..Default::default()
     };
     let name = conversation.as_str();
-    house.relay.update_message(account, service, name, messages[0].1.sid.as_str(), change).await.unwrap();
-    house.relay.delete_message(account, service, name, messages[1].1.sid.as_str()).await.unwrap();
+    house
+        .relay
+        .update_message(account, service, name, messages[0].1.sid.as_str(), change, Cause::api(false))
+        .await
+        .unwrap();
+    house
+        .relay
+        .delete_message(account, service, name, messages[1].1.sid.as_str(), Cause::api(false))
+        .await
+        .unwrap();
     let rows = house.rows(None).await;
     house.take(vec![said("1", 1, 1, "one"), said("2", 1, 1, "two")]).await;
     assert_eq!(house.rows(None).await, rows);
@@ -176,11 +185,17 @@ async fn a_copy_that_is_behind_is_corrected_by_the_ledger() {
         ..Default::default()
     };
     let relay = &house.relay;
-    relay.update_conversation(&account, &service, closed.as_str(), close.clone()).await.unwrap();
-    relay.update_conversation(&account, &service, nobody.as_str(), close).await.unwrap();
+    relay
+        .update_conversation(&account, &service, closed.as_str(), close.clone(), Cause::api(false))
+        .await
+        .unwrap();
+    relay.update_conversation(&account, &service, nobody.as_str(), close, Cause::api(false)).await.unwrap();
     let member = house.state(&left).await.members[0].record.sid.clone();
-    relay.remove_participant(&account, &service, left.as_str(), member.as_str()).await.unwrap();
-    relay.delete_conversation(&account, &service, deleted.as_str()).await.unwrap();
+    relay
+        .remove_participant(&account, &service, left.as_str(), member.as_str(), Cause::api(false))
+        .await
+        .unwrap();
+    relay.delete_conversation(&account, &service, deleted.as_str(), Cause::api(false)).await.unwrap();
     let now = house.conversation().await;
     for number in 1..=3 {
         house.bind(&now, &ours(number), &phone(number)).await.unwrap();
@@ -252,7 +267,11 @@ async fn aliases_are_learnt_unless_they_are_somebody_elses() {
 
     // Both go when the person leaves.
     let name = conversation.as_str();
-    house.relay.remove_participant(&house.account, &house.service, name, member.as_str()).await.unwrap();
+    house
+        .relay
+        .remove_participant(&house.account, &house.service, name, member.as_str(), Cause::api(false))
+        .await
+        .unwrap();
     let people = house.rows(Some(Space::Person)).await;
     assert_eq!(people.len(), 1);
     house.bind(&elsewhere, &proxy, &bsuid).await.unwrap();

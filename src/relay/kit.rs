@@ -9,6 +9,7 @@ use trunkline_adapter::{Address, Clock, Inbound, InboundMessage, Part, Person, T
 use super::command::{NewConversation, NewMessage, NewParticipant, Who};
 use super::intake::Origin;
 use super::{KeywordSettings, OptOuts, Parts, Proxy, Relay, RelayError};
+use crate::announce::Cause;
 use crate::bindings::Bindings;
 use crate::ledger::Ledger;
 use crate::ledger::engine::{Engine, Row};
@@ -121,7 +122,12 @@ impl House {
 
     pub async fn conversation(&self) -> ConversationSid {
         let new = NewConversation::default();
-        self.relay.create_conversation(&self.account, &self.service, new).await.unwrap().sid().clone()
+        self.relay
+            .create_conversation(&self.account, &self.service, new, Cause::api(false))
+            .await
+            .unwrap()
+            .sid()
+            .clone()
     }
 
     pub async fn bind(
@@ -137,7 +143,7 @@ impl House {
     pub async fn join(&self, conversation: &ConversationSid, who: Who) -> Result<ParticipantSid, RelayError> {
         let new = NewParticipant { who, role_sid: None, attributes: None, created: None, updated: None };
         let name = conversation.as_str();
-        Ok(self.relay.add_participant(&self.account, &self.service, name, new).await?.1)
+        Ok(self.relay.add_participant(&self.account, &self.service, name, new, Cause::api(false)).await?.1)
     }
 
     /// A conversation of people (by number) on one of our numbers.
@@ -162,7 +168,10 @@ impl House {
             created: None,
             updated: None,
         };
-        let posted = self.relay.post_message(&self.account, &self.service, conversation.as_str(), new).await;
+        let posted = self
+            .relay
+            .post_message(&self.account, &self.service, conversation.as_str(), new, Cause::api(false))
+            .await;
         let view = posted.unwrap().1;
         (view.index, view.record)
     }
@@ -204,7 +213,7 @@ impl House {
     pub async fn notices(&self) -> Vec<String> {
         let texts = self.queued().await.into_iter().filter_map(|dispatch| match dispatch {
             Dispatch::Notice { text } => Some(text),
-            Dispatch::Message { .. } => None,
+            Dispatch::Message { .. } | Dispatch::Reply { .. } => None,
         });
         texts.collect()
     }

@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::asking::Whose;
 use super::command::{MessageChange, MessageView, NewMessage};
 use super::decide_messages;
 use super::{Relay, RelayError};
+use crate::announce::Cause;
 use crate::ledger::engine::Snapshot;
 use crate::ledger::key::Range;
 use crate::ledger::{tables, typed};
 use crate::model::{
-    AccountSid, Compact, Conversation, DeliverySummary, MessageRecord, MessageSid, ReceiptRecord, ReceiptSid,
-    ServiceSid,
+    AccountSid, Compact, Conversation, DeliverySummary, Event, MessageRecord, MessageSid, ReceiptRecord,
+    ReceiptSid, ServiceSid,
 };
 
 impl Relay {
@@ -20,12 +22,14 @@ impl Relay {
         account: &AccountSid,
         service: &ServiceSid,
         name: &str,
-        new: NewMessage,
+        mut new: NewMessage,
+        cause: Cause,
     ) -> Result<(Arc<Conversation>, MessageView), RelayError> {
         let current = self.conversation(account, service, name).await?;
+        self.ask_message_add(Whose { account, service, cause }, &current, &mut new).await?;
         let new = &new;
         let posted = self
-            .change(account, current.sid().as_str(), |conversation, context| async move {
+            .change(account, current.sid().as_str(), cause, |conversation, context| async move {
                 let (conversation, context) = (&*conversation, &context);
                 let draft = decide_messages::draft_of(conversation, new.clone());
                 let (decision, mut appended) = decide_messages::append(context, conversation, vec![draft])?;
@@ -79,11 +83,17 @@ impl Relay {
         service: &ServiceSid,
         name: &str,
         message: &str,
-        change: MessageChange,
+        mut change: MessageChange,
+        cause: Cause,
     ) -> Result<(Arc<Conversation>, MessageView), RelayError> {
         let current = self.conversation(account, service, name).await?;
-        let (sid, change) = (current.sid().as_str(), &change);
-        self.change(account, sid, |conversation, context| async move {
+        let (sid, whose) = (current.sid().as_str(), Whose { account, service, cause });
+        if self.asks(whose, Event::MessageUpdate) {
+            let (index, record) = find(&*self.ledger.snapshot(), account.as_str(), sid, message).await?;
+            self.ask_message_update(whose, &current, (index, &record), &mut change).await?;
+        }
+        let change = &change;
+        self.change(account, sid, cause, |conversation, context| async move {
             let (conversation, context) = (&*conversation, &context);
             // Every change of a message bumps the head, so the head's check covers the row just read.
             let (index, record) = find(&*self.ledger.snapshot(), account.as_str(), sid, message).await?;
@@ -101,10 +111,15 @@ impl Relay {
         service: &ServiceSid,
         name: &str,
         message: &str,
+        cause: Cause,
     ) -> Result<(), RelayError> {
         let current = self.conversation(account, service, name).await?;
-        let sid = current.sid().as_str();
-        self.change(account, sid, |conversation, context| async move {
+        let (sid, whose) = (current.sid().as_str(), Whose { account, service, cause });
+        if self.asks(whose, Event::MessageRemove) {
+            let (index, record) = find(&*self.ledger.snapshot(), account.as_str(), sid, message).await?;
+            self.ask_message_remove(whose, &current, (index, &record)).await?;
+        }
+        self.change(account, sid, cause, |conversation, context| async move {
             let (conversation, context) = (&*conversation, &context);
             let (index, record) = find(&*self.ledger.snapshot(), account.as_str(), sid, message).await?;
             Ok((Some(decide_messages::remove_message(context, conversation, index, &record)?), ()))

@@ -6,6 +6,12 @@
 //! Invariants: one commit per decision; every decision on a conversation checks its head; an acknowledgement leaves
 //! here only after the commit; a repeat of a provider's event changes nothing.
 
+mod addresses;
+mod asking;
+mod autocreate;
+#[cfg(test)]
+#[path = "autocreate_test.rs"]
+mod autocreate_test;
 mod cache;
 #[cfg(test)]
 #[path = "claims_test.rs"]
@@ -21,7 +27,9 @@ pub mod decide_timers;
 pub mod decide_users;
 mod error;
 mod events;
+mod hooks;
 mod idempotency;
+mod inbox;
 mod intake;
 mod journal;
 mod keyword;
@@ -32,6 +40,7 @@ mod limits;
 mod listed;
 pub mod memberships;
 mod messages;
+mod messaging_services;
 mod opting;
 mod parked;
 mod participants;
@@ -40,14 +49,17 @@ mod push;
 mod roles;
 #[cfg(test)]
 mod roster_test;
+mod scoped_hooks;
 mod services;
 mod settings;
 mod statuses;
+mod telling;
 mod templates;
 mod timers;
 #[cfg(test)]
 #[path = "timers_test.rs"]
 mod timers_test;
+mod unbound;
 mod unreadable;
 mod users;
 #[cfg(test)]
@@ -57,11 +69,12 @@ mod users_test;
 #[path = "with_participants_test.rs"]
 mod with_participants_test;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Mutex;
 use trunkline_adapter::{Address, Clock};
 
+use crate::announce::{Ask, Cause, Hooks};
 use crate::bindings::{Bindings, Lookup};
 use crate::ledger::engine::{CommitError, Snapshot};
 use crate::ledger::key::Space;
@@ -71,13 +84,14 @@ use crate::model::{AccountSid, Binding, Conversation, Json, Mint};
 use crate::work::Wakeups;
 
 pub use conversations::MOST_AT_ONCE;
-pub use error::{RelayError, RoleUse};
+pub use error::{Improper, RelayError, RoleUse};
 pub use idempotency::{KEYS_KEPT, Made};
 pub use intake::Origin;
 pub use journal::{Journal, Leg, Waiting};
 pub use keyword::{KeywordSettings, Keywords};
 pub use lasting::Lasting;
 pub use limits::{Limits, Settings as LimitSettings};
+pub use messaging_services::{MessagingService, MessagingServices, UnboundInbound};
 pub use proxies::{Proxies, Proxy};
 pub use templates::{Template, Templates};
 
@@ -112,6 +126,7 @@ pub struct Relay {
     mint: Mint,
     clock: Clock,
     proxies: Proxies,
+    messaging: MessagingServices,
     keywords: Keywords,
     templates: Templates,
     limits: Limits,
@@ -120,6 +135,10 @@ pub struct Relay {
     alarm: Arc<timers::Alarm>,
     unreadable: unreadable::Ring,
     commits: Arc<Commits>,
+    hooks: Arc<Hooks>,
+    /// Asks pre-action webhooks; plugged in by `app`.
+    asker: OnceLock<Arc<dyn Ask>>,
+    inbox: inbox::Inbox,
 }
 
 impl Relay {
@@ -143,6 +162,7 @@ impl Relay {
             mint,
             clock,
             proxies: Proxies::default(),
+            messaging: MessagingServices::default(),
             keywords: Keywords::default(),
             templates: Templates::default(),
             limits: Limits::default(),
@@ -151,12 +171,31 @@ impl Relay {
             alarm,
             unreadable: unreadable::Ring::default(),
             commits,
+            hooks: Arc::default(),
+            asker: OnceLock::new(),
+            inbox: inbox::Inbox::default(),
         }
     }
 
     /// The proxy addresses of today's configuration; a reload replaces them.
     pub fn proxies(&self) -> &Proxies {
         &self.proxies
+    }
+
+    /// The messaging services of today's configuration; a reload replaces them.
+    pub fn messaging_services(&self) -> &MessagingServices {
+        &self.messaging
+    }
+
+    /// Which webhooks there are, for whoever sends what is told of receipts.
+    pub fn hooks(&self) -> &Arc<Hooks> {
+        &self.hooks
+    }
+
+    /// Plugs in who asks pre-action webhooks. Without one, nobody is asked.
+    pub fn ask_through(&self, asker: Arc<dyn Ask>) {
+        // The first one stays: there is one daemon.
+        let _ = self.asker.set(asker);
     }
 
     /// The words that opt people out and in; a reload replaces them.
@@ -214,6 +253,7 @@ impl Relay {
         &'a self,
         account: &'a AccountSid,
         sid: &str,
+        cause: Cause,
         decide: F,
     ) -> Result<(Arc<Conversation>, T), RelayError>
     where
@@ -227,7 +267,10 @@ impl Relay {
             };
             let context = self.context(account, attempt > 0);
             // What time has done comes first: the daemon may have been down, or be about to get to it.
-            if let Some(struck) = decide_timers::strike(&context, &current) {
+            if let Some(mut struck) = decide_timers::strike(&context, &current) {
+                if self.listened_to(&struck.next) {
+                    Box::pin(self.tell(account, Cause::timer(), Some(&current), &mut struck)).await?;
+                }
                 let ticket = self.cache.ticket();
                 match self.commits.decided(account, struck, ticket, Some(Arc::clone(&turn))).await {
                     Ok(_) => {}
@@ -236,7 +279,7 @@ impl Relay {
                 }
                 continue;
             }
-            let (decision, result) = match decide(current.clone(), context).await {
+            let (mut decision, result) = match decide(current.clone(), context).await {
                 Ok((Some(decision), result)) => (decision, result),
                 refusal => {
                     if self.current(account, &current).await? {
@@ -246,6 +289,9 @@ impl Relay {
                     continue;
                 }
             };
+            if self.listened_to(&decision.next) {
+                Box::pin(self.tell(account, cause, Some(&current), &mut decision)).await?;
+            }
             failpoint!("relay::decided");
             let ticket = self.cache.ticket();
             match self.commits.decided(account, decision, ticket, Some(Arc::clone(&turn))).await {

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use trunkline_adapter::Address;
 
+use super::asking::Whose;
 use super::command::{Change, NewParticipant, ParticipantChange, Who};
 use super::decide::Context;
 use super::decide_roster::Holder;
 use super::settings::rely_on_role;
 use super::users::identified;
 use super::{Relay, RelayError, RoleUse, decide_roster, decide_users};
+use crate::announce::Cause;
 use crate::ledger::engine::Batch;
 use crate::ledger::key::{Key, Range};
 use crate::ledger::{tables, typed};
@@ -43,13 +45,15 @@ impl Relay {
         service: &ServiceSid,
         name: &str,
         new: NewParticipant,
+        cause: Cause,
     ) -> Result<(Arc<Conversation>, ParticipantSid), RelayError> {
         let current = self.conversation(account, service, name).await?;
         self.require_welcome(account, service, &new.who).await?;
+        self.ask_participant_add(Whose { account, service, cause }, &current, &new).await?;
         let settings = self.service_settings(account, service).await?;
         let (new, settings) = (&new, &settings);
         let joined = self
-            .change(account, current.sid().as_str(), |conversation, context| async move {
+            .change(account, current.sid().as_str(), cause, |conversation, context| async move {
                 let (conversation, context) = (&*conversation, &context);
                 let found = self.found(account, service, &new.who).await?;
                 let (mut decision, sid) = decide_roster::join(
@@ -143,8 +147,11 @@ impl Relay {
         name: &str,
         participant: &str,
         change: ParticipantChange,
+        cause: Cause,
     ) -> Result<(Arc<Conversation>, ParticipantSid), RelayError> {
         let current = self.conversation(account, service, name).await?;
+        let whose = Whose { account, service, cause };
+        self.ask_participant_update(whose, &current, participant, &change).await?;
         let change = &change;
         if change.proxy.as_ref().is_some_and(|proxy| self.proxies.get(account, proxy).is_none()) {
             return Err(RelayError::ProxyNotOurs);
@@ -154,7 +161,7 @@ impl Relay {
             Change::Keep | Change::Clear => None,
         };
         let changed = self
-            .change(account, current.sid().as_str(), |conversation, context| async move {
+            .change(account, current.sid().as_str(), cause, |conversation, context| async move {
                 let (conversation, context) = (&*conversation, &context);
                 let member =
                     conversation.member_by_name(participant).ok_or(RelayError::ParticipantNotFound)?;
@@ -189,9 +196,11 @@ impl Relay {
         service: &ServiceSid,
         name: &str,
         participant: &str,
+        cause: Cause,
     ) -> Result<(), RelayError> {
         let current = self.conversation(account, service, name).await?;
-        self.change(account, current.sid().as_str(), |conversation, context| async move {
+        self.ask_participant_remove(Whose { account, service, cause }, &current, participant).await?;
+        self.change(account, current.sid().as_str(), cause, |conversation, context| async move {
             let (conversation, context) = (&*conversation, &context);
             let member = conversation.member_by_name(participant).ok_or(RelayError::ParticipantNotFound)?;
             let sid = member.record.sid.clone();
@@ -208,7 +217,7 @@ impl Relay {
         conversation: &ConversationSid,
         participant: &ParticipantSid,
     ) -> Result<(), RelayError> {
-        self.change(account, conversation.as_str(), |conversation, context| async move {
+        self.change(account, conversation.as_str(), Cause::house(), |conversation, context| async move {
             let (conversation, context) = (&*conversation, &context);
             Ok((Some(decide_roster::vanish(context, conversation, participant)?), ()))
         })
@@ -246,7 +255,7 @@ impl Relay {
     ) {
         for alias in aliases {
             let learnt = self
-                .change(account, conversation.as_str(), |current, context| async move {
+                .change(account, conversation.as_str(), Cause::house(), |current, context| async move {
                     let (current, context) = (&*current, &context);
                     let Some(binding) = current.member(participant).and_then(|m| m.record.binding.as_ref())
                     else {

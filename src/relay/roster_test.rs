@@ -8,6 +8,7 @@ use super::command::{Change, ConversationChange, ParticipantChange, Who};
 use super::decide::Context;
 use super::decide_roster::{Holder, learn};
 use super::kit::{House, NOON, ours, phone};
+use crate::announce::Cause;
 use crate::ledger::key::Space;
 use crate::ledger::tables;
 use crate::model::conversation::Binding;
@@ -16,7 +17,11 @@ use crate::model::{ConversationSid, ParticipantSid, State};
 async fn close(house: &House, conversation: &ConversationSid) {
     let change = ConversationChange { state: Some(State::Closed), ..ConversationChange::default() };
     let name = conversation.as_str();
-    house.relay.update_conversation(&house.account, &house.service, name, change).await.unwrap();
+    house
+        .relay
+        .update_conversation(&house.account, &house.service, name, change, Cause::api(false))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -28,7 +33,14 @@ async fn in_a_closed_conversation_only_what_concerns_nobody_else_goes_on() {
     let change = async |change| {
         house
             .relay
-            .update_participant(&house.account, &house.service, talk.as_str(), member.as_str(), change)
+            .update_participant(
+                &house.account,
+                &house.service,
+                talk.as_str(),
+                member.as_str(),
+                change,
+                Cause::api(false),
+            )
             .await
     };
     for refused in [
@@ -68,7 +80,11 @@ async fn everybody_is_found_by_each_of_their_names_until_they_leave() {
     assert_eq!(found().await, expected);
     for who in [&person, &agent] {
         let (account, service) = (&house.account, &house.service);
-        house.relay.remove_participant(account, service, talk.as_str(), who.as_str()).await.unwrap();
+        house
+            .relay
+            .remove_participant(account, service, talk.as_str(), who.as_str(), Cause::api(false))
+            .await
+            .unwrap();
     }
     assert!(found().await.is_empty());
 }
@@ -121,7 +137,10 @@ async fn who_moves_to_another_proxy_address_is_reached_there_and_leaves_the_old_
     let move_to = async |proxy: Address| {
         let change = ParticipantChange { proxy: Some(proxy), ..ParticipantChange::default() };
         let (account, service) = (&house.account, &house.service);
-        house.relay.update_participant(account, service, talk.as_str(), person.as_str(), change).await
+        house
+            .relay
+            .update_participant(account, service, talk.as_str(), person.as_str(), change, Cause::api(false))
+            .await
     };
     let taken = move_to(ours(3)).await;
     assert!(matches!(taken, Err(RelayError::BindingTaken(holder)) if holder == other));

@@ -83,12 +83,18 @@ impl Relay {
         batch.at(tables::account_settings(account.as_str()), settings.changed);
         batch.at(key.clone(), row.changed);
         batch.delete(key);
+        batch.delete(tables::hook(account.as_str(), sid));
         let payload = bytes::Bytes::copy_from_slice(sid.as_bytes());
         let (seq, now) = (self.ledger.birth(), self.clock.now());
         work::enqueue(&mut batch, account.as_str(), Queue::Cleanup, cleanup::LANE, sid, seq, now, payload);
         let after = After { wake: vec![Wake::cleanup(sid)], ..After::default() };
         match self.commits.commit(account, batch, after).await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                if let Some(service) = ServiceSid::parse(sid) {
+                    self.forget_hooks(account, &service).await;
+                }
+                Ok(())
+            }
             Err(CommitError::Conflict(key)) if key.space() == Some(Space::Configuration) => {
                 Err(RelayError::Contended)
             }

@@ -102,6 +102,7 @@ impl Relay {
         account: &AccountSid,
         change: AccountChange,
     ) -> Result<AccountSettings, RelayError> {
+        self.require_messaging_service(account, change.messaging_service.set().map(String::as_str))?;
         let key = tables::account_settings(account.as_str());
         for _ in 0..ATTEMPTS {
             let Stored { record: mut settings, changed, .. } = self.stored_account_settings(account).await?;

@@ -6,6 +6,7 @@ use trunkline_adapter::{Address, DeliveryStatus, Person, StatusReport, Timestamp
 use super::commit::After;
 use super::intake::Origin;
 use super::{ATTEMPTS, Relay, RelayError};
+use crate::announce::Place;
 use crate::ledger::engine::{Batch, CommitError, Revision, Snapshot};
 use crate::ledger::key::{Key, Range};
 use crate::ledger::typed::Stored;
@@ -24,6 +25,8 @@ const MOST_MARKED: usize = 512;
 const PAGE: usize = 16;
 /// Receipts moved by one commit.
 const MOST_AT_ONCE: usize = 200;
+/// The same where each may be told to several.
+const MOST_TOLD: usize = 25;
 /// Providers' clocks and ours differ by this much at most before a watermark misses its message.
 const SKEW: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -93,6 +96,7 @@ impl Relay {
                 }
             }
             let now = self.clock.now();
+            let before = stored.as_ref().and_then(|row| row.record.status);
             let mut record = stored.map_or_else(
                 || ReceiptRecord::new(part.receipt.clone(), part.participant.clone(), now),
                 |row| row.record,
@@ -118,10 +122,21 @@ impl Relay {
             if batch.writes.is_empty() {
                 return Ok(());
             }
+            let mut woken = Vec::new();
+            if record.status != before && self.hooks.any() {
+                let place = Place {
+                    account: origin.account,
+                    conversation: &part.conversation,
+                    index: part.index,
+                    proxy: &report.from,
+                };
+                woken = Box::pin(self.tell_receipt(place, &record, &mut batch)).await?;
+            }
             failpoint!("status::before-commit");
             match self.ledger.commit(batch).await {
                 Ok(_) => {
                     failpoint!("status::committed");
+                    self.wake_tellers(origin.account, woken);
                     if moved {
                         count_status(origin.adapter, report.status);
                         tracing::info!(
@@ -238,7 +253,8 @@ impl Relay {
             let conversation = self.load(origin.account, sid.as_str()).await?;
             let member = conversation.as_ref().and_then(|conversation| conversation.bound(to, from));
             let Some(member) = member else { return Ok(InboundOutcome::Unbound) };
-            let mark = Watermark { conversation: &sid, participant: &member.record.sid, status, until };
+            let participant = &member.record.sid;
+            let mark = Watermark { conversation: &sid, participant, proxy: to, status, until };
             for _ in 0..ATTEMPTS {
                 match self.mark(origin, &mark).await {
                     Err(RelayError::Ledger(LedgerError::Commit(CommitError::Conflict(_)))) => {}
@@ -287,8 +303,9 @@ impl Relay {
         }
         let now = self.clock.now();
         passed.reverse();
-        for some in passed.chunks(MOST_AT_ONCE) {
-            let mut batch = Batch::default();
+        let told = self.hooks.hear_delivery(origin.account);
+        for some in passed.chunks(if told { MOST_TOLD } else { MOST_AT_ONCE }) {
+            let (mut batch, mut moved_here, mut woken) = (Batch::default(), 0, Vec::new());
             for (key, stored) in some {
                 let mut record = stored.record.clone();
                 // A part of which nothing is known has not left.
@@ -299,14 +316,24 @@ impl Relay {
                 if moved {
                     batch.at(key.clone(), stored.changed);
                     batch.put(key.clone(), record.encode());
+                    moved_here += 1;
+                    if let Some(index) = tables::receipt_index(key).filter(|_| told) {
+                        let place = Place {
+                            account: origin.account,
+                            conversation: mark.conversation,
+                            index,
+                            proxy: mark.proxy,
+                        };
+                        woken.extend(Box::pin(self.tell_receipt(place, &record, &mut batch)).await?);
+                    }
                 }
             }
-            let moved = batch.writes.len();
-            if moved > 0 {
+            if moved_here > 0 {
                 failpoint!("status::before-watermark");
                 self.ledger.commit(batch).await?;
+                self.wake_tellers(origin.account, woken);
             }
-            (0..moved).for_each(|_| count_status(origin.adapter, mark.status));
+            (0..moved_here).for_each(|_| count_status(origin.adapter, mark.status));
         }
         Ok(())
     }
@@ -316,6 +343,7 @@ impl Relay {
 struct Watermark<'a> {
     conversation: &'a ConversationSid,
     participant: &'a ParticipantSid,
+    proxy: &'a Address,
     status: DeliveryStatus,
     until: Timestamp,
 }

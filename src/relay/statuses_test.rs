@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use trunkline_adapter::{Class, Inbound, ProviderError};
 
 use super::*;
+use crate::announce::Cause;
 use crate::ledger::key::Space;
 use crate::model::{Delivery, Via};
 use crate::relay::kit::{House, NOON, address, ours, phone, said};
@@ -319,7 +320,11 @@ async fn a_late_status_does_not_bring_back_the_receipt_of_a_removed_message() {
     let (account, service) = (&sent.house.account, &sent.house.service);
     let (_, record) = sent.house.messages(&sent.conversation).await.pop().unwrap();
     let name = sent.conversation.as_str();
-    sent.house.relay.delete_message(account, service, name, record.sid.as_str()).await.unwrap();
+    sent.house
+        .relay
+        .delete_message(account, service, name, record.sid.as_str(), Cause::api(false))
+        .await
+        .unwrap();
     cleaned(&sent.house).await;
     sent.told(StatusReport { correlation: sent.correlation(0), ..sent.report("SM1", Read) }).await;
     assert!(sent.house.rows(Some(Space::Receipt)).await.is_empty());
@@ -372,7 +377,11 @@ async fn a_removed_message_takes_the_ids_of_its_sends_along() {
     let messages = house.messages(conversation).await;
     for (_, gone) in [&messages[0], &messages[2]] {
         let (name, sid) = (conversation.as_str(), gone.sid.as_str());
-        house.relay.delete_message(&house.account, &house.service, name, sid).await.unwrap();
+        house
+            .relay
+            .delete_message(&house.account, &house.service, name, sid, Cause::api(false))
+            .await
+            .unwrap();
     }
     cleaned(house).await;
     assert_eq!(ids(house).await, 1, "of the message that is still there");
@@ -387,7 +396,11 @@ async fn an_id_that_comes_while_its_receipt_is_cleaned_away_goes_too() {
     sent.outcome("SM1", 0, 2).await;
     let (house, name) = (&sent.house, sent.conversation.as_str());
     let (_, message) = house.messages(&sent.conversation).await.pop().unwrap();
-    house.relay.delete_message(&house.account, &house.service, name, message.sid.as_str()).await.unwrap();
+    house
+        .relay
+        .delete_message(&house.account, &house.service, name, message.sid.as_str(), Cause::api(false))
+        .await
+        .unwrap();
     // The same rows behind an engine that takes batches in and applies them later.
     let slow = Arc::new(crate::ledger::memory::Memory::unflushed(1, Vec::new()));
     let mut batch = Batch::default();
@@ -445,7 +458,11 @@ async fn of_a_removed_conversation_nothing_is_left_but_that_something_came_in() 
             house.take(vec![said(&number.to_string(), 1, 1, "x")]).await;
         }
         assert_eq!(ids(house).await, 315);
-        house.relay.delete_conversation(&house.account, &house.service, conversation.as_str()).await.unwrap();
+        house
+            .relay
+            .delete_conversation(&house.account, &house.service, conversation.as_str(), Cause::api(false))
+            .await
+            .unwrap();
         house.memory.inject_conflicts(2);
         clean(house, steps).await;
         assert_eq!(ids(house).await, 0, "{steps}");

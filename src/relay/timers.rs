@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use trunkline_adapter::Timestamp;
 
 use super::{Relay, RelayError, decide_timers};
+use crate::announce::Cause;
 use crate::ledger::engine::Batch;
 use crate::ledger::key::{Key, Range};
 use crate::ledger::{LedgerError, tables};
@@ -141,7 +142,7 @@ impl Relay {
     ) -> Result<(), RelayError> {
         // The change itself does what is due before it asks; what is left is the record.
         let looked = self
-            .change(account, conversation, |conversation, context| async move {
+            .change(account, conversation, Cause::timer(), |conversation, context| async move {
                 let gone = self.ledger.snapshot().get(key).await?.is_none();
                 let decision = (!gone).then(|| decide_timers::put_off(&context, &conversation, came));
                 Ok((decision, ()))

@@ -8,6 +8,7 @@ use trunkline_adapter::Timestamp;
 use super::RelayError;
 use super::command::{AccountChange, Change, ConversationChange, NewConversation};
 use super::kit::{House, NOON, ours, phone, said};
+use crate::announce::Cause;
 use crate::bindings::Bindings;
 use crate::ledger::engine::{Batch, Engine, Write};
 use crate::ledger::key::Space;
@@ -45,7 +46,12 @@ impl House {
             closed_after: change(closed),
             ..NewConversation::default()
         };
-        self.relay.create_conversation(&self.account, &self.service, new).await.unwrap().sid().clone()
+        self.relay
+            .create_conversation(&self.account, &self.service, new, Cause::api(false))
+            .await
+            .unwrap()
+            .sid()
+            .clone()
     }
 
     async fn update(
@@ -54,7 +60,10 @@ impl House {
         change: ConversationChange,
     ) -> Result<(), RelayError> {
         let name = conversation.as_str();
-        self.relay.update_conversation(&self.account, &self.service, name, change).await.map(|_| ())
+        self.relay
+            .update_conversation(&self.account, &self.service, name, change, Cause::api(false))
+            .await
+            .map(|_| ())
     }
 
     async fn stands(&self, conversation: &ConversationSid) -> State {
@@ -129,6 +138,7 @@ async fn what_happens_puts_the_end_off_and_writes_no_record_for_it() {
                 created: None,
                 updated: None,
             },
+            Cause::api(false),
         )
         .await
         .unwrap();
@@ -177,7 +187,11 @@ async fn changes_of_timers_and_states() {
     let closed = house.update(&talk, timers(Change::Keep, Change::Clear)).await;
     assert!(matches!(closed, Err(RelayError::Closed)));
     let other = house.timed(Some(1), Some(10)).await;
-    house.relay.delete_conversation(&house.account, &house.service, other.as_str()).await.unwrap();
+    house
+        .relay
+        .delete_conversation(&house.account, &house.service, other.as_str(), Cause::api(false))
+        .await
+        .unwrap();
     assert!(house.dues().await.is_empty());
     task.abort();
 }
@@ -359,7 +373,10 @@ async fn play(steps: Vec<Step>) {
                     created: Some(Timestamp(5)),
                     updated: None,
                 };
-                let said = house.relay.post_message(&house.account, &house.service, talk.as_str(), new).await;
+                let said = house
+                    .relay
+                    .post_message(&house.account, &house.service, talk.as_str(), new, Cause::api(false))
+                    .await;
                 done = Some(said.is_ok());
                 if said.is_ok() {
                     expected.state = State::Active;

@@ -10,6 +10,7 @@ use super::intake::Origin;
 use super::{ATTEMPTS, Relay, RelayError};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::tables;
+use crate::model::Forwarded;
 use crate::telemetry::inbound::{InboundOutcome, inbound};
 
 const KEPT: u64 = 10_000;
@@ -66,6 +67,23 @@ impl Relay {
         self.keep(origin, reason, raw).await
     }
 
+    /// Keeps a message that an application did not take for too long.
+    pub async fn keep_unforwarded(
+        &self,
+        origin: Origin<'_>,
+        reason: &str,
+        message: &Forwarded,
+    ) -> Result<(), RelayError> {
+        let raw = serde_json::to_value(message).unwrap_or_default();
+        let text = raw.to_string();
+        let raw = if text.len() <= MOST_BODY {
+            raw
+        } else {
+            json!({ "beginning": text[..text.floor_char_boundary(MOST_BODY)], "bytes": text.len() })
+        };
+        self.keep(origin, reason, raw).await
+    }
+
     /// Keeps one event that is for the operator, or of a kind we do not know.
     pub(super) async fn keep_notice(
         &self,
@@ -85,7 +103,7 @@ impl Relay {
         Ok(())
     }
 
-    async fn keep(&self, origin: Origin<'_>, reason: &str, raw: Value) -> Result<(), RelayError> {
+    pub(super) async fn keep(&self, origin: Origin<'_>, reason: &str, raw: Value) -> Result<(), RelayError> {
         let _turn = self.unreadable.turn.lock().await;
         let account = origin.account.as_str();
         let count_key = tables::unreadables(account);

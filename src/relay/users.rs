@@ -1,15 +1,19 @@
 //! Users of a service: made, found, listed, changed, removed; and those who come with a participant.
 
+use super::asking::Whose;
 use super::command::{NewUser, UserChange};
 use super::commit::{After, Wake};
 use super::error::RoleUse;
 use super::settings::rely_on_role;
 use super::{ATTEMPTS, Relay, RelayError, cleanup, decide_users};
+use crate::announce::Cause;
 use crate::ledger::engine::{Batch, CommitError, Snapshot};
 use crate::ledger::key::{Key, Range};
 use crate::ledger::tables::{self, List};
 use crate::ledger::typed::{self, Stored};
-use crate::model::{AccountSid, Compact, Head, Json, Leaving, PersonRow, ServiceSid, UserRecord, UserSid};
+use crate::model::{
+    AccountSid, Compact, Event, Head, Json, Leaving, PersonRow, ServiceSid, UserRecord, UserSid,
+};
 use crate::work::{self, Queue};
 
 /// Rows read at a time.
@@ -21,6 +25,7 @@ impl Relay {
         account: &AccountSid,
         service: &ServiceSid,
         new: NewUser,
+        cause: Cause,
     ) -> Result<UserRecord, RelayError> {
         let service_key = tables::service(account.as_str(), service.as_str());
         for attempt in 0..ATTEMPTS {
@@ -44,8 +49,9 @@ impl Relay {
             user.friendly_name = new.friendly_name.clone();
             user.attributes = new.attributes.clone().unwrap_or(user.attributes);
             batch.put(tables::user(account.as_str(), service.as_str(), user.sid.as_str()), user.encode());
-            match self.ledger.commit(batch).await {
-                Ok(_) => return Ok(user),
+            let wake = self.tell_user(account, service, cause, (Event::UserAdded, &user), &mut batch);
+            match self.commits.commit(account, batch, After { wake, ..After::default() }).await {
+                Ok(()) => return Ok(user),
                 Err(CommitError::Conflict(_)) => {}
                 Err(other) => return Err(other.into()),
             }
@@ -111,7 +117,13 @@ impl Relay {
         service: &ServiceSid,
         name: &str,
         change: UserChange,
+        cause: Cause,
     ) -> Result<UserRecord, RelayError> {
+        let whose = Whose { account, service, cause };
+        if self.asks(whose, Event::UserUpdate) {
+            let user = self.user(account, service, name).await?;
+            self.ask_user_update(whose, &user, &change).await?;
+        }
         for _ in 0..ATTEMPTS {
             let Stored { record: mut user, changed, .. } = self.stored_user(account, service, name).await?;
             let key = tables::user(account.as_str(), service.as_str(), user.sid.as_str());
@@ -127,8 +139,9 @@ impl Relay {
             user.attributes = attributes.unwrap_or(user.attributes);
             user.updated = self.clock.now();
             batch.put(key, user.encode());
-            match self.ledger.commit(batch).await {
-                Ok(_) => return Ok(user),
+            let wake = self.tell_user(account, service, cause, (Event::UserUpdated, &user), &mut batch);
+            match self.commits.commit(account, batch, After { wake, ..After::default() }).await {
+                Ok(()) => return Ok(user),
                 Err(CommitError::Conflict(_)) => {}
                 Err(other) => return Err(other.into()),
             }

@@ -4,6 +4,7 @@
 use super::command::{NewUser, Who};
 use super::kit::{House, ours, phone};
 use super::{Relay, RelayError};
+use crate::announce::Cause;
 use crate::ledger::key::Space;
 use crate::model::{ConversationSid, State};
 
@@ -45,7 +46,11 @@ async fn a_removed_user_leaves_open_and_closed_conversations_and_whoever_comes_l
         rooms.push(room);
     }
     let closed = super::command::ConversationChange { state: Some(State::Closed), ..Default::default() };
-    house.relay.update_conversation(account, service, rooms[1].as_str(), closed).await.unwrap();
+    house
+        .relay
+        .update_conversation(account, service, rooms[1].as_str(), closed, Cause::api(false))
+        .await
+        .unwrap();
     let late = house.conversation().await;
     house.relay.delete_user(account, service, "ana").await.unwrap();
     assert!(matches!(house.relay.user(account, service, "ana").await, Err(RelayError::UserNotFound)));
@@ -87,18 +92,25 @@ async fn participants_and_users_share_one_name_and_one_commit() {
     let house = House::new().await;
     let (account, service) = (&house.account, &house.service);
     let new = NewUser { identity: "ana".into(), friendly_name: None, attributes: None, role: None };
-    let made = house.relay.create_user(account, service, new.clone()).await.unwrap();
+    let made = house.relay.create_user(account, service, new.clone(), Cause::api(false)).await.unwrap();
     let room = house.conversation().await;
     house.join(&room, chat("ana")).await.unwrap();
     assert_eq!(house.relay.users(account, service, None, 10).await.unwrap(), [made]);
     // Outside people are no users.
     house.bind(&room, &ours(1), &phone(1)).await.unwrap();
     assert_eq!(house.rows(Some(Space::User)).await.len(), 1);
-    assert!(matches!(house.relay.create_user(account, service, new).await, Err(RelayError::UserTaken)));
+    assert!(matches!(
+        house.relay.create_user(account, service, new, Cause::api(false)).await,
+        Err(RelayError::UserTaken)
+    ));
     // A refused participant brings nobody.
     assert!(matches!(house.join(&room, chat("ana")).await, Err(RelayError::IdentityTaken)));
     let closed = super::command::ConversationChange { state: Some(State::Closed), ..Default::default() };
-    house.relay.update_conversation(account, service, room.as_str(), closed).await.unwrap();
+    house
+        .relay
+        .update_conversation(account, service, room.as_str(), closed, Cause::api(false))
+        .await
+        .unwrap();
     assert!(matches!(house.join(&room, chat("bo")).await, Err(RelayError::Closed)));
     assert_eq!(house.rows(Some(Space::User)).await.len(), 1);
 }
@@ -119,7 +131,11 @@ async fn an_identity_is_in_a_thousand_open_conversations_at_most() {
     house.join(&room, chat("bo")).await.unwrap();
     // Closed ones do not count.
     let closed = super::command::ConversationChange { state: Some(State::Closed), ..Default::default() };
-    house.relay.update_conversation(account, service, first.unwrap().as_str(), closed).await.unwrap();
+    house
+        .relay
+        .update_conversation(account, service, first.unwrap().as_str(), closed, Cause::api(false))
+        .await
+        .unwrap();
     house.join(&room, chat("ana")).await.unwrap();
 }
 

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use super::command::{ConversationChange, NewConversation, NewParticipant, Who};
 use super::kit::{House, ours, phone, said};
 use super::{MOST_AT_ONCE, RelayError};
+use crate::announce::Cause;
 use crate::ledger::Ledger;
 use crate::ledger::engine::{Engine, MAX_WRITES};
 use crate::ledger::key::Space;
@@ -27,7 +28,7 @@ fn bound(proxy: u32, number: u32) -> NewParticipant {
 
 async fn make(house: &House, people: &[NewParticipant]) -> Result<Arc<Conversation>, RelayError> {
     let new = NewConversation::default();
-    house.relay.create_with_participants(&house.account, &house.service, new, people).await
+    house.relay.create_with_participants(&house.account, &house.service, new, people, Cause::api(false)).await
 }
 
 #[tokio::test]
@@ -42,7 +43,11 @@ async fn everybody_is_there_after_one_commit_and_memory_is_what_the_ledger_has()
         ..NewConversation::default()
     };
     let (account, service) = (&house.account, &house.service);
-    let made = house.relay.create_with_participants(account, service, new, &people).await.unwrap();
+    let made = house
+        .relay
+        .create_with_participants(account, service, new, &people, Cause::api(false))
+        .await
+        .unwrap();
     // Head, document, place, name; two rows for each in chat, three for each outside; one new user. All of one commit,
     // as their numbers follow each other.
     let mut numbers: Vec<_> = house.rows(None).await.into_iter().map(|(_, row)| row.changed).collect();
@@ -70,7 +75,7 @@ async fn whatever_is_wrong_with_one_refuses_all_and_leaves_nothing() {
     let (account, service) = (&house.account, &house.service);
     let holder = house.talk(1, &[1]).await;
     let new = NewConversation { unique_name: Some("taken".to_owned()), ..NewConversation::default() };
-    house.relay.create_conversation(account, service, new.clone()).await.unwrap();
+    house.relay.create_conversation(account, service, new.clone(), Cause::api(false)).await.unwrap();
     let before = house.rows(None).await;
     let mut stranger = chat("cy");
     stranger.role_sid = Some("RL00000000000000000000000000000001".to_owned());
@@ -98,8 +103,11 @@ async fn whatever_is_wrong_with_one_refuses_all_and_leaves_nothing() {
         }
         assert_eq!(house.rows(None).await, before);
     }
-    let error =
-        house.relay.create_with_participants(account, service, new, &[chat("ana")]).await.unwrap_err();
+    let error = house
+        .relay
+        .create_with_participants(account, service, new, &[chat("ana")], Cause::api(false))
+        .await
+        .unwrap_err();
     assert!(matches!(error, RelayError::UniqueNameTaken));
     house.memory.set_full(true);
     assert!(matches!(make(&house, &[chat("ana")]).await, Err(RelayError::Full)));
@@ -108,7 +116,11 @@ async fn whatever_is_wrong_with_one_refuses_all_and_leaves_nothing() {
 
     // What a closed conversation holds is taken over.
     let closed = ConversationChange { state: Some(State::Closed), ..ConversationChange::default() };
-    house.relay.update_conversation(account, service, holder.as_str(), closed).await.unwrap();
+    house
+        .relay
+        .update_conversation(account, service, holder.as_str(), closed, Cause::api(false))
+        .await
+        .unwrap();
     let made = make(&house, &[chat("ana"), bound(1, 1)]).await.unwrap();
     house.take(vec![said("1", 1, 1, "hello")]).await;
     assert_eq!(house.bodies(made.sid()).await, ["hello"]);

@@ -83,6 +83,10 @@ fn describe() {
     describe_histogram!(names::COMMIT_BATCH, "Batches committed together");
     describe_counter!(names::COMMIT_CONFLICTS, "Decisions that had to be made again");
     describe_gauge!(names::BINDINGS, "Messaging bindings in the binding table");
+    describe_gauge!(names::INBOX_MESSAGES, "What came in and waits for a pre-action webhook");
+    describe_counter!(names::EVENT_WEBHOOKS, "Calls of event webhooks by how they ended");
+    describe_gauge!(names::EVENT_WEBHOOK_QUEUE, "Events that wait to be told to webhooks");
+    describe_gauge!(names::DEAD_LETTERS, "Events that no webhook took");
     describe_counter!(names::CONFIG_RELOADS, "Reloads of the configuration by outcome");
     describe_gauge!(names::CONFIG_LAST_SUCCESSFUL, "Whether the last reload was taken");
     describe_gauge!(names::CONFIG_LAST_SUCCESS_TIME, Unit::Seconds, "When a configuration was last taken");

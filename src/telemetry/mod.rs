@@ -11,3 +11,4 @@ pub mod mask;
 pub mod names;
 pub mod outbound;
 mod series;
+pub mod webhooks;

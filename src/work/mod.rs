@@ -15,6 +15,6 @@ mod row;
 mod wakeup;
 mod window;
 
-pub use row::{Enqueued, Fresh, Job, Queue, enqueue, row_key, rows_of};
+pub use row::{Enqueued, Fresh, Job, Queue, enqueue, row_key, rows_of, waiting};
 pub use wakeup::{Told, Wakeups, Woken, WorkReceiver};
 pub use window::{Taken, Window};

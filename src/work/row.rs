@@ -1,5 +1,6 @@
 //! Queue rows: where they live and what is around their payload.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,6 +19,12 @@ pub enum Queue {
     Outbound = 1,
     /// Removal of what belonged to deleted conversations.
     Cleanup = 2,
+    /// Events to be told to webhooks, by conversation and webhook.
+    Webhook = 16,
+    /// What came in and waits for a webhook's word, by conversation.
+    Inbox = 17,
+    /// Messages that belong to no conversation, by messaging service and sender.
+    Forward = 18,
 }
 
 /// One piece of work and how it fared so far.
@@ -95,6 +102,28 @@ pub(super) fn subject_of(key: &Key) -> Option<Arc<str>> {
     let (subject, _) = take_name(key.rest()?.get(1..)?)?;
     Some(subject.into())
 }
+
+/// How many rows wait, by subject.
+pub async fn waiting(
+    snapshot: &dyn Snapshot,
+    account: &str,
+    queue: Queue,
+    lane: &str,
+) -> Result<BTreeMap<String, u64>, ReadError> {
+    let prefix = lane_prefix(account, queue, lane);
+    let (mut range, mut found) = (Range::prefix(&prefix), BTreeMap::new());
+    loop {
+        let rows = snapshot.scan(range, PAGE).await?;
+        let Some((last, _)) = rows.last() else { return Ok(found) };
+        range = Range::after(&prefix, last);
+        for subject in rows.iter().filter_map(|(key, _)| subject_of(key)) {
+            *found.entry(subject.to_string()).or_default() += 1;
+        }
+    }
+}
+
+/// Rows counted at a time.
+const PAGE: usize = 1024;
 
 /// A row that is about to be committed, as far as it is known before.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -165,6 +165,48 @@ impl House {
     }
 }
 
+/// What we sign ourselves: calls of event webhooks, as they are made.
+fn events() -> Vec<Value> {
+    let form: [(&str, &[(&str, &str)]); 5] = [
+        ("plain", &[("AccountSid", "AC1"), ("EventType", "onMessageAdded"), ("Body", "Hello")]),
+        ("repeated", &[("MessagingBinding.Address", "+15550002"), ("MessagingBinding.Address", "+15550001")]),
+        ("empty", &[("Body", ""), ("Attributes", "{}"), ("FriendlyName", "")]),
+        ("text", &[("Body", TEXTS[1]), ("Author", TEXTS[2]), ("FriendlyName", TEXTS[4])]),
+        ("cases", &[("b", "1"), ("B", "2"), ("a", "3"), ("Z", "4"), ("aB", "5")]),
+    ];
+    let urls = [
+        "https://app.example/hook",
+        "https://app.example:8443/hook?x=1&y=a%20b",
+        "http://app.example:8080/",
+        "https://app.example:443/hook",
+    ];
+    let mut rows = Vec::new();
+    for url in urls {
+        let url: reqwest::Url = url.parse().unwrap();
+        for (what, pairs) in form {
+            let owned: Vec<(String, String)> =
+                pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            rows.push(json!({
+                "kind": "form", "what": what, "url": url.as_str(), "params": owned,
+                "signature": trunkline::egress::sign(TWILIO_TOKEN, &url, &owned),
+            }));
+            let mut called = url.clone();
+            called.query_pairs_mut().extend_pairs(pairs);
+            rows.push(json!({
+                "kind": "get", "what": what, "url": called.as_str(),
+                "signature": trunkline::egress::sign(TWILIO_TOKEN, &called, &[]),
+            }));
+        }
+        let body = json!({ "text": TEXTS }).to_string();
+        let called = trunkline::egress::with_body_hash(url, body.as_bytes());
+        rows.push(json!({
+            "kind": "json", "what": "json", "url": called.as_str(), "body": body,
+            "signature": trunkline::egress::sign(TWILIO_TOKEN, &called, &[]),
+        }));
+    }
+    rows
+}
+
 #[test]
 fn simulators_sign_what_adapters_accept() {
     let requests: Vec<Value> = houses().iter().flat_map(House::rows).collect();
@@ -176,6 +218,7 @@ fn simulators_sign_what_adapters_accept() {
         "phone_number_id": PHONE_NUMBER_ID,
         "at": NOON,
         "requests": requests,
+        "events": events(),
     });
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("signed.json");
     std::fs::write(path, serde_json::to_vec_pretty(&signed).unwrap()).unwrap();

@@ -18,3 +18,6 @@ mod relay;
 mod repeats;
 mod store;
 mod timers;
+mod unbound;
+mod webhooks;
+mod webhooks_lasting;

@@ -4,6 +4,7 @@
 use serde_json::Value;
 use trunkline_adapter::Timestamp;
 
+use crate::harness::hooks::{Call, Receiver};
 use crate::harness::{SMS, World};
 
 const ANN: &str = "+15557770001";
@@ -115,4 +116,40 @@ async fn defaults_of_the_account_and_what_is_refused() {
     // While it runs, too: what the clock passes is done.
     world.client.post(&after, &[("State", "active"), ("Timers.Inactive", "PT1M")]).await.expect(200);
     world.client.post(&after, &[("State", "closed")]).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_state_is_told_with_its_reason() {
+    let rest = "[egress]\nallow_private = [\"127.0.0.1\"]\n";
+    let mut world = World::start_with(|config| config.rest = rest.to_owned()).await;
+    let receiver = Receiver::start().await;
+    let url = receiver.url("/");
+    let hooks = [("PostWebhookUrl", url.as_str()), ("Filters", "onConversationStateUpdated")];
+    world.client.post("/v1/Configuration/Webhooks", &hooks).await.expect(200);
+    let timers = [("State", "active"), ("Timers.Inactive", "PT5M"), ("Timers.Closed", "PT20M")];
+    let talk = made(&world, &timers).await;
+    let person = [("MessagingBinding.Address", ANN), ("MessagingBinding.ProxyAddress", SMS)];
+    world.client.post(&format!("{talk}/Participants"), &person).await.expect(201);
+    jump(&mut world, 301).await;
+    becomes(&world, &talk, "inactive").await;
+    world.write(&world.sms(ANN), "still here").await;
+    jump(&mut world, 602).await;
+    becomes(&world, &talk, "inactive").await;
+    jump(&mut world, 3_600).await;
+    becomes(&world, &talk, "closed").await;
+    let closed = |calls: &[Call]| calls.last().is_some_and(|call| call.text("StateTo") == "closed");
+    let mut told = receiver.until("the end", closed).await;
+    // Sudden ends may have had one told twice.
+    told.dedup_by(|next, before| next.token == before.token);
+    let told: Vec<_> =
+        told.iter().map(|call| (call.text("StateFrom"), call.text("StateTo"), call.text("Reason"))).collect();
+    assert_eq!(
+        told,
+        [
+            ("active", "inactive", "TIMER"),
+            ("inactive", "active", "EVENT"),
+            ("active", "inactive", "TIMER"),
+            ("inactive", "closed", "TIMER"),
+        ]
+    );
 }

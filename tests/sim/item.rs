@@ -58,7 +58,7 @@ pub fn read(write: &Write) -> Option<Item> {
                 Some(payload) => {
                     let job = Job::decode(payload).ok()?;
                     let message = match Dispatch::decode(&job.payload).ok()? {
-                        Dispatch::Notice { .. } => None,
+                        Dispatch::Notice { .. } | Dispatch::Reply { .. } => None,
                         Dispatch::Message { conversation, index, participant, receipt, sent, begun } => {
                             Some(Waiting {
                                 conversation: conversation.to_string(),

@@ -152,6 +152,7 @@ impl Life {
             clock,
         }));
         let surroundings = Surroundings {
+            hooks: relay.hooks().clone(),
             ledger,
             clock,
             account: account.as_str().to_owned(),

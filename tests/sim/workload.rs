@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use trunkline::announce::Cause;
 use trunkline::model::State as Stored;
 use trunkline::relay::command::{ConversationChange, NewConversation, NewMessage, NewParticipant, Who};
 use trunkline::relay::{Origin, RelayError};
@@ -11,6 +12,9 @@ use trunkline_adapter::{Address, DeliveryStatus, Inbound, InboundMessage, Part, 
 use crate::life::Life;
 use crate::situations::Fault;
 use crate::world::{Event, Posted, Shared, World};
+
+/// Nobody listens to what callers do here.
+const QUIET: Cause = Cause::api(false);
 
 /// Somebody in a conversation, on one of our lines.
 struct Seat {
@@ -126,7 +130,7 @@ fn create(shared: &Shared, life: &Arc<Life>) {
     let (shared, life) = (shared.clone(), life.clone());
     request(&shared.clone(), async move {
         let new = NewConversation::default();
-        match life.relay.create_conversation(&shared.account, &life.service, new).await {
+        match life.relay.create_conversation(&shared.account, &life.service, new, QUIET).await {
             Ok(conversation) => {
                 let sid = conversation.sid().to_string();
                 let mut world = shared.world();
@@ -163,7 +167,7 @@ fn bring(shared: &Shared, life: &Arc<Life>, conversation: String, address: Addre
     request(&shared.clone(), async move {
         let who = Who::Bound { address: address.clone(), proxy: proxy.clone() };
         let new = NewParticipant { who, role_sid: None, attributes: None, created: None, updated: None };
-        match life.relay.add_participant(&shared.account, &life.service, &conversation, new).await {
+        match life.relay.add_participant(&shared.account, &life.service, &conversation, new, QUIET).await {
             Ok((_, sid)) => {
                 let mut world = shared.world();
                 world.note(format_args!("{address} joined {conversation} on {proxy} as {sid}"));
@@ -187,7 +191,7 @@ fn leave(shared: &Shared, life: &Arc<Life>, seats: &[Seat]) {
     let (shared, life) = (shared.clone(), life.clone());
     request(&shared.clone(), async move {
         let asked =
-            life.relay.remove_participant(&shared.account, &life.service, &conversation, &participant);
+            life.relay.remove_participant(&shared.account, &life.service, &conversation, &participant, QUIET);
         match asked.await {
             Ok(()) => shared.world().note(format_args!("{participant} left {conversation}")),
             Err(error) => refused(&shared, "leave", &error),
@@ -202,7 +206,8 @@ fn close(shared: &Shared, life: &Arc<Life>, seats: &[Seat]) {
     let (shared, life) = (shared.clone(), life.clone());
     request(&shared.clone(), async move {
         let change = ConversationChange { state: Some(Stored::Closed), ..ConversationChange::default() };
-        let asked = life.relay.update_conversation(&shared.account, &life.service, &conversation, change);
+        let asked =
+            life.relay.update_conversation(&shared.account, &life.service, &conversation, change, QUIET);
         match asked.await {
             Ok(_) => shared.world().note(format_args!("closed {conversation}")),
             Err(error) => refused(&shared, "close", &error),
@@ -221,7 +226,7 @@ fn remove(shared: &Shared, life: &Arc<Life>, seats: &[Seat]) {
     let Some(conversation) = chosen else { return };
     let (shared, life) = (shared.clone(), life.clone());
     request(&shared.clone(), async move {
-        match life.relay.delete_conversation(&shared.account, &life.service, &conversation).await {
+        match life.relay.delete_conversation(&shared.account, &life.service, &conversation, QUIET).await {
             Ok(()) => shared.world().note(format_args!("removed {conversation}")),
             Err(error) => refused(&shared, "remove", &error),
         }
@@ -244,7 +249,7 @@ fn post(shared: &Shared, life: &Arc<Life>, seats: &[Seat]) {
             created: None,
             updated: None,
         };
-        match life.relay.post_message(&shared.account, &life.service, &conversation, new).await {
+        match life.relay.post_message(&shared.account, &life.service, &conversation, new, QUIET).await {
             Ok((_, view)) => {
                 let mut world = shared.world();
                 world.note(format_args!("posted {conversation}/{}: {text}", view.index));
@@ -274,7 +279,7 @@ fn take_back(shared: &Shared, life: &Arc<Life>) {
     let Some((conversation, message)) = chosen else { return };
     let (shared, life) = (shared.clone(), life.clone());
     request(&shared.clone(), async move {
-        let asked = life.relay.delete_message(&shared.account, &life.service, &conversation, &message);
+        let asked = life.relay.delete_message(&shared.account, &life.service, &conversation, &message, QUIET);
         match asked.await {
             Ok(()) => shared.world().note(format_args!("took back {message} of {conversation}")),
             Err(error) => refused(&shared, "take back", &error),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{Address, Class, Person, Timestamp};
 
 /// One event of a provider. Its ids are the provider's own and unique per (kind, proxy address).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Inbound {
     /// Somebody wrote.
@@ -98,7 +98,7 @@ pub enum Inbound {
 }
 
 /// A message from outside.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InboundMessage {
     /// The provider's id of the message.
     pub id: String,
@@ -115,7 +115,7 @@ pub struct InboundMessage {
 }
 
 /// A copy of a message from our side.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Echo {
     /// The provider's id of the message.
     pub id: String,
@@ -332,7 +332,7 @@ pub struct ProviderError {
 }
 
 /// What leaves no message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "signal", rename_all = "snake_case")]
 pub enum Signal {
     /// The person is typing.

@@ -1,11 +1,11 @@
 //! People: an address and the other names the same person goes by.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Address, Channel};
 
 /// Somebody outside. Never "a phone number": WhatsApp users may show none.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
     /// The surest name: an id the provider vouches for, else the number.
     pub address: Address,

@@ -23,18 +23,19 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
     let (account, service) = (&scope.account, &scope.service);
     match (call.route.resource, call.method) {
         (Resource::Conversations, &Method::POST) => {
-            let conversation = relay.create_conversation(account, service, new(&call.form)?).await?;
+            let conversation =
+                relay.create_conversation(account, service, new(&call.form)?, call.cause).await?;
             Ok(Answer::created(render(scope, &conversation)))
         }
         (Resource::Conversations, _) => list(call).await,
         (_, &Method::POST) => {
             let change = change(&call.form)?;
             let conversation =
-                relay.update_conversation(account, service, call.conversation(), change).await?;
+                relay.update_conversation(account, service, call.conversation(), change, call.cause).await?;
             Ok(Answer::shown(render(scope, &conversation)))
         }
         (_, &Method::DELETE) => {
-            relay.delete_conversation(account, service, call.conversation()).await?;
+            relay.delete_conversation(account, service, call.conversation(), call.cause).await?;
             Ok(Answer::gone())
         }
         _ => {

@@ -27,12 +27,12 @@ pub(super) async fn of_user(call: &Call<'_>) -> Result<Answer, ApiError> {
     let (conversation, participant) = (found.conversation.sid().as_str(), found.participant.sid.as_str());
     match *call.method {
         Method::DELETE => {
-            relay.remove_participant(account, service, conversation, participant).await?;
+            relay.remove_participant(account, service, conversation, participant, call.cause).await?;
             Ok(Answer::gone())
         }
         Method::POST => {
             let change = change(&call.form)?;
-            relay.update_participant(account, service, conversation, participant, change).await?;
+            relay.update_participant(account, service, conversation, participant, change, call.cause).await?;
             let found = relay.membership(account, service, &user, conversation).await?;
             Ok(Answer::shown(shown(call, &user, &found).await?))
         }

@@ -36,18 +36,19 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
                 new.body = Some(made.text.clone());
                 new.template = Some(Box::new(made));
             }
-            let (conversation, message) = relay.post_message(account, service, conversation, new).await?;
+            let (conversation, message) =
+                relay.post_message(account, service, conversation, new, call.cause).await?;
             Ok(Answer::created(render(scope, &conversation, &message)))
         }
         (Resource::Messages, _) => list(call).await,
         (_, &Method::POST) => {
             let change = change(&call.form)?;
             let (conversation, message) =
-                relay.update_message(account, service, conversation, named, change).await?;
+                relay.update_message(account, service, conversation, named, change, call.cause).await?;
             Ok(Answer::shown(render(scope, &conversation, &message)))
         }
         (_, &Method::DELETE) => {
-            relay.delete_message(account, service, conversation, named).await?;
+            relay.delete_message(account, service, conversation, named, call.cause).await?;
             Ok(Answer::gone())
         }
         _ => {

@@ -1,6 +1,7 @@
 //! The Conversations v1 resources, a file each: what a request asks is read from its form, the relay is asked, and
 //! the record is shown under exactly the documented keys.
 
+mod addresses;
 mod configuration;
 mod conversations;
 mod credentials;
@@ -17,12 +18,14 @@ mod scope;
 mod service_configuration;
 mod services;
 mod users;
+mod webhook_configuration;
+mod webhooks;
 mod with_participants;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -31,6 +34,7 @@ use super::error::ApiError;
 use super::form::Form;
 use super::paging::Page;
 use super::route::{self, Resource, Route};
+use crate::announce::Cause;
 use crate::model::AccountSid;
 use crate::relay::Relay;
 
@@ -67,6 +71,8 @@ struct Call<'a> {
     path: &'a str,
     form: Form,
     query: Form,
+    /// Who asks, and whether webhooks hear of it.
+    cause: Cause,
 }
 
 impl Call<'_> {
@@ -124,9 +130,22 @@ async fn dispatch(
         None => relay.default_service(&account).await?,
     };
     let scope = Scope::new(account, service.sid, route.service.is_some(), root);
-    let call = Call { relay, scope, route, method, path: request.uri().path(), form, query };
+    let call = Call {
+        relay,
+        scope,
+        route,
+        method,
+        path: request.uri().path(),
+        form,
+        query,
+        cause: cause(route, request.headers()),
+    };
     match route.resource {
         Resource::Configuration => configuration::answer(&call).await,
+        Resource::ConfigurationWebhooks | Resource::ServiceWebhooks => {
+            webhook_configuration::answer(&call).await
+        }
+        Resource::ConversationWebhooks | Resource::ConversationWebhook => webhooks::answer(&call).await,
         Resource::Services | Resource::Service => services::answer(&call).await,
         Resource::ServiceConfiguration | Resource::ServiceNotifications => {
             service_configuration::answer(&call).await
@@ -135,6 +154,7 @@ async fn dispatch(
         Resource::Users | Resource::User => users::answer(&call).await,
         Resource::UserConversations | Resource::UserConversation => memberships::of_user(&call).await,
         Resource::ParticipantConversations => memberships::of_participant(&call).await,
+        Resource::Addresses | Resource::Address => addresses::answer(&call).await,
         Resource::Credentials | Resource::Credential => credentials::answer(&call).await,
         Resource::PushBindings | Resource::PushBinding => push_bindings::answer(&call).await,
         Resource::Conversations | Resource::Conversation => conversations::answer(&call).await,
@@ -158,6 +178,26 @@ pub fn as_made(resource: Resource, answer: &mut Answer) {
     }
 }
 
+/// The header that lets webhooks hear of a change. The resources that know it are documented.
+const WEBHOOK_ENABLED: &str = "x-twilio-webhook-enabled";
+
+fn cause(route: &Route, headers: &HeaderMap) -> Cause {
+    let knows = matches!(
+        route.resource,
+        Resource::Conversations
+            | Resource::Conversation
+            | Resource::ConversationWithParticipants
+            | Resource::Participants
+            | Resource::Participant
+            | Resource::Messages
+            | Resource::Message
+            | Resource::Users
+            | Resource::User
+    );
+    let asked = headers.get(WEBHOOK_ENABLED);
+    Cause::api(knows && asked.is_some_and(|word| word.as_bytes().eq_ignore_ascii_case(b"true")))
+}
+
 /// What is missing is the very thing that was asked for: then callers expect 20404 and the path. A missing parent
 /// keeps its own code.
 fn addressed(error: ApiError, route: &Route, path: &str) -> ApiError {
@@ -169,6 +209,7 @@ fn addressed(error: ApiError, route: &Route, path: &str) -> ApiError {
             | (50100, Resource::Role)
             | (50200, Resource::User)
             | (50350 | 50432, Resource::UserConversation)
+            | (50360, Resource::ConversationWebhook)
             | (50432, Resource::Participant)
             | (50500, Resource::Message)
     );

@@ -31,7 +31,8 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
                 return Err(not_projected(call, projected));
             }
             let new = new(&call.form)?;
-            let (conversation, sid) = relay.add_participant(account, service, conversation, new).await?;
+            let (conversation, sid) =
+                relay.add_participant(account, service, conversation, new, call.cause).await?;
             Ok(Answer::created(shown(scope, &conversation, &sid)?))
         }
         (Resource::Participants, _) => list(call).await,
@@ -39,11 +40,11 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
             let proxy = binding_update(call).await?;
             let change = ParticipantChange { proxy, ..change(&call.form)? };
             let (conversation, sid) =
-                relay.update_participant(account, service, conversation, named, change).await?;
+                relay.update_participant(account, service, conversation, named, change, call.cause).await?;
             Ok(Answer::shown(shown(scope, &conversation, &sid)?))
         }
         (_, &Method::DELETE) => {
-            relay.remove_participant(account, service, conversation, named).await?;
+            relay.remove_participant(account, service, conversation, named, call.cause).await?;
             Ok(Answer::gone())
         }
         _ => {

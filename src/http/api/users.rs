@@ -18,7 +18,7 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
     let named = call.route.name(0);
     let user = match (call.route.resource, call.method) {
         (Resource::Users, &Method::POST) => {
-            let user = relay.create_user(account, service, new(&call.form)?).await?;
+            let user = relay.create_user(account, service, new(&call.form)?, call.cause).await?;
             return Ok(Answer::created(render(&call.scope, &user)));
         }
         (Resource::Users, _) => return list(call).await,
@@ -26,7 +26,9 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
             relay.delete_user(account, service, named).await?;
             return Ok(Answer::gone());
         }
-        (_, &Method::POST) => relay.update_user(account, service, named, change(&call.form)?).await?,
+        (_, &Method::POST) => {
+            relay.update_user(account, service, named, change(&call.form)?, call.cause).await?
+        }
         _ => relay.user(account, service, named).await?,
     };
     Ok(Answer::shown(render(&call.scope, &user)))

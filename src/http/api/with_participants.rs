@@ -35,7 +35,8 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
     let (relay, scope) = (call.relay, &call.scope);
     let new = conversations::new(&call.form)?;
     let people = people(&call.form)?;
-    let made = relay.create_with_participants(&scope.account, &scope.service, new, &people).await?;
+    let made =
+        relay.create_with_participants(&scope.account, &scope.service, new, &people, call.cause).await?;
     let mut answer = Answer::created(conversations::render(scope, &made));
     super::as_made(Resource::ConversationWithParticipants, &mut answer);
     Ok(answer)

@@ -26,6 +26,24 @@ test('twilio validates what the Twilio simulator signs', () => {
   }
 });
 
+test('twilio validates the event webhooks that we sign', () => {
+  assert.equal(signed.events.length, 4 * 11);
+  for (const { kind, what, url, params = [], body, signature } of signed.events) {
+    if (kind === 'json') {
+      assert.ok(twilio.validateRequestWithBody(signed.twilio_token, signature, url, body), url);
+      assert.ok(!twilio.validateRequestWithBody(signed.twilio_token, signature, url, `${body} `), url);
+      assert.ok(!twilio.validateRequestWithBody('0'.repeat(32), signature, url, body), url);
+      continue;
+    }
+    const fields = {};
+    for (const [name, value] of params) {
+      fields[name] = name in fields ? [fields[name], value].flat() : value;
+    }
+    assert.ok(twilio.validateRequest(signed.twilio_token, signature, url, fields), `${kind} ${what} ${url}`);
+    assert.ok(!twilio.validateRequest('0'.repeat(32), signature, url, fields), `${kind} ${what} ${url}`);
+  }
+});
+
 test('whatsapp-api-js verifies what the WhatsApp and Messenger simulators sign', async () => {
   const api = new WhatsAppAPI(about);
   const other = new WhatsAppAPI({ ...about, appSecret: 'another' });

@@ -51,6 +51,23 @@ class Simulators(unittest.TestCase):
                 else:
                     self.assertEqual(params["MessageStatus"], request["status"])
 
+    def test_event_webhooks_are_signed_as_twilios_validator_checks(self):
+        right, wrong = RequestValidator(self.signed["twilio_token"]), RequestValidator("0" * 32)
+        self.assertEqual(len(self.signed["events"]), 4 * 11)
+        for event in self.signed["events"]:
+            with self.subTest(event["what"], url=event["url"]):
+                said = {
+                    "form": lambda: MultiDict(map(tuple, event["params"])),
+                    "get": dict,
+                    "json": lambda: event["body"],
+                }[event["kind"]]()
+                signature = event["signature"]
+                self.assertTrue(right.validate(event["url"], said, signature))
+                self.assertFalse(wrong.validate(event["url"], said, signature))
+                self.assertFalse(right.validate(event["url"] + "&", said, signature))
+                if event["kind"] == "json":
+                    self.assertFalse(right.validate(event["url"], event["body"] + " ", signature))
+
     def test_meta_signs_as_pywa_checks(self):
         for request in self.requests("whatsapp") + self.requests("messenger"):
             with self.subTest(request["what"]):

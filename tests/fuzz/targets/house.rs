@@ -6,6 +6,7 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 
+use trunkline::announce::Cause;
 use trunkline::bindings::Bindings;
 use trunkline::ledger::Ledger;
 use trunkline::ledger::engine::{Engine, Row};
@@ -88,12 +89,16 @@ impl House {
             help: words(&["HELP"]),
         });
         let service = relay.default_service(&account).await.expect("a service").sid;
-        let made = relay.create_conversation(&account, &service, NewConversation::default()).await;
+        let made = relay
+            .create_conversation(&account, &service, NewConversation::default(), Cause::api(false))
+            .await;
         let conversation = made.expect("a conversation").sid().clone();
         for (person, proxy) in PEOPLE {
             let who = Who::Bound { address: address(person), proxy: address(proxy) };
             let new = NewParticipant { who, role_sid: None, attributes: None, created: None, updated: None };
-            let joined = relay.add_participant(&account, &service, conversation.as_str(), new).await;
+            let joined = relay
+                .add_participant(&account, &service, conversation.as_str(), new, Cause::api(false))
+                .await;
             joined.expect("a participant");
         }
         House { relay, engine, account, conversation }

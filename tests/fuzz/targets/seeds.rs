@@ -2,6 +2,7 @@
 //! here.
 
 use serde_json::Value;
+use trunkline::announce::Cause;
 use trunkline::ledger::engine::{Engine, Row};
 use trunkline::ledger::key::Key;
 use trunkline::ledger::{dump, key::Space};
@@ -227,8 +228,10 @@ fn rows() -> Vec<(Key, Row)> {
             updated: None,
         };
         let service = house.relay.default_service(&house.account).await.expect("a service").sid;
-        let posted =
-            house.relay.post_message(&house.account, &service, house.conversation.as_str(), text).await;
+        let posted = house
+            .relay
+            .post_message(&house.account, &service, house.conversation.as_str(), text, Cause::api(false))
+            .await;
         posted.expect("a message");
         assert!(house.engine.published() > 0);
         house.rows().await

@@ -90,6 +90,17 @@ impl Client {
         read(request.send().await?).await
     }
 
+    /// As [`Client::call`], and webhooks hear of it.
+    pub async fn aloud(&self, method: Method, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        let request =
+            request.basic_auth(&self.user, Some(&self.password)).header("X-Twilio-Webhook-Enabled", "true");
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields);
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form.finish());
+        read(request.send().await.unwrap()).await.unwrap()
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.call(Method::GET, path, &[]).await
     }

@@ -10,6 +10,7 @@ pub mod client;
 pub mod config;
 pub mod daemon;
 pub mod dice;
+pub mod hooks;
 pub mod limits;
 pub mod provider;
 pub mod readings;

@@ -1,0 +1,64 @@
+//! Which messaging services forward today, and the tasks that do it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+use trunkline_adapter::Address;
+
+use super::courier::Courier;
+
+/// Where the messages of the running configuration go; a reload replaces it.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    /// The URL of each messaging service that forwards, by its SID.
+    pub urls: HashMap<String, String>,
+    /// Our addresses: an answer may leave from any of them.
+    pub proxies: HashSet<Address>,
+    /// What signs: the account's auth token.
+    pub token: String,
+    /// A message that nobody took for so long is kept elsewhere.
+    pub give_up: Duration,
+}
+
+/// The couriers, one for each messaging service that forwards. What waits for one that no longer does stays until it
+/// does again.
+pub struct Forwards {
+    courier: Arc<Courier>,
+    tasks: Mutex<HashMap<String, AbortHandle>>,
+}
+
+/// The target that couriers look at before each request.
+pub(super) type Today = RwLock<Arc<Target>>;
+
+impl Forwards {
+    pub fn new(courier: Courier) -> Forwards {
+        Forwards { courier: Arc::new(courier), tasks: Mutex::default() }
+    }
+
+    /// Takes today's configuration: starts and ends couriers.
+    pub fn apply(&self, target: Target) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted: HashSet<String> = target.urls.keys().cloned().collect();
+        *self.courier.today.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(target);
+        tasks.retain(|sid, task| {
+            let stays = wanted.contains(sid) && !task.is_finished();
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for sid in wanted {
+            let courier = self.courier.clone();
+            tasks.entry(sid.clone()).or_insert_with(|| tokio::spawn(courier.serve(sid)).abort_handle());
+        }
+    }
+}
+
+impl Drop for Forwards {
+    fn drop(&mut self) {
+        let tasks = self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner);
+        tasks.values().for_each(AbortHandle::abort);
+    }
+}

@@ -1,0 +1,348 @@
+//! The inbox: what came in for a conversation whose messages somebody wants to be asked about, or whose making is. It is durable and answered
+//! at once, since a provider's timeout must not depend on a third party; the question follows. While a conversation has
+//! anything in here, everything that comes in for it goes through here, so nothing overtakes.
+//!
+//! A row is deleted after what it led to was committed. One that is worked on again after a crash finds the provider's id
+//! known and changes nothing.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use trunkline_adapter::{Address, Inbound, InboundMessage, Part, Person};
+
+use super::asking::{Amended, Said, Whose};
+use super::commit::{After, Wake};
+use super::intake::{Origin, remember};
+use super::opting::Opting;
+use super::{ATTEMPTS, Relay, RelayError};
+use crate::announce::{self, Cause};
+use crate::ledger::engine::{Batch, CommitError};
+use crate::ledger::{LedgerError, tables};
+use crate::model::{AccountSid, Binding, ConversationSid, Event, message};
+use crate::telemetry::inbound::{InboundOutcome, inbound};
+use crate::work::{self, Queue, Taken, Window};
+
+/// Conversations looked at together.
+const WINDOW: usize = 1024;
+/// Questions that are open at once.
+const MOST_OPEN: usize = 64;
+/// After a failure an event is tried again a little later.
+const AGAIN: Duration = Duration::from_secs(5);
+/// Rows and bytes of one commit.
+const MOST_ROWS: usize = 100;
+const MOST_BYTES: usize = 512 * 1024;
+
+/// An event as it is kept.
+#[derive(Serialize, Deserialize)]
+struct InboxRow {
+    adapter: String,
+    kind: String,
+    event: Inbound,
+}
+
+/// How much waits, by conversation.
+#[derive(Default)]
+pub struct Inbox {
+    waiting: Mutex<HashMap<String, u64>>,
+    total: AtomicU64,
+}
+
+impl Inbox {
+    fn add(&self, conversation: &str, rows: u64) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        *waiting.entry(conversation.to_owned()).or_default() += rows;
+        self.total.fetch_add(rows, Ordering::AcqRel);
+    }
+
+    fn remove(&self, conversation: &str, rows: u64) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(left) = waiting.get_mut(conversation) {
+            *left = left.saturating_sub(rows);
+            if *left == 0 {
+                waiting.remove(conversation);
+            }
+        }
+        self.total.fetch_sub(rows, Ordering::AcqRel);
+    }
+
+    fn has(&self, conversation: &str) -> bool {
+        self.total.load(Ordering::Acquire) > 0
+            && self.waiting.lock().unwrap_or_else(PoisonError::into_inner).contains_key(conversation)
+    }
+}
+
+impl Relay {
+    /// Events that wait.
+    pub fn inbox_depth(&self) -> u64 {
+        self.inbox.total.load(Ordering::Relaxed)
+    }
+
+    /// Whether what came in for a conversation goes to the inbox. Nobody who has no webhooks pays more than two looks at
+    /// memory for it.
+    pub(super) fn to_inbox(&self, account: &AccountSid, binding: &Binding, message: bool) -> bool {
+        self.inbox.has(binding.conversation.as_str())
+            || message && self.hooks.pre(account, &binding.service, Event::MessageAdd).is_some()
+    }
+
+    /// Whether anything waits at all.
+    pub(super) fn inbox_has_any(&self) -> bool {
+        self.inbox.total.load(Ordering::Acquire) > 0
+    }
+
+    /// Keeps what is of a pair that had no conversation when others of it came, and they still wait: a conversation may
+    /// have been made of the first of them meanwhile. Gives back the rest.
+    pub(super) async fn behind_their_own(
+        &self,
+        origin: Origin<'_>,
+        events: Vec<Inbound>,
+    ) -> Result<Vec<Inbound>, RelayError> {
+        let mut rest = Vec::with_capacity(events.len());
+        for event in events {
+            let subject = super::intake::pair(&event).map(|(proxy, person)| pair_subject(proxy, person));
+            match subject.filter(|subject| self.inbox.has(subject)) {
+                Some(subject) => self.put_in_inbox(origin, &subject, vec![event]).await?,
+                None => rest.push(event),
+            }
+        }
+        Ok(rest)
+    }
+
+    /// Keeps events of one conversation, or of one pair without, in their order.
+    pub(super) async fn put_in_inbox(
+        &self,
+        origin: Origin<'_>,
+        subject: &str,
+        events: Vec<Inbound>,
+    ) -> Result<(), RelayError> {
+        let account = origin.account.as_str();
+        let mut rows = events.into_iter().map(|event| encoded(origin, event)).peekable();
+        while rows.peek().is_some() {
+            let (mut batch, mut wake, mut bytes) =
+                (Batch { intake: true, ..Batch::default() }, Vec::new(), 0);
+            while wake.len() < MOST_ROWS
+                && let Some(row) = rows.next_if(|row| wake.is_empty() || bytes + row.len() <= MOST_BYTES)
+            {
+                bytes += row.len();
+                let (seq, now) = (self.ledger.birth(), self.clock.now());
+                work::enqueue(&mut batch, account, Queue::Inbox, account, subject, seq, now, row.into());
+                wake.push(Wake::inbox(origin.account, subject));
+            }
+            // Before the commit: whoever comes after the answer must see it.
+            let count = wake.len() as u64;
+            self.inbox.add(subject, count);
+            let kept = self.commits.commit(origin.account, batch, After { wake, ..After::default() }).await;
+            if let Err(error) = kept {
+                self.inbox.remove(subject, count);
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what an earlier run left. Before anything comes in.
+    pub async fn open_inbox(&self, account: &AccountSid) -> Result<(), LedgerError> {
+        let found =
+            work::waiting(&*self.ledger.snapshot(), account.as_str(), Queue::Inbox, account.as_str()).await?;
+        for (subject, rows) in found {
+            self.inbox.add(&subject, rows);
+        }
+        Ok(())
+    }
+
+    /// Works through the inbox of an account: conversations side by side, each in its order; runs until dropped, and
+    /// sleeps while there is nothing.
+    pub async fn work_through_inbox(self: Arc<Relay>, account: AccountSid) {
+        let lane = account.as_str();
+        let woken = self.wakeups.register(Queue::Inbox, lane);
+        let window = Window::open(self.ledger.clone(), self.clock, lane, Queue::Inbox, lane, WINDOW);
+        let (mut window, mut open) = (window.uncounted(), FuturesUnordered::new());
+        loop {
+            window.told(woken.take());
+            let mut due = None;
+            while open.len() < MOST_OPEN {
+                match window.next().await {
+                    Ok(Some(taken)) => open.push(self.work_on(&account, taken)),
+                    Ok(None) => break,
+                    Err(error) => {
+                        tracing::error!(%error, "The inbox cannot be read");
+                        due = Some(AGAIN);
+                        break;
+                    }
+                }
+            }
+            let due = due.or_else(|| window.next_due().map(|due| due.since(self.clock.now())));
+            let sleep = async {
+                match due {
+                    Some(due) => tokio::time::sleep(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                Some((taken, done)) = open.next(), if !open.is_empty() => {
+                    let taken: Taken = taken;
+                    if done {
+                        self.inbox.remove(&taken.subject, 1);
+                        window.done(&taken.subject);
+                    } else {
+                        let due = self.clock.now().plus(AGAIN);
+                        window.put_back(&taken.subject, taken.job, Some(due));
+                    }
+                }
+                () = woken.told() => {}
+                () = sleep => {}
+            }
+        }
+    }
+
+    async fn work_on(&self, account: &AccountSid, taken: Taken) -> (Taken, bool) {
+        let worked = match serde_json::from_slice::<InboxRow>(&taken.job.payload) {
+            Ok(row) => {
+                let origin = Origin { adapter: &row.adapter, kind: &row.kind, account };
+                self.admit(origin, &taken.subject, row.event).await
+            }
+            Err(error) => {
+                tracing::error!(%error, conversation = %taken.subject, "A row of the inbox cannot be read and is dropped");
+                Ok(())
+            }
+        };
+        let worked = match worked {
+            Ok(()) => {
+                let mut batch = Batch::default();
+                batch.delete(taken.key.clone());
+                self.ledger.commit(batch).await.map(|_| ()).map_err(RelayError::from)
+            }
+            failed => failed,
+        };
+        if let Err(error) = &worked {
+            tracing::warn!(%error, conversation = %taken.subject, "What came in is looked at again later");
+        }
+        (taken, worked.is_ok())
+    }
+
+    /// Takes one event whose turn has come.
+    async fn admit(&self, origin: Origin<'_>, sid: &str, event: Inbound) -> Result<(), RelayError> {
+        let Inbound::Message(message) = event else {
+            let binding = match super::intake::pair(&event) {
+                Some((proxy, person)) => self.bound_person(origin.account, proxy, person).await?,
+                None => None,
+            };
+            return self.take_event(origin, binding.as_ref(), event).await;
+        };
+        let own = tables::provider_id(origin.account.as_str(), origin.kind, &message.to, &message.id);
+        if self.ledger.snapshot().get(&own).await?.is_some() {
+            inbound(origin.adapter, InboundOutcome::Duplicate);
+            return Ok(());
+        }
+        let Some(conversation) = ConversationSid::parse(sid) else {
+            return Box::pin(self.find_again(origin, message, true)).await;
+        };
+        let amended = match self.ask_inbound(origin, sid, &message).await {
+            Ok(amended) => amended,
+            Err(RelayError::Vetoed | RelayError::Improper(_)) => return self.refuse(origin, message).await,
+            Err(other) => return Err(other),
+        };
+        let fates = self.append_inbound(origin, &conversation, vec![message], Some(&amended)).await?;
+        for fate in fates {
+            if let Some(unbound) = self.follow_up(origin, &conversation, fate).await {
+                // The conversation was closed meanwhile, or the person left it.
+                Box::pin(self.find_again(origin, unbound, true)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask_inbound(
+        &self,
+        origin: Origin<'_>,
+        sid: &str,
+        message: &InboundMessage,
+    ) -> Result<Amended, RelayError> {
+        let Some(current) = self.load(origin.account, sid).await? else { return Ok(Amended::default()) };
+        let member = current.bound(&message.to, &message.from).filter(|_| current.head.state.open());
+        let bound = member.and_then(|member| Some((member, member.record.binding.as_ref()?)));
+        // Who is not in it any more has nothing to say here.
+        let Some((member, bound)) = bound else { return Ok(Amended::default()) };
+        let body = message::body(&message.parts);
+        let cause = Cause::channel(&message.to);
+        let whose = Whose { account: origin.account, service: &current.head.service, cause };
+        let said = Said {
+            body: body.as_deref(),
+            author: bound.address.as_str(),
+            participant: Some(member.record.sid.as_str()),
+            attributes: None,
+            media: announce::media(&message.parts),
+        };
+        self.ask_message(whose, &current, &said).await
+    }
+
+    /// A message that was refused: kept with what cannot be read, and remembered, so that its repeat changes nothing. A
+    /// keyword in it counts all the same: nobody may veto that somebody opts out.
+    pub(super) async fn refuse(&self, origin: Origin<'_>, message: InboundMessage) -> Result<(), RelayError> {
+        let reason = "refused by a pre-action webhook";
+        self.keep(origin, reason, json!({ "message": message })).await?;
+        let account = origin.account;
+        let own = tables::provider_id(account.as_str(), origin.kind, &message.to, &message.id);
+        for _ in 0..ATTEMPTS {
+            let (mut batch, mut after) = (Batch::default(), After::default());
+            remember(&mut batch, own.clone());
+            if let Some(asked) = self.asked(account, &message.to, &message.parts) {
+                let (snapshot, mut opting) = (self.ledger.snapshot(), Opting::default());
+                let pair = (&message.to, &message.from.address);
+                opting.hear(&*snapshot, account, pair, asked, &message.id).await?;
+                opting.write(&self.context(account, false), &mut batch, &mut after);
+            }
+            match self.commits.commit(account, batch, after).await {
+                Ok(()) => {
+                    inbound(origin.adapter, InboundOutcome::Refused);
+                    return Ok(());
+                }
+                Err(CommitError::Conflict(key)) if key == own => return Ok(()),
+                Err(CommitError::Conflict(_)) => {}
+                Err(other) => return Err(other.into()),
+            }
+        }
+        Err(RelayError::Contended)
+    }
+}
+
+/// What a pair without a conversation is called in here; no SID has a space.
+pub(super) fn pair_subject(proxy: &Address, person: &Person) -> String {
+    let mut subject = format!("{proxy} {}", person.address);
+    // As long as a key keeps whole.
+    subject.truncate(subject.floor_char_boundary(240));
+    subject
+}
+
+/// A row's payload. Nothing longer than a commit takes, whatever somebody sent: texts and parts are cut as they are where
+/// they are stored, and further until they fit.
+fn encoded(origin: Origin<'_>, event: Inbound) -> Vec<u8> {
+    let row = |event| InboxRow { adapter: origin.adapter.to_owned(), kind: origin.kind.to_owned(), event };
+    let encode = |row: &InboxRow| serde_json::to_vec(row).unwrap_or_default();
+    let whole = row(event);
+    let payload = encode(&whole);
+    let Inbound::Message(message) = whole.event else { return payload };
+    if payload.len() <= MOST_BYTES {
+        return payload;
+    }
+    let text = message::body(&message.parts).unwrap_or_default();
+    let kept: Vec<Part> = serde_json::from_slice(&message::kept_parts(&message.parts)).unwrap_or_default();
+    let mut most = text.len();
+    loop {
+        let cut = text[..text.floor_char_boundary(most)].to_owned();
+        let mut parts = vec![Part::Text { text: cut }];
+        if most == text.len() {
+            parts.extend(kept.iter().cloned());
+        }
+        let payload = encode(&row(Inbound::Message(InboundMessage { parts, ..message.clone() })));
+        if payload.len() <= MOST_BYTES || most == 0 {
+            return payload;
+        }
+        most /= 2;
+    }
+}
