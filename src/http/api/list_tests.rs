@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::spec;
 use super::walk::{House, house, path, text};
+use crate::model::webhook::MOST_SCOPED;
 
 /// Whose address is looked for.
 const PERSON: &str = "+15557654321";
@@ -29,6 +30,8 @@ const fn list(name: &'static str, path: &'static str, query: &'static str, key: 
 const LISTS: &[List] = &[
     list("ListService", "", "", "sid"),
     list("ListCredential", "", "", "sid"),
+    list("ListConfigurationAddress", "", "", "sid"),
+    list("ListServiceConversationScopedWebhook", "/Conversations/room/Webhooks", "", "sid"),
     list("ListServiceBinding", "/Bindings", "", "sid"),
     list("ListServiceConversation", "/Conversations", "", "sid"),
     list("ListServiceConversation", "/Conversations", "&State=active", "sid"),
@@ -88,6 +91,7 @@ impl<'a> Place<'a> {
         match list.name {
             "ListService" => "/v1/Services".to_owned(),
             "ListCredential" => "/v1/Credentials".to_owned(),
+            "ListConfigurationAddress" => "/v1/Configuration/Addresses".to_owned(),
             _ => format!("{}{}", self.root, list.path),
         }
     }
@@ -103,6 +107,12 @@ impl<'a> Place<'a> {
                 return self.add_membership(list).await;
             }
             "ListCredential" => vec![("Type", "fcm")],
+            "ListConfigurationAddress" => vec![("Type", "email"), ("Address", &name)],
+            "ListServiceConversationScopedWebhook" => vec![
+                ("Target", "webhook"),
+                ("Configuration.Url", "https://a.example/"),
+                ("Configuration.Filters", "onMessageAdded"),
+            ],
             "ListServiceConversation" | "ListService" => vec![("FriendlyName", &name)],
             "ListServiceConversationMessage" => vec![("Body", &name)],
             "ListServiceRole" => {
@@ -139,7 +149,8 @@ impl<'a> Place<'a> {
     async fn walk(&mut self, list: &List, size: usize, before: usize, changes: &[Vec<Change>]) {
         let (mut there, mut target) = (Vec::new(), self.target(list));
         target.push_str(&format!("?PageSize={size}{}", list.query));
-        for _ in 0..before {
+        let most = if list.name == "ListServiceConversationScopedWebhook" { MOST_SCOPED } else { usize::MAX };
+        for _ in 0..before.min(most) {
             there.push(self.add(list).await);
         }
         let (mut throughout, mut gone): (BTreeSet<String>, _) =
@@ -157,6 +168,7 @@ impl<'a> Place<'a> {
             }
             for change in changes.next().into_iter().flatten() {
                 match change {
+                    Change::Add if there.len() == most => {}
                     Change::Add => there.push(self.add(list).await),
                     Change::Remove(_) if there.is_empty() => {}
                     Change::Remove(index) => {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
 const LISTS = new Set([
-  'addresses', 'bindings', 'configuration', 'conversation_with_participants', 'conversations', 'credentials',
+  'address_configurations', 'bindings', 'configuration', 'conversation_with_participants', 'conversations', 'credentials',
   'delivery_receipts', 'messages', 'notifications', 'participant_conversations', 'participants', 'roles', 'services',
   'user_conversations', 'users', 'webhooks',
 ]);

@@ -14,7 +14,7 @@ from daemon import ROOT
 SHARED = ROOT / "tests/foreign/shared"
 # Words of a way that are lists or settings; whatever else stands there is somebody's name.
 LISTS = {
-    "addresses", "bindings", "configuration", "conversation_with_participants", "conversations", "credentials",
+    "address_configurations", "bindings", "configuration", "conversation_with_participants", "conversations", "credentials",
     "delivery_receipts", "messages", "notifications", "participant_conversations", "participants", "roles", "services",
     "user_conversations", "users", "webhooks",
 }  # fmt: skip

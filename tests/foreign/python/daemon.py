@@ -37,6 +37,8 @@ PAGE = "1029384756"
 MESSENGER = "messenger:" + PAGE
 # A WhatsApp sender that lives at Twilio.
 TWILIO_WHATSAPP = "whatsapp:+15550003333"
+MESSAGING_SERVICE = "MG" + "c" * 32
+MESSAGING_SERVICE_SECOND = "MG" + "d" * 32
 TEMPLATE = "HX" + "e" * 32
 
 CONFIG = """
@@ -68,6 +70,13 @@ secret = "{api_secret}"
 [[account]]
 sid = "{stranger}"
 auth_token = "{stranger_token}"
+
+[[messaging_service]]
+sid = "{messaging_service}"
+proxies = ["{twilio_whatsapp}"]
+[[messaging_service]]
+sid = "{messaging_service_second}"
+proxies = ["{sms_second}"]
 
 [[adapter]]
 name = "us"
@@ -187,6 +196,8 @@ class Daemon:
                 access_token=ACCESS_TOKEN,
                 page_token=PAGE_TOKEN,
                 template=TEMPLATE,
+                messaging_service=MESSAGING_SERVICE,
+                messaging_service_second=MESSAGING_SERVICE_SECOND,
                 sms=SMS,
                 sms_second=SMS_SECOND,
                 twilio_whatsapp=TWILIO_WHATSAPP,

@@ -6,7 +6,7 @@ something of the scene. What does not come back, or is never seen with a value, 
 
 from dataclasses import dataclass, field
 
-from daemon import SMS, SMS_SECOND, TEMPLATE
+from daemon import MESSAGING_SERVICE, MESSAGING_SERVICE_SECOND, SMS, SMS_SECOND, TEMPLATE
 
 ANY = object()
 DATE = "2020-01-02T03:04:05Z"
@@ -30,12 +30,16 @@ class Property:
 
 
 _VARIABLES = {"ContentVariables": '{"1": "Ann"}'}
+_HOOK = {"AutoCreation.Type": "webhook", "AutoCreation.WebhookUrl": "https://a.example/one"}
+_STUDIO = {"AutoCreation.Type": "studio", "AutoCreation.StudioFlowSid": "FW" + "1" * 32}
+_TRIGGER = {"Target": "trigger", "Configuration.Url": "https://a.example/", "Configuration.Triggers": ["help"]}
+_FLOW = {"Target": "studio", "Configuration.FlowSid": "FW" + "1" * 32}
 _CONVERSATION = {
     "FriendlyName": Property("Named & shown ✓", "friendly_name"),
     "UniqueName": Property("unique {n}", "unique_name"),
     "DateCreated": Property(DATE, "date_created"),
     "DateUpdated": Property(DATE, "date_updated"),
-    "MessagingServiceSid": Property("MG" + "c" * 32, "messaging_service_sid"),
+    "MessagingServiceSid": Property(MESSAGING_SERVICE, "messaging_service_sid"),
     "Attributes": Property('{ "topic": "feedback" }', "attributes"),
     "State": Property("inactive", "state"),
     "Timers.Inactive": Property("PT1H", "timers.date_inactive", ANY, beside={"State": "active"}),
@@ -51,6 +55,10 @@ LEAST = {
     "Users": {"Identity": "user {n}"},
     "Services": {"FriendlyName": "Shop"},
     "Credentials": {"Type": "fcm"},
+    "Addresses": {"Type": "email", "Address": "{n}@a.example"},
+    "ScopedWebhooks": {
+        "Target": "webhook", "Configuration.Url": "https://a.example/", "Configuration.Filters": ["onMessageAdded"]
+    },
 }
 PROPERTIES = {
     "Conversations": _CONVERSATION,
@@ -104,8 +112,39 @@ PROPERTIES = {
         "FriendlyName": Property("Phones", "friendly_name"),
         "Sandbox": Property("true", "sandbox", "True", beside={"Type": "apn"}),
     },
+    "Addresses": {
+        "Type": Property("sms", "type", beside={"Address": "+1555072{n:04}"}, alone=True),
+        "Address": Property("{n}@other.example", "address"),
+        "FriendlyName": Property("Support", "friendly_name"),
+        "AddressCountry": Property("CA", "address_country"),
+        "AutoCreation.Enabled": Property("true", "auto_creation.enabled", True),
+        "AutoCreation.Type": Property("webhook", "auto_creation.type", beside={"AutoCreation.WebhookUrl": "https://a.example/"}),
+        "AutoCreation.ConversationServiceSid": Property("$shop", "auto_creation.conversation_service_sid"),
+        "AutoCreation.WebhookUrl": Property("https://a.example/two", "auto_creation.webhook_url", beside=_HOOK),
+        "AutoCreation.WebhookMethod": Property("get", "auto_creation.webhook_method", "GET", beside=_HOOK),
+        "AutoCreation.WebhookFilters": Property(["onMessageAdded"], "auto_creation.webhook_filters", beside=_HOOK),
+        "AutoCreation.StudioFlowSid": Property("FW" + "2" * 32, "auto_creation.studio_flow_sid", beside=_STUDIO),
+        "AutoCreation.StudioRetryCount": Property("3", "auto_creation.studio_retry_count", 3, beside=_STUDIO),
+    },
+    "ScopedWebhooks": {
+        "Target": Property("trigger", "target", beside={"Configuration.Triggers": ["help"]}),
+        "Configuration.Url": Property("https://a.example/other", "configuration.url"),
+        "Configuration.Method": Property("get", "configuration.method"),
+        "Configuration.Filters": Property(["onConversationUpdated", "onDeliveryUpdated"], "configuration.filters"),
+        "Configuration.Triggers": Property(["stop", "now"], "configuration.triggers", least=_TRIGGER),
+        "Configuration.FlowSid": Property("FW" + "2" * 32, "configuration.flow_sid", least=_FLOW),
+        "Configuration.ReplayAfter": Property("0", "configuration.replay_after", 0),
+    },
+    # Nothing answers at these URLs, and nothing that REST callers do is told without their asking.
+    "Webhooks": {
+        "PreWebhookUrl": Property("https://a.example/pre", "pre_webhook_url"),
+        "PostWebhookUrl": Property("https://a.example/post", "post_webhook_url"),
+        "Method": Property("GET", "method"),
+        "Filters": Property(["onMessageAdded", "onConversationAdded"], "filters"),
+        "Target": Property("flex", "target"),
+    },
     "Configuration": {
-        "DefaultMessagingServiceSid": Property("MG" + "d" * 32, "default_messaging_service_sid"),
+        "DefaultMessagingServiceSid": Property(MESSAGING_SERVICE_SECOND, "default_messaging_service_sid"),
         "DefaultInactiveTimer": Property("PT5M", "default_inactive_timer"),
         "DefaultClosedTimer": Property("PT1H", "default_closed_timer"),
         # Last, since from then on the short paths are another service's.

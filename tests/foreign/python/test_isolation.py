@@ -46,7 +46,11 @@ class Isolation(Case):
         }
         credential = self.made("/v1/Credentials", {"Type": "gcm"})["sid"]
         self.addCleanup(self.daemon.rest, "DELETE", f"/v1/Credentials/{credential}")
+        address = self.made("/v1/Configuration/Addresses", {"Type": "email", "Address": "owned@a.example"})["sid"]
+        self.addCleanup(self.daemon.rest, "DELETE", f"/v1/Configuration/Addresses/{address}")
         return {
+            "Addresses": [address, "owned@a.example"],
+            "Webhooks": [self.made(at + "/Webhooks", LEAST["ScopedWebhooks"])["sid"]],
             "Services": [service],
             "Conversations": [room, "owned room"],
             "Participants": [participant, "owned walker"],

@@ -171,7 +171,7 @@ class People(Case):
         fetched = here.configuration.notifications().fetch()
         self.assertEqual((fetched.new_message["template"], fetched.added_to_conversation["sound"]), ("${MESSAGE}", "ring"))
 
-        messaging = "MG" + "b" * 32
+        messaging = daemon.MESSAGING_SERVICE
         self.addCleanup(
             self.daemon.rest, "POST", "/v1/Configuration",
             {"DefaultChatServiceSid": before.default_chat_service_sid, "DefaultMessagingServiceSid": "", "DefaultInactiveTimer": "", "DefaultClosedTimer": ""},

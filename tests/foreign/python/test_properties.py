@@ -20,6 +20,7 @@ def kind(path):
     """The resource of a path in the description."""
     words = [word for word in path.split("/") if not word.startswith("{")]
     special = {
+        "/Conversations/{ConversationSid}/Webhooks": "ScopedWebhooks",
         "/Users/{UserSid}/Conversations": "UserConversations",
         "/Services/{ChatServiceSid}/Configuration": "ServiceConfiguration",
     }
@@ -150,8 +151,11 @@ class Properties(Described):
                 (f"{base}/Users", {"Identity": "gone"}),
                 ("/v1/Credentials", {"Type": "gcm"}),
                 ("/v1/Services", {"FriendlyName": "Gone"}),
+                ("/v1/Configuration/Addresses", {"Type": "email", "Address": "gone@a.example"}),
             ):
                 self.ask("DELETE", f"{path}/{self.ask('POST', path, form)['sid']}")
+            hook = f"{base}/Conversations/{made}/Webhooks"
+            self.ask("DELETE", f"{hook}/{self.ask('POST', hook, LEAST['ScopedWebhooks'])['sid']}")
             self.ask("DELETE", f"{base}/Conversations/{made}")
         self.ask("GET", f"{self.scene['explicit']['base']}/Bindings")
 
@@ -190,7 +194,9 @@ class Properties(Described):
         lines, update = PROPERTIES[resource], path.endswith("}")
         line = lines[written] if not update else lines.get(written + " on update", lines[written])
         least = LEAST.get(resource, {}) if line.least is None else line.least
-        known = {"{ChatServiceSid}": scene["service"], "{ConversationSid}": scene["room"], "{UserSid}": "walker"}
+        # A conversation has five webhooks at most.
+        room = self.room(scene) if resource == "ScopedWebhooks" else scene["room"]
+        known = {"{ChatServiceSid}": scene["service"], "{ConversationSid}": room, "{UserSid}": "walker"}
         at = path.rsplit("/", 1)[0] if update else path
         for each, value in known.items():
             at = at.replace(each, value)
@@ -219,7 +225,7 @@ class Properties(Described):
         """Something as it is when nothing was said about it, and its path."""
         self.count += 1
         if resource == "UserConversations":
-            room = self.ask("POST", scene["base"] + "/Conversations", {"FriendlyName": "Another"})["sid"]
+            room = self.room(scene)
             own = f"{scene['base']}/Conversations/{room}"
             self.ask("POST", own + "/Participants", {"Identity": "walker"})
             self.ask("POST", own + "/Messages", {"Body": "Hello"})
@@ -229,13 +235,16 @@ class Properties(Described):
         made = self.ask("POST", at, self.filled(least, scene))
         return made, f"{at}/{made['sid']}"
 
+    def room(self, scene):
+        return self.ask("POST", scene["base"] + "/Conversations", {"FriendlyName": "Another"})["sid"]
+
     def compare(self, item, collection, shows, expected):
         """What is fetched, and what the list shows of it."""
         fetched = self.ask("GET", item)
         self.assertEqual(member(fetched, shows), expected)
         if collection is None:
             return
-        url, found = collection + "?PageSize=50", []
+        url, found = collection + ("?PageSize=5" if collection.endswith("/Webhooks") else "?PageSize=50"), []
         while url and not found:
             page = self.ask("GET", url)
             found = [each for each in page[page["meta"]["key"]] if each["url"] == fetched["url"]]

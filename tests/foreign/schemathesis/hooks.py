@@ -21,6 +21,9 @@ JSON = {"type": "string", "enum": ["{}", '{"a": 1}', "[]", '"text"', "null", ""]
 NAME = {"type": "string", "pattern": "^[a-z][a-z0-9@. -]{9,40}$"}
 TIMER = {"type": "string", "enum": ["PT10M", "PT1H", "P1D", "P1DT12H", ""]}
 DATE = {"type": "string", "pattern": r"^20[0-2][0-9]-0[1-9]-[12][0-9]T[01][0-9]:[0-5][0-9]:[0-5][0-9]Z$"}
+URL = {"type": "string", "pattern": "^https://a[.]example/[a-z]{0,20}$"}
+EVENTS = {"type": "array", "items": {"type": "string", "enum": ["onMessageAdded", "onDeliveryUpdated"]}, "minItems": 1}
+FLOW = {"type": "string", "pattern": "^FW[0-9a-f]{32}$"}
 # What a form's parameter looks like, by its name, or by its operation's and its own.
 PARAMETERS = {
     "FriendlyName": TEXT,
@@ -38,8 +41,8 @@ PARAMETERS = {
     "DateUpdated": DATE,
     "LastReadTimestamp": DATE,
     "LastReadMessageIndex": {"type": "integer", "minimum": 0},
-    "MessagingServiceSid": {"type": "string", "pattern": "^MG[0-9a-f]{32}$"},
-    "DefaultMessagingServiceSid": {"type": "string", "pattern": "^MG[0-9a-f]{32}$"},
+    "MessagingServiceSid": {"type": "string", "enum": [HOUSE["messaging_service"]]},
+    "DefaultMessagingServiceSid": {"type": "string", "enum": [HOUSE["messaging_service"], ""]},
     "DefaultChatServiceSid": {"type": "string", "enum": [HOUSE["default"]]},
     "DefaultInactiveTimer": TIMER,
     "DefaultClosedTimer": TIMER,
@@ -49,6 +52,24 @@ PARAMETERS = {
     "MessagingBinding.Address": {"type": "string", "pattern": r"^\+1555[2-9][0-9]{6}$"},
     "MessagingBinding.ProxyAddress": {"type": "string", "enum": [HOUSE["proxy"]]},
     "NewMessage.Sound": TEXT,
+    "PreWebhookUrl": URL,
+    "PostWebhookUrl": URL,
+    "Filters": EVENTS,
+    "Method": {"type": "string", "enum": ["GET", "POST"]},
+    "Configuration.Url": URL,
+    "Configuration.Filters": EVENTS,
+    "Configuration.Triggers": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 248}, "minItems": 1, "maxItems": 5},
+    "Configuration.FlowSid": FLOW,
+    "Configuration.ReplayAfter": {"type": "integer", "minimum": 0, "maximum": 1000},
+    "CreateConfigurationAddress Type": {"type": "string", "enum": ["email"]},
+    "Address": {"type": "string", "pattern": "^[a-z]{8,20}@a[.]example$"},
+    "AddressCountry": {"type": "string", "pattern": "^[A-Z]{2}$"},
+    "AutoCreation.Type": {"type": "string", "enum": ["default"]},
+    "AutoCreation.ConversationServiceSid": {"type": "string", "enum": [HOUSE["default"], ""]},
+    "AutoCreation.WebhookUrl": URL,
+    "AutoCreation.WebhookFilters": EVENTS,
+    "AutoCreation.StudioFlowSid": FLOW,
+    "AutoCreation.StudioRetryCount": {"type": "integer", "minimum": 0, "maximum": 3},
     "ContentSid": {"type": "string", "enum": [HOUSE["template"]]},
     "ContentVariables": {"type": "string", "enum": ['{"1": "Ann"}']},
     "Participant": {
@@ -82,7 +103,8 @@ def names(path, method, parameter):
     if parameter == "ChatServiceSid":
         return [HOUSE["explicit"]["service"]]
     of = path.split("/{" + parameter)[0].rsplit("/", 1)[1]
-    if of == "Conversations" and path.endswith("/Participants") and method == "post":
+    # Five webhooks and fifty people from outside are the limits.
+    if of == "Conversations" and path.endswith(("/Participants", "/Webhooks")) and method == "post":
         return place["spare"]
     return {
         "Services": [HOUSE["explicit"]["service"]],
@@ -93,6 +115,8 @@ def names(path, method, parameter):
         "Users": [place["user"], "alice"],
         "Roles": [place["role"]],
         "Credentials": [HOUSE["credential"]],
+        "Addresses": [HOUSE["address"]],
+        "Webhooks": [place["webhook"]],
         "Bindings": ["BS" + "0" * 32],
     }[of]
 
@@ -185,6 +209,7 @@ def rest(path, form):
     return json.loads(http("POST", HOUSE["url"] + path, urlencode(form).encode(), head)[2])
 
 
+HOOK = {"Target": "webhook", "Configuration.Url": "https://a.example/", "Configuration.Filters": "onMessageAdded"}
 _count = 0
 
 
@@ -214,6 +239,8 @@ def before_call(context, case, kwargs):
             "Users": (f"{root}/Users", {"Identity": name}),
             "Roles": (f"{root}/Roles", {"FriendlyName": name, "Type": "service", "Permission": "joinConversation"}),
             "Credentials": ("/v1/Credentials", {"Type": "gcm"}),
+            "Addresses": ("/v1/Configuration/Addresses", {"Type": "email", "Address": f"{_count}@short-lived.example"}),
+            "Webhooks": (f"{root}/Conversations/{place['room']}/Webhooks", HOOK),
         }[of]
         # A chain may have deleted the conversation that it would be in; then the call meets nothing.
         own[last] = rest(where, form).get("sid", own[last])

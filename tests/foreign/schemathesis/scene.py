@@ -28,6 +28,8 @@ def build(running, provider):
         "url": running.url,
         "credential": made(running, "/v1/Credentials", {"Type": "fcm"}),
         "template": daemon.TEMPLATE,
+        "address": made(running, "/v1/Configuration/Addresses", {"Type": "email", "Address": "scene@a.example"}),
+        "messaging_service": daemon.MESSAGING_SERVICE,
         "proxy": daemon.SMS,
         "default": default,
         "plain": dressed(running, "/v1", default, "+15550600001"),
@@ -47,6 +49,7 @@ def dressed(running, root, service, person):
         (receipt,) = running.rest("GET", f"{at}/Messages/{message}/Receipts")[2]["delivery_receipts"]
         return receipt["status"] and receipt["sid"]
 
+    hook = {"Target": "webhook", "Configuration.Url": "https://a.example/", "Configuration.Filters": "onMessageAdded"}
     role = {"FriendlyName": "guest", "Permission": "sendMessage"}
     return {
         "root": root,
@@ -57,6 +60,7 @@ def dressed(running, root, service, person):
         "phone": phone,
         "person": person,
         "message": message,
+        "webhook": made(running, at + "/Webhooks", hook),
         "receipt": eventually("a receipt with a status", sent),
         "user": running.rest("GET", f"{root}/Users/alice")[2]["sid"],
         "role": made(running, f"{root}/Roles", {**role, "Type": "conversation"}),
