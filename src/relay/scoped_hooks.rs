@@ -128,7 +128,8 @@ impl Relay {
         let _turn = self.hooks.turn().await;
         let mut batch = Batch::default();
         batch.put(Hooks::scoped_delivery_key(account), "");
-        self.ledger.commit(batch).await?;
+        // Past whatever rides along with the change itself: this commit is not it.
+        self.ledger.engine().commit(batch).await?;
         self.hooks.set_scoped_delivery(account);
         Ok(())
     }
