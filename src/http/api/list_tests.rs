@@ -29,6 +29,7 @@ const fn list(name: &'static str, path: &'static str, query: &'static str, key: 
 const LISTS: &[List] = &[
     list("ListService", "", "", "sid"),
     list("ListCredential", "", "", "sid"),
+    list("ListConfigurationAddress", "", "&Type=email", "sid"),
     list("ListServiceBinding", "/Bindings", "", "sid"),
     list("ListServiceConversation", "/Conversations", "", "sid"),
     list("ListServiceConversation", "/Conversations", "&State=active", "sid"),
@@ -52,8 +53,9 @@ const LISTS: &[List] = &[
     list("ListServiceRole", "/Roles", "", "sid"),
 ];
 
-/// Lists whose records neither come nor go once the thing that they belong to is there.
-const FIXED: &[&str] = &["ListServiceConversationMessageReceipt"];
+/// Lists whose records neither come nor go once the thing that they belong to is there, or of which there are five at most,
+/// which is a page.
+const FIXED: &[&str] = &["ListServiceConversationMessageReceipt", "ListServiceConversationScopedWebhook"];
 
 /// One change between two pages: somebody new, or the end of one of those who are there.
 #[derive(Clone, Debug)]
@@ -88,6 +90,7 @@ impl<'a> Place<'a> {
         match list.name {
             "ListService" => "/v1/Services".to_owned(),
             "ListCredential" => "/v1/Credentials".to_owned(),
+            "ListConfigurationAddress" => "/v1/Configuration/Addresses".to_owned(),
             _ => format!("{}{}", self.root, list.path),
         }
     }
@@ -97,11 +100,14 @@ impl<'a> Place<'a> {
         self.count += 1;
         let name = format!("name {}", self.count);
         let target = self.target(list);
+        // One configuration for an address, in all services together.
+        let address = format!("{}@{}.example", self.count, self.service);
         let form: Vec<(&str, &str)> = match list.name {
             "ListServiceBinding" => return spec::plant(self.house, &self.service).await,
             "ListServiceUserConversation" | "ListServiceParticipantConversation" => {
                 return self.add_membership(list).await;
             }
+            "ListConfigurationAddress" => vec![("Type", "email"), ("Address", &address)],
             "ListCredential" => vec![("Type", "fcm")],
             "ListServiceConversation" | "ListService" => vec![("FriendlyName", &name)],
             "ListServiceConversationMessage" => vec![("Body", &name)],
