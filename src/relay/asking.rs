@@ -12,8 +12,8 @@ use super::error::Improper;
 use super::{Relay, RelayError};
 use crate::announce::{self, Cause, Pairs, Verdict};
 use crate::model::{
-    AccountSid, Conversation, Event, MessageRecord, ParticipantRecord, PersonBinding, ServiceSid, State,
-    UserRecord, message,
+    AccountSid, Conversation, Event, MessageRecord, ParticipantRecord, PersonBinding, Seat, ServiceSid,
+    State, UserRecord, message,
 };
 
 /// Characters of a name or an author.
@@ -143,6 +143,11 @@ impl Relay {
                     let (address, proxy) = (address.clone(), proxy.clone());
                     let binding = PersonBinding { address, proxy, aliases: Vec::new(), rest };
                     announce::binding(pairs, &binding);
+                }
+                Who::Outside(address) => announce::seat(pairs, &Seat::Address(address.clone())),
+                Who::Projected { address, identity } => {
+                    pairs.maybe("Identity", identity.as_deref());
+                    announce::seat(pairs, &Seat::Projected(address.clone()));
                 }
             }
             pairs.maybe("RoleSid", new.role_sid.as_deref());

@@ -114,6 +114,7 @@ impl Relay {
             let context = self.context(account, attempt > 0);
             let created = decide::create(&context, service, new.clone());
             let mut decision = decide_roster::gather(&context, created, seats)?;
+            self.regroup(account, None, &mut decision, false).await?;
             for (person, settings, known) in known {
                 self.introduce(&context, service, person, known, settings, &mut decision.batch).await?;
             }
@@ -257,7 +258,9 @@ impl Relay {
         let sid = current.sid().as_str();
         self.change(account, sid, cause, |conversation, context| async move {
             let (conversation, context) = (&*conversation, &context);
-            Ok((Some(decide::delete(context, conversation)), ()))
+            let mut decision = decide::delete(context, conversation);
+            self.regroup(account, Some(conversation), &mut decision, false).await?;
+            Ok((Some(decision), ()))
         })
         .await?;
         Ok(())

@@ -6,6 +6,9 @@
 //! Invariants: one commit per decision; every decision on a conversation checks its head; an acknowledgement leaves
 //! here only after the commit; a repeat of a provider's event changes nothing.
 
+#[cfg(test)]
+#[path = "accounts_test.rs"]
+mod accounts_test;
 mod addresses;
 mod asking;
 mod autocreate;
@@ -27,6 +30,7 @@ pub mod decide_timers;
 pub mod decide_users;
 mod error;
 mod events;
+pub mod groups;
 mod hooks;
 mod idempotency;
 mod inbox;
@@ -85,7 +89,7 @@ use crate::model::{AccountSid, Binding, Conversation, Json, Mint};
 use crate::work::Wakeups;
 
 pub use conversations::MOST_AT_ONCE;
-pub use error::{Improper, RelayError, RoleUse};
+pub use error::{Improper, Misfit, RelayError, RoleUse};
 pub use idempotency::{KEYS_KEPT, Made};
 pub use intake::Origin;
 pub use journal::{Journal, Leg, Waiting};

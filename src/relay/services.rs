@@ -87,7 +87,7 @@ impl Relay {
         let payload = bytes::Bytes::copy_from_slice(sid.as_bytes());
         let (seq, now) = (self.ledger.birth(), self.clock.now());
         work::enqueue(&mut batch, account.as_str(), Queue::Cleanup, cleanup::LANE, sid, seq, now, payload);
-        let after = After { wake: vec![Wake::cleanup(sid)], ..After::default() };
+        let after = After { wake: vec![Wake::cleanup(account, sid)], ..After::default() };
         match self.commits.commit(account, batch, after).await {
             Ok(()) => {
                 if let Some(service) = ServiceSid::parse(sid) {
