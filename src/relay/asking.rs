@@ -12,8 +12,8 @@ use super::error::Improper;
 use super::{Relay, RelayError};
 use crate::announce::{self, Cause, Pairs, Verdict};
 use crate::model::{
-    AccountSid, Conversation, Event, MessageRecord, ParticipantRecord, PersonBinding, Seat, ServiceSid,
-    State, UserRecord, message,
+    AccountSid, Conversation, ConversationSid, Event, MessageRecord, ParticipantRecord, PersonBinding, Seat,
+    ServiceSid, State, UserRecord, message,
 };
 
 /// Characters of a name or an author.
@@ -129,11 +129,11 @@ impl Relay {
     pub(super) async fn ask_participant_add(
         &self,
         whose: Whose<'_>,
-        current: &Conversation,
+        conversation: &ConversationSid,
         new: &NewParticipant,
     ) -> Result<(), RelayError> {
         self.ask(whose, Event::ParticipantAdd, |pairs| {
-            pairs.put("ConversationSid", current.sid().as_str());
+            pairs.put("ConversationSid", conversation.as_str());
             match &new.who {
                 Who::Identity(identity) => {
                     pairs.put("Identity", identity.as_str());

@@ -47,6 +47,8 @@ impl<T> Change<T> {
 /// A conversation to be.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NewConversation {
+    /// Where somebody had to be told it before; else it gets one.
+    pub sid: Option<ConversationSid>,
     pub friendly_name: Option<String>,
     pub unique_name: Option<String>,
     pub messaging_service_sid: Option<String>,

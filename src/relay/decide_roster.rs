@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use trunkline_adapter::Address;
+use trunkline_adapter::{Address, Timestamp};
 
 use super::command::{Change, NewParticipant, ParticipantChange, Who};
 use super::decide::{Context, Decision, begin, finish, require_open, rouse};
@@ -216,6 +216,28 @@ pub fn change_participant(
     }
     put_member(context, &mut decision, record);
     Ok(finish(decision))
+}
+
+/// Somebody has read a message, as their channel tells. Their read horizon only goes forward by it; nothing where it is
+/// there already.
+pub fn read(
+    context: &Context<'_>,
+    conversation: &Conversation,
+    sid: &ParticipantSid,
+    index: u64,
+    at: Timestamp,
+) -> Option<Decision> {
+    let member = conversation.member(sid)?;
+    if member.record.last_read_message_index >= Some(index) {
+        return None;
+    }
+    let mut record = member.record.clone();
+    record.last_read_message_index = Some(index);
+    record.last_read_timestamp = Some(at);
+    record.updated = context.now;
+    let mut decision = begin(context, conversation);
+    put_member(context, &mut decision, record);
+    Some(finish(decision))
 }
 
 /// Somebody outside is reached through no proxy address any more: they are in the group text, by their address alone.

@@ -11,6 +11,9 @@
 mod accounts_test;
 mod addresses;
 mod asking;
+#[cfg(test)]
+#[path = "asking_test.rs"]
+mod asking_test;
 mod autocreate;
 #[cfg(test)]
 #[path = "autocreate_test.rs"]
@@ -83,8 +86,8 @@ use crate::announce::{Ask, Cause, Hooks};
 use crate::bindings::{Bindings, Lookup};
 use crate::ledger::engine::{CommitError, Snapshot};
 use crate::ledger::key::Space;
-use crate::ledger::typed;
 use crate::ledger::{Ledger, LedgerError, tables};
+use crate::ledger::{rider, typed};
 use crate::model::{AccountSid, Binding, Conversation, Json, Mint};
 use crate::work::Wakeups;
 
@@ -277,7 +280,9 @@ impl Relay {
                     Box::pin(self.tell(account, Cause::timer(), Some(&current), &mut struck)).await?;
                 }
                 let ticket = self.cache.ticket();
-                match self.commits.decided(account, struck, ticket, Some(Arc::clone(&turn))).await {
+                let struck = self.commits.decided(account, struck, ticket, Some(Arc::clone(&turn)));
+                // Not what the caller asked for: an idempotency key must not be used up by it.
+                match rider::aside(struck).await {
                     Ok(_) => {}
                     Err(CommitError::Conflict(_)) => self.cache.forget(account, sid),
                     Err(other) => return Err(other.into()),

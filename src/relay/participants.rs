@@ -76,7 +76,7 @@ impl Relay {
     ) -> Result<(Arc<Conversation>, ParticipantSid), RelayError> {
         let current = self.conversation(account, service, name).await?;
         self.require_welcome(account, service, &new.who).await?;
-        self.ask_participant_add(Whose { account, service, cause }, &current, &new).await?;
+        self.ask_participant_add(Whose { account, service, cause }, current.sid(), &new).await?;
         let settings = self.service_settings(account, service).await?;
         let (new, settings) = (&new, &settings);
         let joined = self

@@ -6,7 +6,7 @@ use super::commit::{After, Wake};
 use super::{ATTEMPTS, Relay, RelayError, cleanup, decide_users};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::key::{Range, Space};
-use crate::ledger::{tables, typed};
+use crate::ledger::{rider, tables, typed};
 use crate::model::{AccountSettings, AccountSid, Json, ServiceRecord, ServiceSid};
 use crate::work::{self, Queue};
 
@@ -30,7 +30,7 @@ impl Relay {
             };
             batch.absent(settings_key.clone());
             batch.put(settings_key, settings.encode());
-            match self.ledger.commit(batch).await {
+            match rider::aside(self.ledger.commit(batch)).await {
                 Ok(_) => return Ok(record),
                 Err(CommitError::Conflict(_)) => {}
                 Err(other) => return Err(other.into()),
