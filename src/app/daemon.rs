@@ -182,7 +182,7 @@ impl Daemon {
             webhooks.caller.clone(),
             Mint::system(),
             account.clone(),
-            Arc::new(Keep(relay.clone())),
+            Arc::new(Keep { letters: webhooks.letters.clone(), clock }),
         ));
         let base = house::base_url(&config, address);
         let adapters = build::adapters(&config, &HashMap::new(), &http, clock, &base);
