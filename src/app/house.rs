@@ -11,6 +11,7 @@ use trunkline_adapter::{Address, Clock};
 
 use super::roster::Roster;
 use super::tellers::Tellers;
+use super::walks::Walks;
 use super::{build, forwarding, notify, registry};
 use crate::bindings::Bindings;
 use crate::config::{self, Config, SystemSecrets, Watch};
@@ -51,6 +52,7 @@ pub(super) struct House {
     pub listening: SocketAddr,
     pub webhooks: Site,
     pub tellers: Tellers,
+    pub walks: Walks,
     pub ready: AtomicBool,
     pub draining: AtomicBool,
     /// The files whose change means a reload.
@@ -114,6 +116,10 @@ impl House {
         self.relay.messaging_services().replace(account.clone(), build::messaging_services(config));
         self.forwards.apply(forwarding::target(config));
         self.roster.replace(account, adapters);
+        // Last: what waits in an account's inbox is judged by all of the above.
+        for account in self.accounts.sids() {
+            self.walks.start(account).await?;
+        }
         if let Some(level) = &self.level {
             level.set(config.log.level.name());
         }

@@ -17,6 +17,7 @@ pub mod front;
 mod idempotency;
 pub mod operator;
 pub mod paging;
+mod patience;
 mod pressure;
 pub mod provider;
 pub mod route;
