@@ -15,6 +15,7 @@ use crate::harness::dice::Dice;
 use crate::harness::limits::{Limit, above, exceeded};
 use crate::harness::{Act, Client, Phone, Proxy, Road, Sent, World};
 use crate::observer::{Findings, Observer};
+use crate::points::ahead;
 use crate::talk::{Outside, Talk};
 use crate::workload::{Phones, look_at_receipts, round, tell_statuses};
 
@@ -27,6 +28,9 @@ const BACKLOG: usize = 80;
 const SLOW_PEOPLE: u64 = 8;
 /// A round that takes longer hangs.
 const LONGEST_ROUND: Duration = Duration::from_secs(90);
+
+/// Sets a life's clock further on.
+const AHEAD: &str = "TRUNKLINE_TEST_CLOCK_AHEAD";
 
 /// What deaths are called that no place has.
 const SUDDEN: &str = "a random moment";
@@ -252,11 +256,15 @@ impl Site {
     ) {
         loop {
             self.world.daemon.env.remove("FAILPOINTS");
+            self.world.daemon.env.remove(AHEAD);
             if let Some(death) = deaths.get(*next) {
                 came[*next] = Some(false);
                 if let Death::At { name, after } = death {
                     let armed = format!("{name}={after}*off->return");
                     self.world.daemon.env.insert("FAILPOINTS".to_owned(), armed);
+                    if let Some(ahead) = ahead(name) {
+                        self.world.daemon.env.insert(AHEAD.to_owned(), ahead.to_string());
+                    }
                 }
                 *next += 1;
             } else {
