@@ -118,6 +118,30 @@ pub fn user_identity(account: &str, service: &str, identity: &str) -> Key {
     Key::new(account, service, Space::UserIdentity, &bounded(identity))
 }
 
+/// That somebody left a conversation, for their list of conversations.
+pub fn departure(account: &str, service: &str, identity: &str, conversation: &str) -> Key {
+    let rest = [Piece::Bytes(&digest(identity)), Piece::Bytes(conversation.as_bytes())];
+    Key::of(account, service, Space::Departure, &rest)
+}
+
+/// The prefix of an identity's departures.
+pub fn departures(account: &str, service: &str, identity: &str) -> Key {
+    Key::new(account, service, Space::Departure, &digest(identity))
+}
+
+/// Whose departure it is, as [`digest`] has it, and from which conversation.
+pub fn departure_of(key: &Key) -> Option<([u8; 32], &str)> {
+    let (identity, conversation) = key.rest()?.split_first_chunk()?;
+    Some((*identity, std::str::from_utf8(conversation).ok()?))
+}
+
+/// An identity in 32 bytes.
+pub fn digest(identity: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, identity.as_bytes()).as_ref());
+    bytes
+}
+
 /// Credentials for a push service.
 pub fn credential(account: &str, credential: &str) -> Key {
     Key::new(account, "", Space::Credential, credential.as_bytes())
@@ -306,9 +330,9 @@ fn bounded(name: &str) -> Cow<'_, [u8]> {
     if name.len() <= LONGEST_NAME {
         return Cow::Borrowed(name.as_bytes());
     }
-    let mut digest = vec![0xFF];
-    digest.extend_from_slice(ring::digest::digest(&ring::digest::SHA256, name.as_bytes()).as_ref());
-    Cow::Owned(digest)
+    let mut marked = vec![0xFF];
+    marked.extend_from_slice(&digest(name));
+    Cow::Owned(marked)
 }
 
 #[cfg(test)]

@@ -59,6 +59,8 @@ pub struct NewConversation {
     pub closed_after: Change<u64>,
     /// Its own webhooks, there before anything happens in it.
     pub webhooks: Vec<ScopedWebhook>,
+    /// The user who makes it at a client.
+    pub created_by: Option<String>,
     pub created: Option<Timestamp>,
     pub updated: Option<Timestamp>,
 }

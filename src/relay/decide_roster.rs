@@ -118,6 +118,10 @@ fn seat(
     for name in person_names(&record) {
         decision.batch.put(tables::person(account, &name, sid.as_str()), person.encode());
     }
+    if let Some(identity) = &record.identity {
+        let service = person.service.as_str();
+        decision.batch.delete(tables::departure(account, service, identity, person.conversation.as_str()));
+    }
     put_member(context, decision, record);
     Ok(sid)
 }
@@ -299,6 +303,10 @@ pub fn vanish(
     }
     for name in person_names(&member.record) {
         decision.batch.delete(tables::person(account, &name, sid.as_str()));
+    }
+    if let Some(identity) = &member.record.identity {
+        let service = conversation.head.service.as_str();
+        decision.batch.put(tables::departure(account, service, identity, own), bytes::Bytes::new());
     }
     Arc::make_mut(&mut decision.next.members).retain(|member| &member.record.sid != sid);
     decision.next.head.roster = Mark::ThisWrite;

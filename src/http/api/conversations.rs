@@ -81,6 +81,7 @@ pub(super) fn new(form: &Form) -> Result<NewConversation, ApiError> {
         inactive_after,
         closed_after,
         webhooks: Vec::new(),
+        created_by: None,
         created,
         updated,
     })
