@@ -87,6 +87,12 @@ pub fn opt_outs(account: &str) -> Key {
     Key::new(account, "", Space::OptOut, b"")
 }
 
+/// The name an identity is found by in the person index; of very long ones, the beginning. An identity could look like an
+/// address; the colon in front keeps the two apart.
+pub fn identity_name(identity: &str) -> String {
+    format!(":{}", identity.chars().take(200).collect::<String>())
+}
+
 /// An entry of the person index.
 pub fn person(account: &str, name: &str, participant: &str) -> Key {
     let rest = [Piece::Name(name), Piece::Bytes(participant.as_bytes())];
@@ -230,6 +236,14 @@ pub fn message_tombstones(account: &str, conversation: &str, from: u64) -> (Key,
     (prefix, tombstone(account, conversation, b'M', &from.to_be_bytes()))
 }
 
+/// The index in the key of a message's tombstone.
+pub fn tombstone_index(key: &Key) -> Option<u64> {
+    match key.rest()?.split_first()? {
+        (b'M', index) => Some(u64::from_be_bytes(index.try_into().ok()?)),
+        _ => None,
+    }
+}
+
 /// A place in the ring of raw requests that could not be read.
 pub fn unreadable(account: &str, place: u64) -> Key {
     Key::new(account, "", Space::Unreadable, &place.to_be_bytes())
@@ -289,6 +303,11 @@ pub fn receipt(account: &str, conversation: &str, index: u64, receipt: &str) -> 
 /// The message's index in a receipt's key.
 pub fn receipt_index(key: &Key) -> Option<u64> {
     Some(u64::from_be_bytes(key.rest()?.get(..8)?.try_into().ok()?))
+}
+
+/// The prefix of all receipts of a conversation.
+pub fn all_receipts(account: &str, conversation: &str) -> Key {
+    Key::new(account, conversation, Space::Receipt, b"")
 }
 
 /// The prefix of a message's receipts.

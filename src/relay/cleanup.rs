@@ -157,7 +157,7 @@ impl Relay {
         let Some(removal) = self.ledger.snapshot().get(job).await?.map(|row| row.created) else {
             return Ok(());
         };
-        let name = super::decide_roster::identity_name(&leaving.identity);
+        let name = tables::identity_name(&leaving.identity);
         let prefix = tables::persons(account.as_str(), &name);
         let mut range = Range::prefix(&prefix);
         loop {
@@ -205,7 +205,8 @@ impl Relay {
         let Some(conversation) = ConversationSid::parse(sid) else {
             return self.finish_cleaning(Batch::default(), job).await;
         };
-        let head = typed::compact::<Head>(&*self.ledger.snapshot(), &tables::head(account.as_str(), sid)).await?;
+        let head =
+            typed::compact::<Head>(&*self.ledger.snapshot(), &tables::head(account.as_str(), sid)).await?;
         let service = head.map(|head| head.record.service);
         let spaces = [
             Space::Participant,

@@ -17,9 +17,9 @@ const MOST_READ: usize = 10_000;
 
 /// Most participants that come with a new conversation.
 pub const MOST_AT_ONCE: usize = 10;
-// Head, document, place, name and timer; a participant, the name they are found by, a departure that is over, and a new
-// user's three rows for each. The limit is far below what one batch takes, so no request within it can be too large for its commit.
-const _: () = assert!(5 + MOST_AT_ONCE * 6 <= MAX_WRITES);
+// Head, document, place, name and timer; a participant, the name they are found by, and a new user's three rows for each. The
+// limit is far below what one batch takes, so no request within it can be too large for its commit.
+const _: () = assert!(5 + MOST_AT_ONCE * 5 <= MAX_WRITES);
 
 impl Relay {
     pub async fn create_conversation(

@@ -118,7 +118,8 @@ fn seat(
     for name in person_names(&record) {
         decision.batch.put(tables::person(account, &name, sid.as_str()), person.encode());
     }
-    if let Some(identity) = &record.identity {
+    // Nobody has left a conversation that is only being made.
+    if let Some(identity) = record.identity.as_ref().filter(|_| conversation.head_revision > 0) {
         let service = person.service.as_str();
         decision.batch.delete(tables::departure(account, service, identity, person.conversation.as_str()));
     }
@@ -137,15 +138,9 @@ pub fn person_names(record: &ParticipantRecord) -> Vec<String> {
         (Some(binding), _) => {
             std::iter::once(&binding.address).chain(&binding.aliases).map(Address::to_string).collect()
         }
-        // An identity could look like an address; the colon in front keeps the two apart.
-        (None, Some(identity)) => vec![identity_name(identity)],
+        (None, Some(identity)) => vec![tables::identity_name(identity)],
         (None, None) => Vec::new(),
     }
-}
-
-/// The name an identity is found by in the person index; of very long ones, the beginning.
-pub fn identity_name(identity: &str) -> String {
-    format!(":{}", identity.chars().take(200).collect::<String>())
 }
 
 pub(super) fn put_member(context: &Context<'_>, decision: &mut Decision, record: ParticipantRecord) {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::command::Membership;
-use super::decide_roster;
 use super::{Relay, RelayError};
 use crate::ledger::key::Range;
 use crate::ledger::{tables, typed};
@@ -29,7 +28,7 @@ impl Sought {
     /// The name in the person index. Names there may be cut, so what is found is looked at again.
     fn name(&self) -> String {
         match self {
-            Sought::Identity(identity) => decide_roster::identity_name(identity),
+            Sought::Identity(identity) => tables::identity_name(identity),
             Sought::Address { address, .. } => address.clone(),
         }
     }

@@ -71,7 +71,8 @@ impl Object {
 
     /// Its name, which is its SID too.
     pub fn name(&self) -> String {
-        let of_user = |letter: char, identity: &str| format!("MP{letter}{}", URL_SAFE_NO_PAD.encode(identity));
+        let of_user =
+            |letter: char, identity: &str| format!("MP{letter}{}", URL_SAFE_NO_PAD.encode(identity));
         let of_conversation = |prefix: &str, sid: &ConversationSid| format!("{prefix}{}", &sid.as_str()[2..]);
         match self {
             Object::Document(sid) => of_conversation("ET", sid),
@@ -152,7 +153,8 @@ mod tests {
 
     #[test]
     fn what_is_no_name() {
-        for name in ["", "E", "ET", "ETx", "XX00000000000000000000000000000001", "MPu", "MPm", "MPu!!", "é€"] {
+        for name in ["", "E", "ET", "ETx", "XX00000000000000000000000000000001", "MPu", "MPm", "MPu!!", "é€"]
+        {
             assert_eq!(Object::parse(name), None, "{name}");
         }
     }

@@ -15,7 +15,11 @@ use crate::model::{
 pub const NOBODY: &str = "system";
 
 /// A conversation's document.
-pub(super) fn document(head: &Head, record: &ConversationRecord, last: Option<(u64, &MessageRecord)>) -> Value {
+pub(super) fn document(
+    head: &Head,
+    record: &ConversationRecord,
+    last: Option<(u64, &MessageRecord)>,
+) -> Value {
     let sid = &record.sid;
     let mut data = json!({
         "sid": sid,
