@@ -26,12 +26,14 @@ use crate::egress::{Caller, Guard};
 use crate::forward::{Courier, Forwards};
 use crate::http::admin::Admin;
 use crate::http::operator::{self, Socket};
-use crate::http::{self, Accounts, Base, Front, Limits, Listener};
+use crate::http::{self, Accounts, Base, Clients, Front, Limits, Listener};
+use crate::ledger::engine::Follower;
 use crate::ledger::store::{Durability, OpenError, Store, StoreSettings};
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::Mint;
 use crate::outbound::{Lanes, OptOuts, Surroundings};
 use crate::relay::{Parts, Relay};
+use crate::sync::{Hub, Tap};
 use crate::telemetry::exporter::Exporter;
 use crate::telemetry::{self, log, mask};
 use crate::webhooks::{self, Asker, Site};
@@ -127,7 +129,8 @@ impl Daemon {
         let folder = config.store.path.clone();
         std::fs::create_dir_all(&folder).map_err(StartError::Folder)?;
         let bindings = Bindings::new(&folder.join("bindings"));
-        let store = open(&config, clock, &bindings)?;
+        let tap = Tap::default();
+        let store = open(&config, clock, vec![bindings.follower(), tap.follower()])?;
         match log_key::load(&folder) {
             Ok(key) => mask::set_key(&key),
             Err(error) => tracing::warn!(
@@ -157,6 +160,8 @@ impl Daemon {
             mint: Mint::system(),
             clock,
         }));
+        let hub = Arc::new(Hub::new(&tap, ledger.clone()));
+        let clients = Clients::new(relay.clone(), hub.clone(), clock);
         let caller = Caller::new(Guard::default(), webhooks::AGENT)?;
         let hooks = relay.hooks().clone();
         let mint = Arc::new(Mint::system());
@@ -193,6 +198,7 @@ impl Daemon {
         let house = Arc::new(House {
             roster: Arc::new(roster),
             relay,
+            clients,
             lanes,
             forwards,
             accounts: Arc::new(Accounts::new(Vec::new())),
@@ -255,6 +261,7 @@ impl Daemon {
         background.spawn(house.relay.clone().work_through_inbox(account));
         background.spawn(house.clone().forget_keys());
         background.spawn(house.relay.clone().keep_time());
+        background.spawn(hub.run());
         background.spawn(house.exporter.clone().keep_up());
         background.spawn(house.clone().watch());
         house.ready.store(true, Ordering::Release);
@@ -324,7 +331,7 @@ fn clock() -> Clock {
     }
 }
 
-fn open(config: &Config, clock: Clock, bindings: &Bindings) -> Result<Store, OpenError> {
+fn open(config: &Config, clock: Clock, followers: Vec<Arc<dyn Follower>>) -> Result<Store, OpenError> {
     let settings = StoreSettings {
         path: config.store.path.clone(),
         durability: match config.store.durability {
@@ -334,7 +341,7 @@ fn open(config: &Config, clock: Clock, bindings: &Bindings) -> Result<Store, Ope
         keep_free: config.store.keep_free,
         cache_bytes: CACHE,
     };
-    Store::open(settings, u64::try_from(clock.now().0).unwrap_or(0), vec![bindings.follower()])
+    Store::open(settings, u64::try_from(clock.now().0).unwrap_or(0), followers)
 }
 
 async fn until(mut stopped: watch::Receiver<Stage>, stage: Stage) {

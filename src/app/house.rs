@@ -15,7 +15,7 @@ use super::{build, forwarding, notify, registry};
 use crate::bindings::Bindings;
 use crate::config::{self, Config, SystemSecrets, Watch};
 use crate::forward::Forwards;
-use crate::http::{self, Accounts, Base};
+use crate::http::{self, Accounts, Base, Clients};
 use crate::ledger::store::Incarnation;
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::AccountSid;
@@ -28,6 +28,8 @@ use crate::webhooks::Site;
 /// The parts that a reload and the operator's doors need.
 pub(super) struct House {
     pub relay: Arc<Relay>,
+    /// Receives SDK clients.
+    pub clients: Clients,
     pub roster: Arc<Roster>,
     pub lanes: Lanes,
     pub forwards: Forwards,

@@ -311,6 +311,18 @@ impl CredentialChange {
     }
 }
 
+/// A device that a client registers for pushes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewPushBinding {
+    pub identity: String,
+    pub kind: PushKind,
+    /// The name by which the push service knows it.
+    pub endpoint: String,
+    /// The credential that the client's token names.
+    pub credential: Option<String>,
+    pub message_types: Vec<String>,
+}
+
 /// Changes to the event webhooks of an account or a service.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HookChange {

@@ -9,7 +9,7 @@ use trunkline_adapter::Notice;
 
 use super::event::{self, Event};
 use super::feed::{Feed, Ready};
-use super::object::{ItemKey, Kind, Object, Realm};
+use super::object::{ItemKey, Object, Realm};
 use super::presence::Presence;
 use super::read::Reader;
 use super::render;
@@ -23,6 +23,9 @@ use crate::model::{ConversationSid, ParticipantRecord, ParticipantSid, UserRecor
 const PIECE: usize = 500;
 /// Seconds a client shows that somebody types, counted from the last word about it.
 const TYPING: u32 = 6;
+
+/// How clients are told that there is no such object, or none for them.
+const NOT_FOUND: (u16, u32, &str) = (404, 54100, "Not found");
 
 /// The synchronised view.
 pub struct Hub {
@@ -163,12 +166,17 @@ impl Hub {
         // Looked at only now: whoever is taken out of a conversation from here on is found watching.
         if !admitted().await? {
             self.forget(session, &object);
-            session.answer(event::failed(&name, kind.name(), correlation, (404, 54100, "Not found")));
+            session.answer(event::failed(&name, kind.name(), correlation, NOT_FOUND));
             return Ok(());
         }
         let told = self.catch_up(session, &object).await?;
         session.answer(event::established(&name, kind, correlation, told.unwrap_or(from)));
         Ok(())
+    }
+
+    /// Answers a wish to watch something that is not there.
+    pub fn refuse(&self, session: &Session, name: &str, kind: &str, correlation: &Value) {
+        session.answer(event::failed(name, kind, correlation, NOT_FOUND));
     }
 
     /// Stops watching an object, which need not exist.
@@ -345,10 +353,4 @@ impl Hub {
         }
         Ok(found)
     }
-}
-
-/// What a subscription may name as the kind of an object.
-pub fn kind_of(object: &Object, said: &str) -> bool {
-    let kind: Kind = object.kind();
-    kind.name() == said
 }

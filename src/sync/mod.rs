@@ -24,7 +24,7 @@ mod session;
 mod watch;
 
 pub use event::item_url;
-pub use hub::{Hub, Tap, kind_of};
+pub use hub::{Hub, Tap};
 pub use object::{ItemKey, Kind, Object, Realm};
 pub use read::{Entry, Place, Reader, Shown};
 pub use render::NOBODY;

@@ -134,6 +134,19 @@ impl Reader<'_> {
         typed::json(self.snapshot, &tables::user(self.account(), self.service(), sid.as_str())).await
     }
 
+    /// When an object was made and last changed, as far as its own record says.
+    pub async fn dates(&self, object: &Object) -> Result<(Timestamp, Timestamp), LedgerError> {
+        let dates = match object {
+            Object::Document(sid) | Object::Messages(sid) | Object::Roster(sid) => {
+                self.conversation(sid).await?.map(|record| (record.created, record.updated))
+            }
+            Object::Profile(identity) | Object::Memberships(identity) => {
+                self.user(identity).await?.map(|user| (user.record.created, user.record.updated))
+            }
+        };
+        Ok(dates.unwrap_or((Timestamp(0), Timestamp(0))))
+    }
+
     /// An item by its key; also one that is gone, where something is left of it.
     pub async fn entry(&self, object: &Object, key: &ItemKey) -> Result<Option<Entry>, LedgerError> {
         match (object, key) {

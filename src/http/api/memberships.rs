@@ -59,7 +59,7 @@ async fn list(call: &Call<'_>, user: &UserRecord) -> Result<Answer, ApiError> {
     Ok(call.page(&page, "conversations", records, next, &[]))
 }
 
-fn change(form: &Form) -> Result<ParticipantChange, ApiError> {
+pub(in crate::http) fn change(form: &Form) -> Result<ParticipantChange, ApiError> {
     if !form.any(&["NotificationLevel", "LastReadMessageIndex", "LastReadTimestamp"]) {
         return Err(error::UPDATE_EMPTY.into());
     }
