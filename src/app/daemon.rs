@@ -161,6 +161,7 @@ impl Daemon {
             clock,
         }));
         let hub = Arc::new(Hub::new(&tap, ledger.clone()));
+        hub.restored(store.restoration());
         let clients = Clients::new(relay.clone(), hub.clone(), clock);
         let caller = Caller::new(Guard::default(), webhooks::AGENT)?;
         let hooks = relay.hooks().clone();

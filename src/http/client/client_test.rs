@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, HashMap};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,7 +16,9 @@ use super::Clients;
 use crate::bindings::Bindings;
 use crate::ledger::engine::{Batch, Engine};
 use crate::ledger::memory::Memory;
-use crate::ledger::{Ledger, tables};
+use crate::ledger::restore::restore;
+use crate::ledger::store::{Durability, Incarnation, Restoration, Store, StoreSettings};
+use crate::ledger::{Ledger, dump, tables};
 use crate::model::{AccountSid, Json, Mint, ReceiptRecord};
 use crate::relay::{OptOuts, Parts, Proxy, Relay};
 use crate::sync::{Hub, Tap};
@@ -40,13 +43,17 @@ struct House {
 }
 
 async fn house() -> House {
+    let tap = Tap::default();
+    let memory = Memory::followed(1_700_000_000_000_000, vec![tap.follower()]);
+    furnish(Arc::new(memory), &tap, Restoration::default()).await
+}
+
+async fn furnish(engine: Arc<dyn Engine>, tap: &Tap, restoration: Restoration) -> House {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::at(Timestamp::from_seconds(1_700_000_000));
-    let tap = Tap::default();
-    let memory = Arc::new(Memory::followed(1_700_000_000_000_000, vec![tap.follower()]));
-    let engine: Arc<dyn Engine> = memory;
     let bindings = Arc::new(Bindings::new(folder.path()));
     let mint = Mint::seeded(5);
+    // The same in every house, so that a restored store is the same account's.
     let account = AccountSid::new(&mint);
     let ledger = Ledger::new(engine);
     let relay = Arc::new(Relay::new(Parts {
@@ -61,7 +68,8 @@ async fn house() -> House {
     let proxy = Proxy { keywords: true, correlated: false };
     relay.proxies().replace(account.clone(), HashMap::from([(ours, proxy)]));
     let service = relay.default_service(&account).await.unwrap().sid.as_str().to_owned();
-    let hub = Arc::new(Hub::new(&tap, ledger.clone()));
+    let hub = Arc::new(Hub::new(tap, ledger.clone()));
+    hub.restored(restoration);
     let running = tokio::spawn(Arc::clone(&hub).run());
     let clients = Clients::new(Arc::clone(&relay), hub, clock);
     House { clients, relay, ledger, account, service, _hub: running, _folder: folder }
@@ -606,6 +614,60 @@ async fn whoever_watches_sees_who_is_online() {
     house.settle().await;
     alice.hear().await;
     assert_eq!(online(&alice), true);
+}
+
+#[tokio::test]
+async fn a_client_of_a_store_that_was_restored_ends_with_what_is_restored() {
+    let house = house().await;
+    let (alice, mut bob) = (house.come("alice").await, house.come("bob").await);
+    let room = alice.conversation("room").await;
+    let name = path(&room["url"]);
+    alice.post(&format!("{name}/Participants"), json!({ "identity": "bob" })).await;
+    for which in ["conversation", "messages", "participants"] {
+        bob.take(&object(&room, which)).await;
+    }
+    let messages = format!("{name}/Messages");
+    let first = alice.post(&messages, json!({ "body": "first" })).await;
+    alice.post(&messages, json!({ "body": "second" })).await;
+    let mut saved = Vec::new();
+    dump::dump(&**house.ledger.engine(), Incarnation::from_str(&"7".repeat(32)).unwrap(), &mut saved)
+        .await
+        .unwrap();
+    // What happens now is lost with the store, and its clients know it.
+    let edited = format!("{messages}/{}", first["sid"].as_str().unwrap());
+    alice.post(&edited, json!({ "body": "edited" })).await;
+    alice.post(&name, json!({ "friendly_name": "Renamed" })).await;
+    for number in 0..5 {
+        alice.post(&messages, json!({ "body": number.to_string() })).await;
+    }
+    house.settle().await;
+    bob.hear().await;
+    assert_eq!(bob.held[&object(&room, "messages")].items.len(), 7);
+
+    let folder = tempfile::tempdir().unwrap();
+    restore(folder.path(), &saved[..], 1_700_000_100_000_000).unwrap();
+    let tap = Tap::default();
+    let settings = StoreSettings {
+        path: folder.path().to_owned(),
+        durability: Durability::Process,
+        keep_free: 0,
+        cache_bytes: 1 << 20,
+    };
+    let store = Store::open(settings, 1_700_000_101_000_000, vec![tap.follower()]).unwrap();
+    let restored = furnish(store.engine(), &tap, store.restoration()).await;
+    bob.come_again(&restored, "bob").await;
+    bob.hear().await;
+    assert_eq!(bob.held[&object(&room, "messages")].items.len(), 2);
+    bob.assert_whole().await;
+    let alice = restored.come("alice").await;
+    for number in 0..3 {
+        alice.post(&messages, json!({ "body": format!("new {number}") })).await;
+    }
+    while bob.held[&object(&room, "messages")].items.len() < 5 {
+        bob.hear().await;
+    }
+    bob.hear().await;
+    bob.assert_whole().await;
 }
 
 /// Says of the first delivery of a message that it went this far.
