@@ -15,7 +15,7 @@ use super::{build, forwarding, notify, registry};
 use crate::bindings::Bindings;
 use crate::config::{self, Config, SystemSecrets, Watch};
 use crate::forward::Forwards;
-use crate::http::{self, Accounts, Base};
+use crate::http::{self, Accounts, Base, Sockets};
 use crate::ledger::store::Incarnation;
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::AccountSid;
@@ -33,6 +33,7 @@ pub(super) struct House {
     pub forwards: Forwards,
     pub accounts: Arc<Accounts>,
     pub base: Arc<Base>,
+    pub sockets: Arc<Sockets>,
     pub bindings: Arc<Bindings>,
     pub ledger: Ledger,
     pub incarnation: Incarnation,
@@ -102,6 +103,7 @@ impl House {
             self.tellers.start(account).await?;
         }
         self.accounts.set(accounts.collect());
+        self.sockets.limit(build::crowd(config));
         for name in adapters.keys() {
             telemetry::inbound::register(name);
         }
@@ -114,6 +116,8 @@ impl House {
         self.relay.messaging_services().replace(account.clone(), build::messaging_services(config));
         self.forwards.apply(forwarding::target(config));
         self.roster.replace(account, adapters);
+        // Whoever came in with a key that is gone has to go.
+        self.roster.doors().iter().for_each(|door| door.recheck());
         if let Some(level) = &self.level {
             level.set(config.log.level.name());
         }

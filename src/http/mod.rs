@@ -21,6 +21,7 @@ mod pressure;
 pub mod provider;
 pub mod route;
 pub mod server;
+pub mod socket;
 pub mod token;
 pub mod tokens;
 
@@ -30,4 +31,5 @@ pub use front::Front;
 pub use operator::Operator;
 pub use provider::{AdapterEntry, Inlet};
 pub use server::{Limits, Listener, serve};
+pub use socket::Sockets;
 pub use tokens::Tokens;

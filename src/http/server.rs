@@ -196,7 +196,8 @@ impl<H: Handler> House<H> {
             let house = self.clone();
             async move { Ok::<_, std::convert::Infallible>(house.request(request, peer).await) }
         });
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
+        let connection =
+            graceful.watch(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "A connection ended badly");
