@@ -143,6 +143,7 @@ pub fn conversation(mint: &Mint, people: u64) -> Conversation {
         created: Timestamp(0),
         updated: Timestamp(0),
         webhooks: Vec::new(),
+        created_by: None,
         rest: serde_json::Map::new(),
     };
     Conversation {

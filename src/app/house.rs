@@ -33,6 +33,7 @@ pub(super) struct House {
     pub forwards: Forwards,
     pub accounts: Arc<Accounts>,
     pub base: Arc<Base>,
+    /// Receives SDK clients.
     pub sockets: Arc<Sockets>,
     pub bindings: Arc<Bindings>,
     pub ledger: Ledger,

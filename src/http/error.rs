@@ -153,7 +153,11 @@ catalogue! {
     VARIABLES_ALONE = 50528, 400, "ContentVariables needs a ContentSid";
     VARIABLES_TOO_LONG = 50529, 400, "ContentVariables has more than 27801 characters";
     VARIABLE_NAME_TOO_LONG = 50540, 400, "A key of ContentVariables is longer than 16 characters";
+    /// Of SDK clients: a channel keeps nothing beyond the message.
+    NO_CHANNEL_METADATA = 50530, 404, "The message has no channel metadata";
     VARIABLE_TOO_LONG = 50541, 400, "A value of ContentVariables is longer than 256 characters";
+    /// Of SDK clients: no such object, or not for this one.
+    NO_OBJECT = 54100, 404, "Not found";
 }
 
 impl ApiError {
@@ -207,6 +211,11 @@ impl ApiError {
     /// Its code.
     pub fn code(&self) -> u32 {
         self.code
+    }
+
+    /// What is wrong.
+    pub fn message(&self) -> &str {
+        &self.message
     }
 
     /// Its status.

@@ -74,7 +74,7 @@ async fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(call.page(&page, "participants", records, next, &[]))
 }
 
-pub(super) fn new(form: &Form) -> Result<NewParticipant, ApiError> {
+pub(in crate::http) fn new(form: &Form) -> Result<NewParticipant, ApiError> {
     form.refuse(NOT_YET)?;
     if form.filled(PROJECTED).is_some() {
         return Err(error::GROUP_TEXTS.into());
@@ -163,7 +163,7 @@ fn fits(address: &Address, proxy: &Address) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn change(form: &Form) -> Result<ParticipantChange, ApiError> {
+pub(in crate::http) fn change(form: &Form) -> Result<ParticipantChange, ApiError> {
     let known = [
         "RoleSid",
         "Attributes",
