@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use trunkline_adapter::Clock;
@@ -26,7 +27,7 @@ use crate::egress::{Caller, Guard};
 use crate::forward::{Courier, Forwards};
 use crate::http::admin::Admin;
 use crate::http::operator::{self, Socket};
-use crate::http::{self, Accounts, Base, Clients, Front, Limits, Listener};
+use crate::http::{self, Accounts, Base, Clients, Front, Limits, Listener, Sockets as Reception, Tokens};
 use crate::ledger::engine::Follower;
 use crate::ledger::store::{Durability, OpenError, Store, StoreSettings};
 use crate::ledger::{Ledger, LedgerError};
@@ -43,6 +44,9 @@ use crate::work::Wakeups;
 const CACHE: u64 = 128 << 20;
 /// What is in flight at the end may take this long: longer than a provider may take to answer.
 const DRAIN: Duration = Duration::from_secs(32);
+
+/// Connected clients are let go within this time: one after the other, each with the answers it waits for.
+const FAREWELL: Duration = Duration::from_secs(20);
 
 /// The environment variable that says by how many seconds the clock is ahead of the system's.
 const CLOCK_AHEAD: &str = "TRUNKLINE_TEST_CLOCK_AHEAD";
@@ -162,7 +166,10 @@ impl Daemon {
         }));
         let hub = Arc::new(Hub::new(&tap, ledger.clone()));
         hub.restored(store.restoration());
-        let clients = Clients::new(relay.clone(), hub.clone(), clock);
+        let accounts = Arc::new(Accounts::new(Vec::new()));
+        let tokens = Arc::new(Tokens::new(accounts.clone(), relay.clone(), clock));
+        let clients = Arc::new(Clients::new(relay.clone(), hub.clone(), clock));
+        let sockets = Arc::new(Reception::new(tokens, clients));
         let caller = Caller::new(Guard::default(), webhooks::AGENT)?;
         let hooks = relay.hooks().clone();
         let mint = Arc::new(Mint::system());
@@ -199,10 +206,10 @@ impl Daemon {
         let house = Arc::new(House {
             roster: Arc::new(roster),
             relay,
-            clients,
+            sockets,
             lanes,
             forwards,
-            accounts: Arc::new(Accounts::new(Vec::new())),
+            accounts,
             base: Arc::new(Base::new(None)),
             bindings,
             ledger,
@@ -236,13 +243,14 @@ impl Daemon {
             concurrent: config.limits.concurrent_requests,
         };
         let mut servers = JoinSet::new();
-        let front = Arc::new(Front::new(
+        let front = Front::new(
             house.relay.clone(),
             house.roster.clone(),
             house.accounts.clone(),
             house.base.clone(),
             limits,
-        ));
+        );
+        let front = Arc::new(front.with_sockets(house.sockets.clone()));
         let public = public.into_iter().map(Listener::Tcp).collect();
         servers.spawn(http::serve(public, front, limits, until(stopped.clone(), Stage::Closing)));
         let staff = Arc::new(Staff::new(house.clone()));
@@ -307,6 +315,10 @@ impl Daemon {
         // Nobody listens any more once the daemon is gone, so a failed send tells nothing.
         let _ = self.stop.send(Stage::Closing);
         while self.servers.join_next().await.is_some() {}
+        let gone = join_all(self.house.roster.doors().iter().map(|door| door.drain()));
+        if tokio::time::timeout(FAREWELL, gone).await.is_err() {
+            tracing::warn!("Some clients had not gone when the daemon stopped");
+        }
         self.background.shutdown().await;
         self.house.tellers.drain().await;
         let orderly = self.house.lanes.drain(DRAIN).await;

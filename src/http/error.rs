@@ -60,6 +60,9 @@ catalogue! {
     IDEMPOTENCY_KEY = 20001, 400, "Idempotency-Key must have 1 to 255 visible characters";
     IDEMPOTENCY_REUSED = 20422, 422, "This Idempotency-Key was used with another request in the last 24 hours";
     IDEMPOTENCY_LOST = 20409, 409, "The request with this Idempotency-Key was carried out, and its answer cannot be given again";
+    NOT_A_SOCKET = 20001, 426, "This path takes WebSocket connections only";
+    SOCKET_KEY = 20001, 400, "Sec-WebSocket-Key is not 16 bytes in base64";
+    ORIGIN = 20003, 403, "This page's origin is not in allowed_origins";
     UPDATE_EMPTY = 20161, 400, "The update has no parameters";
     FRIENDLY_NAME_MISSING = 50000, 400, "FriendlyName is required";
     FRIENDLY_NAME_TOO_LONG = 50003, 400, "FriendlyName is longer than 256 characters";

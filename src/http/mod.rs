@@ -22,6 +22,9 @@ mod pressure;
 pub mod provider;
 pub mod route;
 pub mod server;
+pub mod socket;
+pub mod token;
+pub mod tokens;
 
 pub use auth::{Account, Accounts};
 pub use base::Base;
@@ -30,3 +33,5 @@ pub use front::Front;
 pub use operator::Operator;
 pub use provider::{AdapterEntry, Inlet};
 pub use server::{Limits, Listener, serve};
+pub use socket::Sockets;
+pub use tokens::Tokens;
