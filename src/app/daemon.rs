@@ -165,6 +165,7 @@ impl Daemon {
             clock,
         }));
         let hub = Arc::new(Hub::new(&tap, ledger.clone()));
+        hub.restored(store.restoration());
         let accounts = Arc::new(Accounts::new(Vec::new()));
         let tokens = Arc::new(Tokens::new(accounts.clone(), relay.clone(), clock));
         let clients = Arc::new(Clients::new(relay.clone(), hub.clone(), clock));

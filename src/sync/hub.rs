@@ -1,7 +1,7 @@
 //! Where sessions are opened, objects are watched, and what was committed is told: read once, encoded once, for all.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -11,11 +11,12 @@ use super::event::{self, Event};
 use super::feed::{Feed, Ready};
 use super::object::{ItemKey, Object, Realm};
 use super::presence::Presence;
-use super::read::Reader;
+use super::read::{Entry, Reader};
 use super::render;
 use super::session::{Live, Session, Step};
 use crate::ledger::engine::{Follower, Revision, Snapshot};
 use crate::ledger::key::{Key, Space};
+use crate::ledger::store::Restoration;
 use crate::ledger::{Ledger, LedgerError, tables, typed};
 use crate::model::{ConversationSid, ParticipantRecord, ParticipantSid, UserRecord};
 
@@ -32,6 +33,7 @@ pub struct Hub {
     feed: Arc<Feed>,
     ledger: Ledger,
     presence: Presence,
+    restoration: OnceLock<Restoration>,
 }
 
 impl Drop for Hub {
@@ -54,7 +56,17 @@ impl Tap {
 impl Hub {
     pub fn new(tap: &Tap, ledger: Ledger) -> Hub {
         tap.0.start(ledger.engine());
-        Hub { feed: Arc::clone(&tap.0), ledger, presence: Presence::default() }
+        Hub { feed: Arc::clone(&tap.0), ledger, presence: Presence::default(), restoration: OnceLock::new() }
+    }
+
+    /// The store was made from a dump. Before the first session.
+    pub fn restored(&self, restoration: Restoration) {
+        // The first one stays: there is one store.
+        let _ = self.restoration.set(restoration);
+    }
+
+    fn restoration(&self) -> Restoration {
+        self.restoration.get().copied().unwrap_or_default()
     }
 
     /// Tells what is committed to those who watch it; runs until dropped.
@@ -69,7 +81,9 @@ impl Hub {
 
     /// A view of a service's objects as of a snapshot.
     pub fn reader<'a>(&'a self, snapshot: &'a dyn Snapshot, realm: &'a Realm) -> Reader<'a> {
-        Reader { snapshot, realm, presence: &self.presence }
+        let Restoration { began, .. } = self.restoration();
+        let floor = if began > 0 { began + 1 } else { 0 };
+        Reader { snapshot, realm, presence: &self.presence, floor }
     }
 
     pub fn snapshot(&self) -> Box<dyn Snapshot> {
@@ -230,6 +244,7 @@ impl Hub {
         let whole = changed.len() <= PIECE;
         let mut events = Vec::with_capacity(changed.len().min(PIECE));
         let mut upto = snapshot.number().max(told);
+        events.extend(self.lost(&reader, object, told).await?);
         for (number, key) in changed.into_iter().take(PIECE) {
             events.extend(reader.entry(object, &key).await?.map(|entry| Arc::new(Event::new(object, entry))));
             if !whole {
@@ -238,6 +253,25 @@ impl Hub {
         }
         replay.end(Live { events, upto }, whole);
         Ok(Some(upto))
+    }
+
+    /// Messages that a client may hold from before the store was restored, and that are not in it: nobody knows which, but
+    /// each had an index not given yet, and each cost the old store a number.
+    async fn lost(
+        &self,
+        reader: &Reader<'_>,
+        object: &Object,
+        told: Revision,
+    ) -> Result<Vec<Arc<Event>>, LedgerError> {
+        let Restoration { known, began } = self.restoration();
+        let Object::Messages(sid) = object else { return Ok(Vec::new()) };
+        if told >= began {
+            return Ok(Vec::new());
+        }
+        let next = reader.next_index(sid).await?;
+        let most = told.saturating_sub(known).min(PIECE as u64);
+        let gone = |index| Entry { key: ItemKey::Index(index), created: 0, changed: began, shown: None };
+        Ok((next..next + most).map(|index| Arc::new(Event::new(object, gone(index)))).collect())
     }
 
     async fn dispatch(&self, ready: Ready) -> Result<(), LedgerError> {

@@ -55,6 +55,8 @@ pub struct Reader<'a> {
     pub snapshot: &'a dyn Snapshot,
     pub realm: &'a Realm,
     pub presence: &'a Presence,
+    /// No event is told under a lower number: where the store was restored, clients may remember later versions of its rows.
+    pub floor: Revision,
 }
 
 impl Reader<'_> {
@@ -149,6 +151,14 @@ impl Reader<'_> {
 
     /// An item by its key; also one that is gone, where something is left of it.
     pub async fn entry(&self, object: &Object, key: &ItemKey) -> Result<Option<Entry>, LedgerError> {
+        Ok(self.row(object, key).await?.map(|entry| self.raised(entry)))
+    }
+
+    fn raised(&self, entry: Entry) -> Entry {
+        Entry { created: entry.created.max(self.floor), changed: entry.changed.max(self.floor), ..entry }
+    }
+
+    async fn row(&self, object: &Object, key: &ItemKey) -> Result<Option<Entry>, LedgerError> {
         match (object, key) {
             (Object::Document(sid), ItemKey::Whole) => self.document(sid).await,
             (Object::Messages(sid), ItemKey::Index(index)) => self.message(sid, *index).await,
@@ -311,6 +321,7 @@ impl Reader<'_> {
     ) -> Result<Vec<(Revision, ItemKey)>, LedgerError> {
         let mut found: HashMap<ItemKey, Revision> = HashMap::new();
         let mut note = |key: ItemKey, changed: Revision| {
+            let changed = changed.max(self.floor);
             if changed > number {
                 let known = found.entry(key).or_default();
                 *known = changed.max(*known);
@@ -432,7 +443,12 @@ impl Reader<'_> {
                 }
             }
         }
-        Ok(page)
+        Ok(page.into_iter().map(|entry| self.raised(entry)).collect())
+    }
+
+    /// The index that a conversation's next message gets.
+    pub async fn next_index(&self, sid: &ConversationSid) -> Result<u64, LedgerError> {
+        Ok(self.head(sid).await?.map_or(0, |head| head.record.next_index))
     }
 
     /// The conversations that an identity is in, in the order of their SIDs.
