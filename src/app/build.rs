@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use trunkline_adapter::{Address, Clock, Kit};
+use trunkline_adapter::{Address, Clock, Crowd, Kit};
 
 use super::roster::Live;
 use crate::config::{Config, Inbound, TemplateConfig, Usual};
@@ -149,6 +149,11 @@ pub fn limits(config: &Config) -> LimitSettings {
     let limits = &config.limits;
     let roster = Roster { participants: limits.participants, outside: limits.outside_participants };
     LimitSettings { roster, conversations_per_user: limits.conversations_per_user }
+}
+
+/// How many people may be connected.
+pub fn crowd(config: &Config) -> Crowd {
+    Crowd { total: config.limits.connections, per_identity: config.limits.connections_per_identity }
 }
 
 /// What content SIDs stand for.

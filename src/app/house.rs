@@ -16,7 +16,7 @@ use super::{build, forwarding, notify, registry};
 use crate::bindings::Bindings;
 use crate::config::{self, Config, SystemSecrets, Watch};
 use crate::forward::Forwards;
-use crate::http::{self, Accounts, Base};
+use crate::http::{self, Accounts, Base, Sockets};
 use crate::ledger::store::Incarnation;
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::AccountSid;
@@ -34,6 +34,8 @@ pub(super) struct House {
     pub forwards: Forwards,
     pub accounts: Arc<Accounts>,
     pub base: Arc<Base>,
+    /// Receives SDK clients.
+    pub sockets: Arc<Sockets>,
     pub bindings: Arc<Bindings>,
     pub ledger: Ledger,
     pub incarnation: Incarnation,
@@ -104,6 +106,7 @@ impl House {
             self.tellers.start(account).await?;
         }
         self.accounts.set(accounts.collect());
+        self.sockets.limit(build::crowd(config));
         for name in adapters.keys() {
             telemetry::inbound::register(name);
         }
@@ -116,6 +119,8 @@ impl House {
         self.relay.messaging_services().replace(account.clone(), build::messaging_services(config));
         self.forwards.apply(forwarding::target(config));
         self.roster.replace(account, adapters);
+        // Whoever came in with a key that is gone has to go.
+        self.roster.doors().iter().for_each(|door| door.recheck());
         // Last: what waits in an account's inbox is judged by all of the above.
         for account in self.accounts.sids() {
             self.walks.start(account).await?;

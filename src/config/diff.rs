@@ -70,7 +70,7 @@ pub fn diff(old: &Config, new: &Config) -> Change {
         (old.webhooks != new.webhooks, "webhooks"),
         (old.egress != new.egress, "egress"),
         (old.templates != new.templates, "template"),
-        (old.limits.live() != new.limits.live(), "limits of conversations"),
+        (old.limits.live() != new.limits.live(), "limits of conversations and connections"),
         (old.log.level != new.log.level, "log.level"),
     ] {
         change.live.extend(differs.then_some(key));

@@ -60,6 +60,9 @@ catalogue! {
     IDEMPOTENCY_KEY = 20001, 400, "Idempotency-Key must have 1 to 255 visible characters";
     IDEMPOTENCY_REUSED = 20422, 422, "This Idempotency-Key was used with another request in the last 24 hours";
     IDEMPOTENCY_LOST = 20409, 409, "The request with this Idempotency-Key was carried out, and its answer cannot be given again";
+    NOT_A_SOCKET = 20001, 426, "This path takes WebSocket connections only";
+    SOCKET_KEY = 20001, 400, "Sec-WebSocket-Key is not 16 bytes in base64";
+    ORIGIN = 20003, 403, "This page's origin is not in allowed_origins";
     UPDATE_EMPTY = 20161, 400, "The update has no parameters";
     FRIENDLY_NAME_MISSING = 50000, 400, "FriendlyName is required";
     FRIENDLY_NAME_TOO_LONG = 50003, 400, "FriendlyName is longer than 256 characters";
@@ -157,7 +160,11 @@ catalogue! {
     VARIABLES_ALONE = 50528, 400, "ContentVariables needs a ContentSid";
     VARIABLES_TOO_LONG = 50529, 400, "ContentVariables has more than 27801 characters";
     VARIABLE_NAME_TOO_LONG = 50540, 400, "A key of ContentVariables is longer than 16 characters";
+    /// Of SDK clients: a channel keeps nothing beyond the message.
+    NO_CHANNEL_METADATA = 50530, 404, "The message has no channel metadata";
     VARIABLE_TOO_LONG = 50541, 400, "A value of ContentVariables is longer than 256 characters";
+    /// Of SDK clients: no such object, or not for this one.
+    NO_OBJECT = 54100, 404, "Not found";
 }
 
 impl ApiError {
@@ -218,6 +225,11 @@ impl ApiError {
     /// Its code.
     pub fn code(&self) -> u32 {
         self.code
+    }
+
+    /// What is wrong.
+    pub fn message(&self) -> &str {
+        &self.message
     }
 
     /// Its status.

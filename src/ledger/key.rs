@@ -79,6 +79,8 @@ pub enum Space {
     PushBinding = 69,
     /// (what, birth) → SID: the order of lists of what stands above.
     Listed = 70,
+    /// (identity, conversation): whom a user's list of conversations lost, as long as the user lives.
+    Departure = 71,
     /// The event webhooks of an account and of its services.
     Webhook = 80,
     /// Events that were given up.
@@ -100,7 +102,7 @@ pub enum Keyspace {
 
 impl Space {
     /// Every space, in the order of its byte.
-    pub const ALL: [Space; 35] = [
+    pub const ALL: [Space; 36] = [
         Space::Meta,
         Space::Service,
         Space::Configuration,
@@ -133,6 +135,7 @@ impl Space {
         Space::Credential,
         Space::PushBinding,
         Space::Listed,
+        Space::Departure,
         Space::Webhook,
         Space::DeadLetter,
         Space::Idempotency,

@@ -140,6 +140,9 @@ pub struct ConversationRecord {
     /// Its own webhooks, in the order they were made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub webhooks: Vec<ScopedWebhook>,
+    /// The user who made it at a client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
     /// Fields a newer release wrote.
     #[serde(flatten)]
     pub rest: Map<String, Value>,

@@ -61,6 +61,8 @@ pub struct NewConversation {
     pub closed_after: Change<u64>,
     /// Its own webhooks, there before anything happens in it.
     pub webhooks: Vec<ScopedWebhook>,
+    /// The user who makes it at a client.
+    pub created_by: Option<String>,
     pub created: Option<Timestamp>,
     pub updated: Option<Timestamp>,
 }
@@ -317,6 +319,18 @@ impl CredentialChange {
         to.api_key = self.api_key.apply(to.api_key.take());
         to.secret = self.secret.apply(to.secret.take());
     }
+}
+
+/// A device that a client registers for pushes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewPushBinding {
+    pub identity: String,
+    pub kind: PushKind,
+    /// The name by which the push service knows it.
+    pub endpoint: String,
+    /// The credential that the client's token names.
+    pub credential: Option<String>,
+    pub message_types: Vec<String>,
 }
 
 /// Changes to the event webhooks of an account or a service.

@@ -149,6 +149,7 @@ pub fn create(context: &Context<'_>, service: &ServiceSid, new: NewConversation)
         created,
         updated: new.updated.unwrap_or(created),
         webhooks: new.webhooks,
+        created_by: new.created_by,
         rest: serde_json::Map::new(),
     };
     let head = Head {

@@ -125,6 +125,11 @@ fn seat(
     for name in person_names(&record) {
         decision.batch.put(tables::person(account, &name, sid.as_str()), person.encode());
     }
+    // Nobody has left a conversation that is only being made.
+    if let Some(identity) = record.identity.as_ref().filter(|_| conversation.head_revision > 0) {
+        let service = person.service.as_str();
+        decision.batch.delete(tables::departure(account, service, identity, person.conversation.as_str()));
+    }
     put_member(context, decision, record);
     Ok(sid)
 }
@@ -141,18 +146,13 @@ pub fn person_names(record: &ParticipantRecord) -> Vec<String> {
             std::iter::once(&binding.address).chain(&binding.aliases).map(Address::to_string).collect()
         }
         // An identity could look like an address; the colon in front keeps the two apart.
-        (None, Some(identity)) => vec![identity_name(identity)],
+        (None, Some(identity)) => vec![tables::identity_name(identity)],
         (None, None) => match &record.seat {
             Some(Seat::Address(address)) => vec![address.to_string()],
             // Nobody is found by an address of ours: it may stand for many.
             Some(Seat::Projected(_)) | None => Vec::new(),
         },
     }
-}
-
-/// The name an identity is found by in the person index; of very long ones, the beginning.
-pub fn identity_name(identity: &str) -> String {
-    format!(":{}", identity.chars().take(200).collect::<String>())
 }
 
 pub(super) fn put_member(context: &Context<'_>, decision: &mut Decision, record: ParticipantRecord) {
@@ -382,6 +382,10 @@ pub fn vanish(
     }
     for name in person_names(&member.record) {
         decision.batch.delete(tables::person(account, &name, sid.as_str()));
+    }
+    if let Some(identity) = &member.record.identity {
+        let service = conversation.head.service.as_str();
+        decision.batch.put(tables::departure(account, service, identity, own), bytes::Bytes::new());
     }
     Arc::make_mut(&mut decision.next.members).retain(|member| &member.record.sid != sid);
     decision.next.head.roster = Mark::ThisWrite;

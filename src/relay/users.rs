@@ -185,7 +185,7 @@ impl Relay {
         service: &ServiceSid,
         identity: &str,
     ) -> Result<(), RelayError> {
-        let prefix = tables::persons(account.as_str(), &super::decide_roster::identity_name(identity));
+        let prefix = tables::persons(account.as_str(), &tables::identity_name(identity));
         let snapshot = self.ledger.snapshot();
         // All of them first: few people are in so many that it matters which of them are open.
         let most = self.limits.conversations_per_user();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Address, BoxFuture, Capabilities, Clock, Outbound, Outcome, Section, Simulator, Webhook};
+use crate::{Address, BoxFuture, Capabilities, Clock, Door, Outbound, Outcome, Section, Simulator, Webhook};
 
 /// A kind of adapter, as named by `kind = "…"` in the configuration.
 pub trait AdapterKind: Send + Sync {
@@ -13,6 +13,11 @@ pub trait AdapterKind: Send + Sync {
     /// provider's own retry options.
     fn webhook_hint(&self) -> &'static str {
         ""
+    }
+
+    /// Whether it has proxy addresses. One that has none carries messages for nobody: people come to it themselves.
+    fn has_proxies(&self) -> bool {
+        true
     }
 
     /// Reads `[adapter.settings]` and the adapter's own keys of each `[[adapter.proxy]]`. `proxies` come with their
@@ -29,8 +34,8 @@ pub trait Blueprint: Send + Sync {
     /// Makes the adapter. No network is touched.
     fn build(&self, kit: Kit) -> Arc<dyn Adapter>;
 
-    /// The provider's side of the same wire, for demos and tests.
-    fn simulator(&self) -> Arc<dyn Simulator>;
+    /// The provider's side of the same wire, for demos and tests; `None` where there is no provider.
+    fn simulator(&self) -> Option<Arc<dyn Simulator>>;
 }
 
 /// What the daemon hands to an adapter.
@@ -57,6 +62,10 @@ pub trait Adapter: Send + Sync + 'static {
 
     /// How the provider calls us.
     fn webhook(&self) -> Option<&dyn Webhook> {
+        None
+    }
+    /// Where people connect to us and stay.
+    fn door(&self) -> Option<Arc<dyn Door>> {
         None
     }
 }

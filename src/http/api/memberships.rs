@@ -13,7 +13,7 @@ use crate::model::{Seat, UserRecord, UserSid};
 use crate::relay::command::{Membership, ParticipantChange};
 use crate::relay::memberships::Sought;
 
-/// Who made a conversation through the REST API.
+/// Who made a conversation that no user made at a client.
 const CREATED_BY: &str = "system";
 
 /// `/Users/{US}/Conversations`.
@@ -59,7 +59,7 @@ async fn list(call: &Call<'_>, user: &UserRecord) -> Result<Answer, ApiError> {
     Ok(call.page(&page, "conversations", records, next, &[]))
 }
 
-fn change(form: &Form) -> Result<ParticipantChange, ApiError> {
+pub(in crate::http) fn change(form: &Form) -> Result<ParticipantChange, ApiError> {
     if !form.any(&["NotificationLevel", "LastReadMessageIndex", "LastReadTimestamp"]) {
         return Err(error::UPDATE_EMPTY.into());
     }
@@ -88,7 +88,7 @@ pub(super) fn render(scope: &Scope, user: &UserRecord, found: &Membership, unrea
         "attributes": record.attributes,
         "conversation_state": conversation.head.state.name(),
         "timers": fields::timers_left(conversation),
-        "created_by": CREATED_BY,
+        "created_by": record.created_by.as_deref().unwrap_or(CREATED_BY),
         "date_created": record.created.rfc3339(),
         "date_updated": record.updated.rfc3339(),
         "unread_messages_count": unread,
@@ -172,7 +172,7 @@ pub(super) fn render_found(scope: &Scope, user: Option<&UserSid>, found: &Member
         "conversation_attributes": record.attributes,
         "conversation_date_created": record.created.rfc3339(),
         "conversation_date_updated": record.updated.rfc3339(),
-        "conversation_created_by": CREATED_BY,
+        "conversation_created_by": record.created_by.as_deref().unwrap_or(CREATED_BY),
         "conversation_state": conversation.head.state.name(),
         "conversation_timers": fields::timers_left(conversation),
         "links": {

@@ -71,7 +71,7 @@ async fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(call.page(&page, "participants", records, next, &[]))
 }
 
-pub(super) fn new(form: &Form) -> Result<NewParticipant, ApiError> {
+pub(in crate::http) fn new(form: &Form) -> Result<NewParticipant, ApiError> {
     refuse_foreign(form)?;
     let (created, updated) = fields::dates(form)?;
     Ok(NewParticipant {
@@ -138,7 +138,7 @@ fn own_address(form: &Form, name: &str, otherwise: error::Entry) -> Result<Chang
     })
 }
 
-fn change(form: &Form) -> Result<ParticipantChange, ApiError> {
+pub(in crate::http) fn change(form: &Form) -> Result<ParticipantChange, ApiError> {
     refuse_foreign(form)?;
     let known = [
         "RoleSid",

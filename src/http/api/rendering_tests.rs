@@ -90,6 +90,7 @@ fn world() -> World {
         created: at,
         updated: at,
         webhooks: Vec::new(),
+        created_by: None,
         rest: Map::new(),
     };
     let chat = ParticipantRecord {
