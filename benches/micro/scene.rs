@@ -111,6 +111,7 @@ pub fn conversation(mint: &Mint, people: u64) -> Conversation {
             binding: Some(binding),
             role_sid: None,
             attributes: "{}".to_owned(),
+            seat: None,
             birth: index,
             created: Timestamp(0),
             updated: Timestamp(0),

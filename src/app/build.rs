@@ -94,7 +94,11 @@ pub fn proxies(config: &Config, live: &HashMap<String, Live>) -> HashMap<Address
         let Some(adapter) = live.get(&wanted.name) else { continue };
         for proxy in &wanted.proxies {
             let Some(able) = adapter.adapter.capabilities(&proxy.address) else { continue };
-            let known = Proxy { keywords: able.keywords, correlated: able.receipts.correlated };
+            let known = Proxy {
+                keywords: able.keywords,
+                correlated: able.receipts.correlated,
+                group_texts: able.group_texts,
+            };
             proxies.insert(proxy.address.clone(), known);
         }
     }

@@ -20,6 +20,7 @@ use super::roster::Roster;
 use super::running::Running;
 use super::staff::Staff;
 use super::tellers::Tellers;
+use super::walks::Walks;
 use super::{build, listeners, log_key, notify};
 use crate::bindings::Bindings;
 use crate::config::{self, Config};
@@ -194,7 +195,7 @@ impl Daemon {
             webhooks.caller.clone(),
             Mint::system(),
             account.clone(),
-            Arc::new(Keep(relay.clone())),
+            Arc::new(Keep { letters: webhooks.letters.clone(), clock }),
         ));
         let base = house::base_url(&config, address);
         let adapters = build::adapters(&config, &HashMap::new(), &http, clock, &base);
@@ -205,7 +206,7 @@ impl Daemon {
         let files = house::watched(path.as_ref(), &config.secret_files);
         let house = Arc::new(House {
             roster: Arc::new(roster),
-            relay,
+            relay: relay.clone(),
             sockets,
             lanes,
             forwards,
@@ -227,9 +228,9 @@ impl Daemon {
             draining: AtomicBool::new(false),
             files: watch::Sender::new(files),
             tellers: Tellers::new(webhooks.clone(), clean),
+            walks: Walks::new(relay),
             webhooks,
         });
-        house.relay.open_inbox(&account).await?;
         telemetry::house::register();
         telemetry::webhooks::register();
         house.apply(&config).await?;
@@ -265,9 +266,6 @@ impl Daemon {
         doors.spawn(http::serve(vec![Listener::Unix(socket)], operator, patient, last));
 
         let mut background = JoinSet::new();
-        background.spawn(house.relay.clone().clean_up(account.clone()));
-        background.spawn(house.relay.clone().sweep_parked(account.clone()));
-        background.spawn(house.relay.clone().work_through_inbox(account));
         background.spawn(house.clone().forget_keys());
         background.spawn(house.relay.clone().keep_time());
         background.spawn(hub.run());
@@ -320,6 +318,7 @@ impl Daemon {
             tracing::warn!("Some clients had not gone when the daemon stopped");
         }
         self.background.shutdown().await;
+        self.house.walks.shutdown().await;
         self.house.tellers.drain().await;
         let orderly = self.house.lanes.drain(DRAIN).await;
         failpoint!("stop::drained");

@@ -11,6 +11,7 @@ use trunkline_adapter::{Address, Clock};
 
 use super::roster::Roster;
 use super::tellers::Tellers;
+use super::walks::Walks;
 use super::{build, forwarding, notify, registry};
 use crate::bindings::Bindings;
 use crate::config::{self, Config, SystemSecrets, Watch};
@@ -53,6 +54,7 @@ pub(super) struct House {
     pub listening: SocketAddr,
     pub webhooks: Site,
     pub tellers: Tellers,
+    pub walks: Walks,
     pub ready: AtomicBool,
     pub draining: AtomicBool,
     /// The files whose change means a reload.
@@ -119,6 +121,10 @@ impl House {
         self.roster.replace(account, adapters);
         // Whoever came in with a key that is gone has to go.
         self.roster.doors().iter().for_each(|door| door.recheck());
+        // Last: what waits in an account's inbox is judged by all of the above.
+        for account in self.accounts.sids() {
+            self.walks.start(account).await?;
+        }
         if let Some(level) = &self.level {
             level.set(config.log.level.name());
         }

@@ -18,6 +18,7 @@ pub mod front;
 mod idempotency;
 pub mod operator;
 pub mod paging;
+mod patience;
 mod pressure;
 pub mod provider;
 pub mod route;

@@ -26,6 +26,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use super::body::{Body, BodyError, Upload};
 use super::error::{self, ApiError};
+use super::patience::Patience;
 use super::pressure::Pressure;
 use crate::relay::Lasting;
 use crate::telemetry;
@@ -37,7 +38,8 @@ pub struct Limits {
     pub webhook_body: usize,
     /// Bytes of a REST request.
     pub form_body: usize,
-    /// From the request's head to the end of our answer's making; also how long a head may take to arrive.
+    /// From the request's head to the end of our answer's making; also how long a head may take to arrive, and how long a
+    /// caller may take none of an answer.
     pub request_timeout: Duration,
     /// Requests being answered at once.
     pub concurrent: usize,
@@ -192,6 +194,7 @@ impl<H: Handler> House<H> {
     ) {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(self.limits.request_timeout);
+        let stream = Patience::new(stream, self.limits.request_timeout);
         let service = service_fn(move |request| {
             let house = self.clone();
             async move { Ok::<_, std::convert::Infallible>(house.request(request, peer).await) }

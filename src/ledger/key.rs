@@ -41,6 +41,8 @@ pub enum Space {
     AddressConfiguration = 12,
     /// Address → the SID of its configuration.
     ConfiguredAddress = 13,
+    /// A set of addresses that text each other as a group → the open conversation that holds it.
+    GroupText = 14,
     /// A conversation's head: state, next index, roster number.
     Head = 16,
     /// A conversation's document: names, attributes, timers.
@@ -100,7 +102,7 @@ pub enum Keyspace {
 
 impl Space {
     /// Every space, in the order of its byte.
-    pub const ALL: [Space; 35] = [
+    pub const ALL: [Space; 36] = [
         Space::Meta,
         Space::Service,
         Space::Configuration,
@@ -114,6 +116,7 @@ impl Space {
         Space::Timer,
         Space::AddressConfiguration,
         Space::ConfiguredAddress,
+        Space::GroupText,
         Space::Head,
         Space::Conversation,
         Space::Participant,

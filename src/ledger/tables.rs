@@ -33,6 +33,11 @@ pub fn bindings_of_proxy(account: &str, proxy: &Address) -> Key {
     Key::of(account, "", Space::Binding, &[Piece::Name(proxy.as_str())])
 }
 
+/// Which conversation holds a set of addresses that text each other as a group. Sets are long, so their name is a digest.
+pub fn group_text(account: &str, digest: &[u8]) -> Key {
+    Key::new(account, "", Space::GroupText, digest)
+}
+
 /// The prefix of an account's messaging bindings.
 pub fn bindings(account: &str) -> Key {
     Key::new(account, "", Space::Binding, b"")

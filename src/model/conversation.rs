@@ -211,6 +211,7 @@ impl Conversation {
     pub fn author(&self, author: &str) -> Option<&Member> {
         self.members.iter().find(|member| {
             member.record.identity.as_deref() == Some(author)
+                || member.record.seat.as_ref().is_some_and(|seat| seat.seen().as_str() == author)
                 || member.record.binding.as_ref().is_some_and(|binding| {
                     binding.address.as_str() == author
                         || binding.aliases.iter().any(|alias| alias.as_str() == author)

@@ -19,7 +19,7 @@ use crate::model::{
 };
 use crate::work::{self, Queue, Taken, Window};
 
-/// The one lane of clean-up work.
+/// The one lane of an account's clean-up work, in its rows. It is woken by the account, since every account has one.
 pub const LANE: &str = "cleanup";
 /// Subjects looked at together.
 const WINDOW: usize = 16;
@@ -39,13 +39,13 @@ pub(super) fn enqueue(context: &Context<'_>, decision: &mut Decision, name: &str
     let payload = bytes::Bytes::copy_from_slice(name.as_bytes());
     let seq = context.births.birth();
     work::enqueue(&mut decision.batch, account, Queue::Cleanup, LANE, name, seq, context.now, payload);
-    decision.after.wake.push(Wake::cleanup(name));
+    decision.after.wake.push(Wake::cleanup(context.account, name));
 }
 
 impl Relay {
     /// Does the clean-up work of an account; runs until dropped, and sleeps while there is none.
     pub async fn clean_up(self: Arc<Relay>, account: AccountSid) {
-        let woken = self.wakeups.register(Queue::Cleanup, LANE);
+        let woken = self.wakeups.register(Queue::Cleanup, account.as_str());
         let ledger = self.ledger.clone();
         let window = Window::open(ledger, self.clock, account.as_str(), Queue::Cleanup, LANE, WINDOW);
         let mut window = window.uncounted();

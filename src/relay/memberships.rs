@@ -40,7 +40,10 @@ impl Sought {
                 named.into_iter().any(|name| name.as_str() == address)
                     && proxy.as_ref().is_none_or(|proxy| binding.proxy.as_str() == proxy)
             }
-            (Sought::Address { .. }, None) => false,
+            // In a group text nobody is reached through one of our addresses alone.
+            (Sought::Address { address, proxy }, None) => {
+                proxy.is_none() && participant.outside().is_some_and(|own| own.as_str() == address)
+            }
         }
     }
 }

@@ -167,7 +167,7 @@ impl Relay {
             let leaving = Leaving { service: service.clone(), identity: user.identity.clone() };
             let (seq, now, payload) = (self.ledger.birth(), self.clock.now(), leaving.encode());
             work::enqueue(&mut batch, of, Queue::Cleanup, cleanup::LANE, sid, seq, now, payload);
-            let after = After { wake: vec![Wake::cleanup(sid)], ..After::default() };
+            let after = After { wake: vec![Wake::cleanup(account, sid)], ..After::default() };
             match self.commits.commit(account, batch, after).await {
                 Ok(()) => return Ok(()),
                 Err(CommitError::Conflict(_)) => {}

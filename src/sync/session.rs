@@ -32,13 +32,21 @@ pub struct Session {
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Notice>,
+    waiting: VecDeque<Waiting>,
     watched: HashMap<Object, Subscription>,
     behind: VecDeque<Object>,
     over: bool,
 }
 
+/// A notice, and which object it is of.
+struct Waiting {
+    of: Option<u64>,
+    notice: Notice,
+}
+
 struct Subscription {
+    /// Stands for the object in what waits.
+    mark: u64,
     /// Everything up to this number is known.
     known: Revision,
     /// The highest event that was told. Above `known` only while much is caught up with, in pieces.
@@ -81,14 +89,18 @@ impl Session {
         if fresh && state.watched.len() >= MOST_OBJECTS {
             return None;
         }
-        let subscription = Subscription { known: from, told: from, phase: Phase::Behind };
+        // What waits of an earlier time is known to the client, or is told again from here on.
+        let mark = state.purge(object);
+        let subscription = Subscription { mark, known: from, told: from, phase: Phase::Behind };
         state.watched.insert(object.clone(), subscription);
         Some(fresh)
     }
 
     /// Stops watching. Says whether it was watched.
     pub(super) fn unwatch(&self, object: &Object) -> bool {
-        self.state().watched.remove(object).is_some()
+        let mut state = self.state();
+        state.purge(object);
+        state.watched.remove(object).is_some()
     }
 
     /// Everything that is watched.
@@ -133,7 +145,7 @@ impl Session {
     pub(super) fn mention(&self, notice: Notice) {
         let mut state = self.state();
         if state.waiting.len() < MOST_WAITING {
-            state.waiting.push_back(notice);
+            state.waiting.push_back(Waiting { of: None, notice });
         }
         drop(state);
         self.woken.notify_one();
@@ -142,7 +154,7 @@ impl Session {
     /// Answers something that the client asked for.
     pub(super) fn answer(&self, notice: Notice) {
         let mut state = self.state();
-        state.waiting.push_back(notice);
+        state.waiting.push_back(Waiting { of: None, notice });
         if state.waiting.len() > TOO_MANY {
             state.waiting.clear();
             state.over = true;
@@ -160,8 +172,8 @@ impl Session {
     /// What there is to do: a notice to hand out, an object to catch up with, or nothing but to wait.
     pub(super) fn step(&self) -> Step {
         let mut state = self.state();
-        if let Some(notice) = state.waiting.pop_front() {
-            return Step::Tell(notice);
+        if let Some(waiting) = state.waiting.pop_front() {
+            return Step::Tell(waiting.notice);
         }
         if state.over {
             return Step::End;
@@ -192,10 +204,19 @@ impl Session {
     }
 }
 
+impl State {
+    /// Drops what waits of an object. Gives its mark.
+    fn purge(&mut self, object: &Object) -> u64 {
+        let mark = std::hash::BuildHasher::hash_one(&foldhash::fast::FixedState::default(), object);
+        self.waiting.retain(|waiting| waiting.of != Some(mark));
+        mark
+    }
+}
+
 impl Subscription {
-    fn tell(&mut self, live: &Live, waiting: &mut VecDeque<Notice>) {
+    fn tell(&mut self, live: &Live, waiting: &mut VecDeque<Waiting>) {
         for event in live.events.iter().filter(|event| event.id > self.told) {
-            waiting.push_back(event.notice(self.known));
+            waiting.push_back(Waiting { of: Some(self.mark), notice: event.notice(self.known) });
         }
         self.told = self.told.max(live.upto);
         self.known = self.known.max(live.upto);
@@ -233,7 +254,8 @@ impl Replay<'_> {
         let State { waiting, watched, behind, .. } = &mut *state;
         let Some(subscription) = watched.get_mut(&self.object) else { return };
         for event in live.events.iter().filter(|event| event.id > subscription.told) {
-            waiting.push_back(event.notice(subscription.known));
+            let notice = event.notice(subscription.known);
+            waiting.push_back(Waiting { of: Some(subscription.mark), notice });
         }
         subscription.told = subscription.told.max(live.upto);
         let meanwhile = std::mem::replace(&mut subscription.phase, Phase::Behind);

@@ -73,6 +73,7 @@ pub(in crate::http) fn new(form: &Form) -> Result<NewConversation, ApiError> {
         return Err(error::TIMERS_WITHOUT_STATE.into());
     }
     Ok(NewConversation {
+        sid: None,
         friendly_name: filled(fields::friendly_name(form)?),
         unique_name: filled(fields::unique_name(form)?),
         messaging_service_sid: filled(fields::messaging_service_sid(form, "MessagingServiceSid")?),

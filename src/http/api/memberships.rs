@@ -9,7 +9,7 @@ use crate::http::error::{self, ApiError};
 use crate::http::form::Form;
 use crate::http::paging::Page;
 use crate::http::route::Resource;
-use crate::model::{UserRecord, UserSid};
+use crate::model::{Seat, UserRecord, UserSid};
 use crate::relay::command::{Membership, ParticipantChange};
 use crate::relay::memberships::Sought;
 
@@ -145,13 +145,27 @@ pub(super) fn render_found(scope: &Scope, user: Option<&UserSid>, found: &Member
             "name": null,
         })
     });
+    let seat = participant.seat.as_ref().map(|seat| {
+        let (address, projected) = match seat {
+            Seat::Address(address) => (Some(address), None),
+            Seat::Projected(address) => (None, Some(address)),
+        };
+        json!({
+            "type": seat.seen().channel().name(),
+            "address": address,
+            "proxy_address": null,
+            "projected_address": projected,
+            "level": null,
+            "name": null,
+        })
+    });
     json!({
         "account_sid": scope.account,
         "chat_service_sid": scope.service,
         "participant_sid": participant.sid,
         "participant_user_sid": user,
         "participant_identity": participant.identity,
-        "participant_messaging_binding": binding,
+        "participant_messaging_binding": binding.or(seat),
         "conversation_sid": record.sid,
         "conversation_unique_name": record.unique_name,
         "conversation_friendly_name": record.friendly_name,

@@ -100,6 +100,7 @@ fn world() -> World {
         role_sid: None,
         attributes: "{}".into(),
         birth: 2,
+        seat: None,
         created: at,
         updated: at,
         last_read_message_index: Some(0),

@@ -4,19 +4,24 @@
 //! caller's roles permit it, or one of the synchronised view's, which read what the caller may see.
 
 mod call;
+#[cfg(test)]
+#[path = "client_test.rs"]
+mod client_test;
 mod configuration;
 mod conversations;
+#[cfg(test)]
+mod kit;
 mod messages;
 mod objects;
 mod participants;
 mod people;
 mod permission;
 mod push;
+#[cfg(test)]
+#[path = "replay_test.rs"]
+mod replay_test;
 mod subscriptions;
 mod templates;
-#[cfg(test)]
-#[path = "client_test.rs"]
-mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
