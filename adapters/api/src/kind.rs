@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Address, BoxFuture, Capabilities, Clock, Outbound, Outcome, Section, Simulator, Webhook};
+use crate::{Address, BoxFuture, Capabilities, Clock, Door, Outbound, Outcome, Section, Simulator, Webhook};
 
 /// A kind of adapter, as named by `kind = "…"` in the configuration.
 pub trait AdapterKind: Send + Sync {
@@ -57,6 +57,10 @@ pub trait Adapter: Send + Sync + 'static {
 
     /// How the provider calls us.
     fn webhook(&self) -> Option<&dyn Webhook> {
+        None
+    }
+    /// Where people connect to us and stay.
+    fn door(&self) -> Option<Arc<dyn Door>> {
         None
     }
 }
