@@ -243,6 +243,12 @@ impl Daemon {
             house.roster.clone(),
             house.accounts.clone(),
             house.base.clone(),
+            http::media::Door {
+                relay: house.relay.clone(),
+                media: house.media.clone(),
+                links: house.links.clone(),
+                tokens: Arc::new(http::Tokens::new(house.accounts.clone(), house.relay.clone(), clock)),
+            },
             limits,
         ));
         let public = public.into_iter().map(Listener::Tcp).collect();

@@ -124,6 +124,7 @@ impl House {
             telemetry::inbound::register(name);
         }
         self.relay.keywords().replace(build::keywords(config));
+        self.links.set_ttl(config.media.link_ttl);
         self.relay.limits().replace(build::limits(config));
         self.relay.templates().replace(build::templates(config));
         // Adapters work for the account the store was opened for; another first account takes effect with a restart.

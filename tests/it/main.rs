@@ -10,6 +10,7 @@ mod extensions;
 mod harness;
 mod holds;
 mod kills;
+mod media;
 mod metrics;
 mod notify;
 mod people;
