@@ -17,6 +17,7 @@ use trunkline_adapter::{Address, Inbound, InboundMessage, Part, Person};
 
 use super::asking::{Amended, Said, Whose};
 use super::commit::{After, Wake};
+use super::events::{Touch, edited};
 use super::intake::{Origin, remember};
 use super::opting::Opting;
 use super::{ATTEMPTS, Relay, RelayError};
@@ -33,6 +34,8 @@ const WINDOW: usize = 1024;
 const MOST_OPEN: usize = 64;
 /// After a failure an event is tried again a little later.
 const AGAIN: Duration = Duration::from_secs(5);
+/// Why something is among what could not be read.
+const REFUSED: &str = "refused by a pre-action webhook";
 /// Rows and bytes of one commit.
 const MOST_ROWS: usize = 100;
 const MOST_BYTES: usize = 512 * 1024;
@@ -82,11 +85,17 @@ impl Relay {
         self.inbox.total.load(Ordering::Relaxed)
     }
 
-    /// Whether what came in for a conversation goes to the inbox. Nobody who has no webhooks pays more than two looks at
+    /// Whether what came in for a conversation, and raises these questions, goes to the inbox. Nobody who has no webhooks pays more than two looks at
     /// memory for it.
-    pub(super) fn to_inbox(&self, account: &AccountSid, binding: &Binding, message: bool) -> bool {
+    pub(super) fn to_inbox(
+        &self,
+        account: &AccountSid,
+        binding: &Binding,
+        questions: impl IntoIterator<Item = Event>,
+    ) -> bool {
+        let mut questions = questions.into_iter();
         self.inbox.has(binding.conversation.as_str())
-            || message && self.hooks.pre(account, &binding.service, Event::MessageAdd).is_some()
+            || questions.any(|question| self.hooks.pre(account, &binding.service, question).is_some())
     }
 
     /// Whether anything waits at all.
@@ -227,12 +236,26 @@ impl Relay {
 
     /// Takes one event whose turn has come.
     async fn admit(&self, origin: Origin<'_>, sid: &str, event: Inbound) -> Result<(), RelayError> {
-        let Inbound::Message(message) = event else {
-            let binding = match super::intake::pair(&event) {
-                Some((proxy, person)) => self.bound_person(origin.account, proxy, person).await?,
-                None => None,
-            };
-            return self.take_event(origin, binding.as_ref(), event).await;
+        let message = match event {
+            Inbound::Message(message) => message,
+            event => {
+                let binding = match super::intake::pair(&event) {
+                    Some((proxy, person)) => self.bound_person(origin.account, proxy, person).await?,
+                    None => None,
+                };
+                let binding = binding.as_ref();
+                let Inbound::Edit { id, of, from, to, parts, .. } = &event else {
+                    return self.take_event(origin, binding, event).await;
+                };
+                let (touch, mut change) = (Touch { id, of, from, to }, edited(parts));
+                return match self.ask_edit(origin, sid, touch, &mut change).await {
+                    Ok(()) => self.take_edit(origin, binding, touch, &change).await,
+                    Err(RelayError::Vetoed | RelayError::Improper(_)) => {
+                        self.refuse_edit(origin, touch, json!({ "edit": event })).await
+                    }
+                    Err(other) => Err(other),
+                };
+            }
         };
         let own = tables::provider_id(origin.account.as_str(), origin.kind, &message.to, &message.id);
         if self.ledger.snapshot().get(&own).await?.is_some() {
@@ -281,11 +304,30 @@ impl Relay {
         self.ask_message(whose, &current, &said).await
     }
 
+    /// A change that was refused: kept with what cannot be read, and remembered, so that its repeat changes nothing.
+    async fn refuse_edit(
+        &self,
+        origin: Origin<'_>,
+        touch: Touch<'_>,
+        raw: serde_json::Value,
+    ) -> Result<(), RelayError> {
+        self.keep(origin, REFUSED, raw).await?;
+        let own = tables::provider_id(origin.account.as_str(), origin.kind, touch.to, touch.id);
+        let mut batch = Batch::default();
+        remember(&mut batch, own);
+        match self.commits.commit(origin.account, batch, After::default()).await {
+            // The only check there is: it is known already.
+            Ok(()) | Err(CommitError::Conflict(_)) => {}
+            Err(other) => return Err(other.into()),
+        }
+        inbound(origin.adapter, InboundOutcome::Refused);
+        Ok(())
+    }
+
     /// A message that was refused: kept with what cannot be read, and remembered, so that its repeat changes nothing. A
     /// keyword in it counts all the same: nobody may veto that somebody opts out.
     pub(super) async fn refuse(&self, origin: Origin<'_>, message: InboundMessage) -> Result<(), RelayError> {
-        let reason = "refused by a pre-action webhook";
-        self.keep(origin, reason, json!({ "message": message })).await?;
+        self.keep(origin, REFUSED, json!({ "message": message })).await?;
         let account = origin.account;
         let own = tables::provider_id(account.as_str(), origin.kind, &message.to, &message.id);
         for _ in 0..ATTEMPTS {

@@ -33,8 +33,8 @@ use crate::ledger::engine::{Batch, CommitError, Snapshot};
 use crate::ledger::key::Key;
 use crate::ledger::{tables, typed};
 use crate::model::{
-    AccountSid, Binding, Compact, Conversation, ConversationSid, Json, ParticipantSid, ProviderIdRow, Source,
-    message,
+    AccountSid, Binding, Compact, Conversation, ConversationSid, Event, Json, ParticipantSid, ProviderIdRow,
+    Source, message,
 };
 use crate::telemetry::inbound::{InboundOutcome, heard_from, inbound};
 
@@ -129,7 +129,9 @@ impl Relay {
         let binding = group.binding.as_ref();
         if let Some(binding) = binding {
             let message = group.events.iter().any(|event| matches!(event, Inbound::Message(_)));
-            if self.to_inbox(origin.account, binding, message) {
+            let edit = group.events.iter().any(|event| matches!(event, Inbound::Edit { .. }));
+            let questions = [message.then_some(Event::MessageAdd), edit.then_some(Event::MessageUpdate)];
+            if self.to_inbox(origin.account, binding, questions.into_iter().flatten()) {
                 return self.put_in_inbox(origin, binding.conversation.as_str(), group.events).await;
             }
         }
@@ -217,7 +219,7 @@ impl Relay {
         for _ in 0..ATTEMPTS {
             let pair = pair_subject(&message.to, &message.from);
             let home = match self.bound_now(origin.account, &message.to, &message.from).await? {
-                Some(now) if self.to_inbox(origin.account, &now, true) => {
+                Some(now) if self.to_inbox(origin.account, &now, [Event::MessageAdd]) => {
                     let subject = now.conversation.as_str();
                     return self.put_in_inbox(origin, subject, vec![Inbound::Message(message)]).await;
                 }

@@ -66,6 +66,7 @@ fn capabilities(proxy: &Proxy) -> Capabilities {
         shut: None,
         templates: trunkline_adapter::Templates::Text,
         idempotent: false,
+        group_texts: false,
         keywords: sms,
         rate: Rate::per_second(1.0, 1),
         pair_rate: None,
@@ -198,7 +199,7 @@ impl Life {
             .iter()
             .map(|plan| {
                 let keywords = plan.proxy.channel() == Channel::Sms;
-                (plan.proxy.clone(), relay::Proxy { keywords, correlated: keywords })
+                (plan.proxy.clone(), relay::Proxy { keywords, correlated: keywords, group_texts: false })
             })
             .collect();
         self.lanes.apply(plans, policies).await?;

@@ -45,6 +45,7 @@ fn capabilities() -> Capabilities {
         templates: Templates::Text,
         // The metadata comes back in the echo, but a repeated send is a second message.
         idempotent: false,
+        group_texts: false,
         keywords: false,
         rate: Rate::per_second(300.0, 300),
         pair_rate: None,

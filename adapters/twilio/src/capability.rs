@@ -29,6 +29,7 @@ pub(crate) fn of(proxy: &Address) -> Capabilities {
         shut: chat.then_some(SHUT),
         templates: if chat { Templates::Sid } else { Templates::Text },
         idempotent: false,
+        group_texts: false,
         keywords: !chat,
         rate,
         pair_rate,
