@@ -109,16 +109,14 @@ def grown(source, mutants):
     return "".join(pieces), places
 
 
-def write(copy, mutants):
-    """The copy's files with these changes in them; a file without any is as it was."""
-    files, places = collections.defaultdict(list), {}
+def write(copy, texts, mutants):
+    """The copy's files with these changes in them, and where they are."""
+    files, places = {file: [] for file in texts}, {}
     for mutant in mutants:
         files[mutant.file].append(mutant)
     for file, of in files.items():
-        text, places[file] = grown(Source((ROOT / file).read_text()), of)
+        text, places[file] = grown(Source(texts[file]), of)
         (copy / file).write_text(text)
-    library = ROOT / "src/lib.rs"
-    (copy / "src/lib.rs").write_text(library.read_text() + SELECTOR)
     return places
 
 
@@ -165,13 +163,6 @@ def ask(program, copy, number, filters, limit):
 def main(cargo_mutants, copy, part=""):
     settings = tomllib.loads((ROOT / ".cargo/mutants.toml").read_text())
     rooms = [word for word in settings["additional_cargo_test_args"] if word != "--"]
-    listed = json.loads(subprocess.check_output([cargo_mutants, "mutants", "--list", "--json"], cwd=ROOT))
-    # What is outside of a function, a constant, cannot be chosen at run time.
-    mutants = [Mutant(number, one) for number, one in enumerate(listed, 1) if one["function"] and part in one["name"]]
-    for one in listed:
-        if not one["function"]:
-            print(f"not looked at: {one['name']}")
-
     copy = pathlib.Path(copy)
     tree, target = copy / "tree", copy / "target"
     shutil.rmtree(tree, ignore_errors=True)
@@ -179,10 +170,20 @@ def main(cargo_mutants, copy, part=""):
         if file and (ROOT / file).is_file():
             (tree / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / file, tree / file)
+    with open(tree / "src/lib.rs", "a") as library:
+        library.write(SELECTOR)
+
+    listed = json.loads(subprocess.check_output([cargo_mutants, "mutants", "--list", "--json"], cwd=tree))
+    # What is outside of a function, a constant, cannot be chosen at run time.
+    mutants = [Mutant(number, one) for number, one in enumerate(listed, 1) if one["function"] and part in one["name"]]
+    for one in listed:
+        if not one["function"]:
+            print(f"not looked at: {one['name']}")
+    texts = {file: (tree / file).read_text() for file in {mutant.file for mutant in mutants}}
 
     alive, program = mutants, None
     while program is None:
-        places = write(tree, alive)
+        places = write(tree, texts, alive)
         program, errors = build(tree, target)
         blame = blamed(errors, places)
         if program is None and not blame:
