@@ -50,7 +50,7 @@ impl Sockets {
     pub(super) fn upgrade(&self, head: &mut Parts, door: Arc<dyn Door>, root: Arc<str>) -> Response<Body> {
         let accept = match accept(head) {
             Ok(accept) => accept,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         let origin = match head.headers.get(ORIGIN).map(HeaderValue::to_str) {
             None => None,
@@ -84,25 +84,25 @@ impl Sockets {
 }
 
 /// The proof that we know what was asked for.
-fn accept(head: &Parts) -> Result<HeaderValue, Response<Body>> {
+fn accept(head: &Parts) -> Result<HeaderValue, Box<Response<Body>>> {
     if head.method != Method::GET {
-        return Err(ApiError::method("GET").into_response());
+        return Err(Box::new(ApiError::method("GET").into_response()));
     }
     let headers = &head.headers;
     if !names(headers, CONNECTION.as_str(), "upgrade") || !names(headers, UPGRADE.as_str(), "websocket") {
-        return Err(upgrade_required());
+        return Err(Box::new(upgrade_required()));
     }
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        return Err(upgrade_required());
+        return Err(Box::new(upgrade_required()));
     }
     let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
     if STANDARD.decode(key).map_or(true, |key| key.len() != 16) {
-        return Err(ApiError::from(error::SOCKET_KEY).into_response());
+        return Err(Box::new(ApiError::from(error::SOCKET_KEY).into_response()));
     }
     let mut digest = ring::digest::Context::new(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY);
     digest.update(key);
     digest.update(GUID);
-    HeaderValue::try_from(STANDARD.encode(digest.finish())).map_err(|_| upgrade_required())
+    HeaderValue::try_from(STANDARD.encode(digest.finish())).map_err(|_| Box::new(upgrade_required()))
 }
 
 /// Whether a header's list has this word.
