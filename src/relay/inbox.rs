@@ -304,7 +304,7 @@ impl Relay {
             author: bound.address.as_str(),
             participant: Some(member.record.sid.as_str()),
             attributes: None,
-            media: announce::media(&message.parts),
+            media: announce::media(&message.parts, &[]),
         };
         self.ask_message(whose, &current, &said).await
     }

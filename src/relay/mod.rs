@@ -45,6 +45,10 @@ mod kit;
 mod lasting;
 mod limits;
 mod listed;
+pub mod media;
+#[cfg(test)]
+#[path = "media_test.rs"]
+mod media_test;
 pub mod memberships;
 mod messages;
 mod messaging_services;
