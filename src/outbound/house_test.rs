@@ -353,6 +353,7 @@ pub(super) fn adapter(
             receipts: Receipts { delivered: true, read: false, correlated: false },
             shut: Some(63016),
             templates: Templates::Named,
+            media: None,
             idempotent: false,
             keywords: true,
             rate: FAST,

@@ -110,6 +110,7 @@ impl Working {
             from: phone.clone(),
             to: proxy.clone(),
             text: text.clone(),
+            media: Vec::new(),
             at,
             name: self.phones.phone(phone).and_then(|phone| phone.name),
         };

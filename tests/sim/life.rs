@@ -65,6 +65,7 @@ fn capabilities(proxy: &Proxy) -> Capabilities {
         receipts: Receipts { delivered: true, read: !sms, correlated: sms },
         shut: None,
         templates: trunkline_adapter::Templates::Text,
+        media: None,
         idempotent: false,
         keywords: sms,
         rate: Rate::per_second(1.0, 1),

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{Address, BoxFuture, Capabilities, Clock, Outbound, Outcome, Section, Simulator, Webhook};
+use crate::{
+    Address, BoxFuture, Capabilities, Clock, MediaSource, Outbound, Outcome, Section, Simulator, Webhook,
+};
 
 /// A kind of adapter, as named by `kind = "…"` in the configuration.
 pub trait AdapterKind: Send + Sync {
@@ -57,6 +59,11 @@ pub trait Adapter: Send + Sync + 'static {
 
     /// How the provider calls us.
     fn webhook(&self) -> Option<&dyn Webhook> {
+        None
+    }
+
+    /// How the files that people send are had.
+    fn media(&self) -> Option<&dyn MediaSource> {
         None
     }
 }

@@ -1,10 +1,12 @@
-//! One text to one person.
+//! One text or file to one person.
 
 use std::collections::HashMap;
 
 use serde::Serialize;
-use trunkline_adapter::{Address, Blame, Cause, Channel, Outbound, Outcome};
+use trunkline_adapter::{Address, Blame, Cause, Channel, Content, Outbound, Outcome};
 use trunkline_graph::{Endpoint, Target, broken_answer, lenient, post};
+
+use crate::media;
 
 pub(crate) async fn send(
     targets: &HashMap<Address, Target>,
@@ -44,16 +46,40 @@ struct Recipient<'a> {
 
 #[derive(Serialize)]
 struct Message<'a> {
-    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attachment: Option<Attachment<'a>>,
     metadata: &'a str,
+}
+
+#[derive(Serialize)]
+struct Attachment<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    payload: Payload<'a>,
+}
+
+/// Not reusable: the link is of use for minutes, and the provider would keep the file for ever.
+#[derive(Serialize)]
+struct Payload<'a> {
+    url: &'a str,
+    is_reusable: bool,
 }
 
 impl<'a> Request<'a> {
     fn of(outbound: &'a Outbound) -> Request<'a> {
+        let (text, attachment) = match &outbound.content {
+            Content::Media(file) => {
+                let payload = Payload { url: &file.link, is_reusable: false };
+                (None, Some(Attachment { kind: media::kind(file), payload }))
+            }
+            other => (Some(other.text()), None),
+        };
         Request {
             recipient: Recipient { id: outbound.to.value() },
             messaging_type: "RESPONSE",
-            message: Message { text: outbound.content.text(), metadata: &outbound.correlation },
+            message: Message { text, attachment, metadata: &outbound.correlation },
         }
     }
 }

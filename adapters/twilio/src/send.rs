@@ -67,6 +67,12 @@ fn form(webhook_url: &str, outbound: &Outbound) -> String {
         Content::Text { body } => {
             form.append_pair("Body", body);
         }
+        Content::Media(file) => {
+            if let Some(caption) = &file.caption {
+                form.append_pair("Body", caption);
+            }
+            form.append_pair("MediaUrl", &file.link);
+        }
         Content::Template(template) => {
             let variables =
                 template.variables.iter().map(|(key, value)| (key.clone(), value.as_str().into()));

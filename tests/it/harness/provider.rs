@@ -38,6 +38,7 @@ impl Phone {
             from: Address::parse(&self.from).unwrap(),
             to: Address::parse(&self.to).unwrap(),
             text: text.to_owned(),
+            media: Vec::new(),
             at: now(),
             name: None,
         };
