@@ -143,6 +143,11 @@ catalogue! {
     MESSAGE_NOT_FOUND = 50500, 404, "Message not found";
     NOTHING_TO_POST = 50503, 400, "A message needs a Body or a ContentSid";
     BODY_TOO_LONG = 50504, 400, "Body is too long";
+    MEDIA_NOT_FOUND = 50507, 404, "Media not found";
+    MEDIA_TAKEN = 50508, 409, "Media is attached to another message already";
+    MEDIA_BODY_FIXED = 50509, 400, "The body of a message with media cannot be updated";
+    MEDIA_SID = 50510, 400, "MediaSid is not the SID of a media";
+    MEDIA_CONTENT_TYPE = 50511, 400, "The content type of the media is not a media type";
     CONTENT_SID = 50526, 400, "ContentSid is not the SID of a template that is configured here";
     CONTENT_VARIABLES = 50527, 400, "ContentVariables is not a JSON object of texts";
     VARIABLES_ALONE = 50528, 400, "ContentVariables needs a ContentSid";
@@ -287,6 +292,8 @@ impl From<RelayError> for ApiError {
                 20409,
                 "The role is a default of its service and cannot be deleted",
             ),
+            RelayError::MediaNotFound => MEDIA_NOT_FOUND.into(),
+            RelayError::MediaTaken => MEDIA_TAKEN.into(),
             RelayError::TemplateNotFound => CONTENT_SID.into(),
             RelayError::VariableMissing(name) => {
                 ApiError::parameter(format!("ContentVariables has nothing for {{{{{name}}}}}"))

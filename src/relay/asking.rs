@@ -9,6 +9,7 @@ use super::command::{
     ParticipantChange, UserChange, Who,
 };
 use super::error::Improper;
+use super::media::Attachment;
 use super::{Relay, RelayError};
 use crate::announce::{self, Cause, Pairs, Verdict};
 use crate::model::{
@@ -23,12 +24,13 @@ const BODY: usize = 32 * 1024;
 /// Bytes of a message's attributes.
 const ATTRIBUTES: usize = 4 * 1024;
 
-/// Fields of a message that were replaced by whoever was asked.
+/// Fields of a message that were replaced by whoever was asked, and the files that were got meanwhile.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Amended {
     pub body: Option<String>,
     pub author: Option<String>,
     pub attributes: Option<String>,
+    pub media: Vec<Attachment>,
 }
 
 /// Whose event it is.
@@ -80,7 +82,7 @@ impl Relay {
                 // What a conversation makes itself of.
                 if let Some(first) = first {
                     pairs.maybe("MessageBody", message::body(&first.parts).as_deref());
-                    pairs.maybe("Media", announce::media(&first.parts).as_deref());
+                    pairs.maybe("Media", announce::media(&first.parts, &[]).as_deref());
                     let (address, proxy) = (first.from.address.clone(), first.to.clone());
                     let (aliases, rest) = (Vec::new(), Map::new());
                     announce::binding(pairs, &PersonBinding { address, proxy, aliases, rest });
@@ -199,9 +201,12 @@ impl Relay {
         current: &Conversation,
         new: &mut NewMessage,
     ) -> Result<(), RelayError> {
+        // Files that cannot be had are refused with or without a webhook; nobody is asked about them.
+        let media = self.attachments(whose.account, whose.service, &new.media).await?;
         let author = current.author(&new.author).map(|member| member.record.sid.as_str());
         let (body, attributes) = (new.body.as_deref(), new.attributes.as_deref());
-        let said = Said { body, author: &new.author, participant: author, attributes, media: None };
+        let media = super::media::told(&media);
+        let said = Said { body, author: &new.author, participant: author, attributes, media };
         let amended = self.ask_message(whose, current, &said).await?;
         new.body = amended.body.or(new.body.take());
         new.attributes = amended.attributes.or(new.attributes.take());
@@ -244,7 +249,7 @@ impl Relay {
         next.body = change.body.clone().apply(next.body);
         next.attributes = change.attributes.clone().unwrap_or(next.attributes);
         let fields = self.ask_about_message(whose, Event::MessageUpdate, current, index, &next).await?;
-        let Amended { body, author, attributes } = amended(&fields)?;
+        let Amended { body, author, attributes, .. } = amended(&fields)?;
         change.author = author.or(change.author.take());
         change.attributes = attributes.or(change.attributes.take());
         if let Some(body) = body {
@@ -326,6 +331,7 @@ fn amended(fields: &Map<String, Value>) -> Result<Amended, RelayError> {
         body: text(fields, "body", Improper::Body, |text| text.len() <= BODY)?,
         author: text(fields, "author", Improper::Author, |text| text.chars().count() <= NAME)?,
         attributes,
+        media: Vec::new(),
     })
 }
 

@@ -87,6 +87,7 @@ impl Relay {
                         source: Some(source(origin, &to, &id)),
                         reply_to: Some(index),
                         template: None,
+                        media: Vec::new(),
                     };
                     let (decision, _) = decide_messages::append(context, conversation, vec![draft])?;
                     Ok((Some(decision), InboundOutcome::Accepted))
@@ -198,6 +199,7 @@ impl Relay {
                                 source: Some(source(origin, &echo.from, &echo.id)),
                                 reply_to: None,
                                 template: None,
+                                media: Vec::new(),
                             };
                             let (decision, _) =
                                 decide_messages::append(&context, &conversation, vec![draft])?;

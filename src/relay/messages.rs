@@ -31,7 +31,8 @@ impl Relay {
         let posted = self
             .change(account, current.sid().as_str(), cause, |conversation, context| async move {
                 let (conversation, context) = (&*conversation, &context);
-                let draft = decide_messages::draft_of(conversation, new.clone());
+                let media = self.attachments(account, service, &new.media).await?;
+                let draft = decide_messages::draft_of(conversation, new.clone(), media);
                 let (decision, mut appended) = decide_messages::append(context, conversation, vec![draft])?;
                 Ok((Some(decision), appended.pop()))
             })

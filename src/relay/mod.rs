@@ -27,6 +27,7 @@ pub mod decide_timers;
 pub mod decide_users;
 mod error;
 mod events;
+mod fetching;
 mod hooks;
 mod idempotency;
 mod inbox;
@@ -38,6 +39,10 @@ mod kit;
 mod lasting;
 mod limits;
 mod listed;
+pub mod media;
+#[cfg(test)]
+#[path = "media_test.rs"]
+mod media_test;
 pub mod memberships;
 mod messages;
 mod messaging_services;
@@ -85,6 +90,7 @@ use crate::work::Wakeups;
 
 pub use conversations::MOST_AT_ONCE;
 pub use error::{Improper, RelayError, RoleUse};
+pub use fetching::{Fetched, Fetches};
 pub use idempotency::{KEYS_KEPT, Made};
 pub use intake::Origin;
 pub use journal::{Journal, Leg, Waiting};
@@ -134,6 +140,7 @@ pub struct Relay {
     parked: Arc<parked::Sweep>,
     alarm: Arc<timers::Alarm>,
     unreadable: unreadable::Ring,
+    fetches: OnceLock<Arc<dyn Fetches>>,
     commits: Arc<Commits>,
     hooks: Arc<Hooks>,
     /// Asks pre-action webhooks; plugged in by `app`.
@@ -174,6 +181,7 @@ impl Relay {
             hooks: Arc::default(),
             asker: OnceLock::new(),
             inbox: inbox::Inbox::default(),
+            fetches: OnceLock::new(),
         }
     }
 

@@ -367,6 +367,7 @@ async fn play(steps: Vec<Step>) {
             Step::Say => {
                 let new = super::command::NewMessage {
                     template: None,
+                    media: Vec::new(),
                     author: "ana".to_owned(),
                     body: Some(at.to_string()),
                     attributes: None,

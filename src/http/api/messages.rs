@@ -148,6 +148,7 @@ fn new(form: &Form) -> Result<NewMessage, ApiError> {
     Ok(NewMessage {
         author: author(form)?.unwrap_or_else(|| SYSTEM.to_owned()),
         template: None,
+        media: Vec::new(),
         body: body.map(str::to_owned),
         attributes: fields::attributes(form, fields::SMALL_ATTRIBUTES)?,
         created,
