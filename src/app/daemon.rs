@@ -19,7 +19,7 @@ use super::roster::Roster;
 use super::running::Running;
 use super::staff::Staff;
 use super::tellers::Tellers;
-use super::{build, listeners, log_key, notify};
+use super::{build, listeners, notify, store_key};
 use crate::bindings::Bindings;
 use crate::config::{self, Config};
 use crate::egress::{Caller, Guard};
@@ -29,6 +29,7 @@ use crate::http::operator::{self, Socket};
 use crate::http::{self, Accounts, Base, Front, Limits, Listener};
 use crate::ledger::store::{Durability, OpenError, Store, StoreSettings};
 use crate::ledger::{Ledger, LedgerError};
+use crate::media::{Links, Media, MediaError};
 use crate::model::Mint;
 use crate::outbound::{Lanes, OptOuts, Surroundings};
 use crate::relay::{Parts, Relay};
@@ -86,6 +87,8 @@ pub enum StartError {
     Listen(#[source] io::Error),
     #[error("the store's folder cannot be used")]
     Folder(#[source] io::Error),
+    #[error("the place of files cannot be used")]
+    Media(#[from] MediaError),
     #[error("the HTTP client cannot be made")]
     Client(#[from] reqwest::Error),
     #[error("the configuration names no account")]
@@ -128,13 +131,14 @@ impl Daemon {
         std::fs::create_dir_all(&folder).map_err(StartError::Folder)?;
         let bindings = Bindings::new(&folder.join("bindings"));
         let store = open(&config, clock, &bindings)?;
-        match log_key::load(&folder) {
+        match store_key::load(&folder, store_key::LOG) {
             Ok(key) => mask::set_key(&key),
             Err(error) => tracing::warn!(
                 %error,
                 "The key that masks addresses cannot be kept; lines of this run cannot be joined with others"
             ),
         }
+        let link_key = store_key::load(&folder, store_key::LINKS).map_err(StartError::Folder)?;
         failpoint!("start::opened");
         let (running, clean) = Running::mark(&folder).map_err(StartError::Folder)?;
         if !clean {
@@ -174,6 +178,8 @@ impl Daemon {
             mint: Arc::new(Mint::system()),
         };
         let http = build::client()?;
+        let media = Media::open(&folder, &build::media_place(&config)).await?;
+        let links = Arc::new(Links::new(&link_key, clock));
         let forwards = Forwards::new(Courier::new(
             ledger.clone(),
             clock,
@@ -198,6 +204,8 @@ impl Daemon {
             accounts: Arc::new(Accounts::new(Vec::new())),
             base: Arc::new(Base::new(None)),
             bindings,
+            media,
+            links,
             ledger,
             incarnation: store.incarnation(),
             store: folder.clone(),
@@ -225,6 +233,7 @@ impl Daemon {
         let limits = Limits {
             webhook_body: config.limits.webhook_body,
             form_body: config.limits.form_body,
+            media_body: config.limits.media_body,
             request_timeout: config.limits.request_timeout,
             concurrent: config.limits.concurrent_requests,
         };
@@ -254,6 +263,7 @@ impl Daemon {
         background.spawn(house.relay.clone().sweep_parked(account.clone()));
         background.spawn(house.relay.clone().work_through_inbox(account));
         background.spawn(house.clone().forget_keys());
+        background.spawn(house.clone().sweep_media());
         background.spawn(house.relay.clone().keep_time());
         background.spawn(house.exporter.clone().keep_up());
         background.spawn(house.clone().watch());

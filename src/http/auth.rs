@@ -43,6 +43,13 @@ impl Accounts {
         accounts.iter().map(|account| account.sid.clone()).collect()
     }
 
+    /// The secrets of an account's API key.
+    pub fn key(&self, account: &str, key: &str) -> Option<Secrets> {
+        let accounts = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        let account = accounts.iter().find(|known| known.sid.as_str() == account)?;
+        account.keys.iter().find(|(sid, _)| sid == key).map(|(_, secrets)| secrets.clone())
+    }
+
     /// The account whose credentials these are.
     ///
     /// # Errors

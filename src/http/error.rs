@@ -75,6 +75,7 @@ catalogue! {
     PERMISSION_UNKNOWN = 50104, 400, "Permission is unknown or not for this type of role";
     ROLE_TYPE = 50105, 400, "Role type is unknown";
     CREATOR_ROLE_NOT_FOUND = 50106, 404, "Conversation creator role not found";
+    NOT_PERMITTED = 50107, 403, "User unauthorized for command";
     CONVERSATION_ROLE_NOT_FOUND = 50109, 404, "Conversation role not found";
     USER_NOT_FOUND = 50200, 404, "User not found";
     USER_TAKEN = 50201, 409, "User already exists";
@@ -129,6 +130,7 @@ catalogue! {
     TOO_MANY_BOUND = 50418, 400, "Limit of non-chat participants of the conversation reached";
     READ_INDEX = 50421, 400, "LastReadMessageIndex is not a message index";
     TOO_MANY_AT_ONCE = 50426, 400, "More than 10 participants for a new conversation";
+    NOT_PARTICIPANT = 50430, 403, "User not participant of conversation";
     PARTICIPANT_NOT_FOUND = 50432, 404, "Participant not found";
     IDENTITY_TAKEN = 50433, 409, "Participant already exists";
     PROJECTED_NOT_OURS = 50439, 403, "Messaging binding projected address is not configured for this account";
@@ -314,6 +316,8 @@ impl From<RelayError> for ApiError {
             RelayError::PushBindingNotFound => {
                 ApiError::new(StatusCode::NOT_FOUND, 20404, "Binding not found")
             }
+            RelayError::NotParticipant => NOT_PARTICIPANT.into(),
+            RelayError::NotPermitted => NOT_PERMITTED.into(),
             RelayError::Vetoed => VETOED.into(),
             RelayError::Improper(Improper::FriendlyName) => FRIENDLY_NAME_TOO_LONG.into(),
             RelayError::Improper(Improper::Body) => BODY_TOO_LONG.into(),
@@ -382,6 +386,8 @@ mod tests {
             (RelayError::MessageNotFound, 404, 50500),
             (RelayError::ReceiptNotFound, 404, 20404),
             (RelayError::Closed, 409, 50377),
+            (RelayError::NotParticipant, 403, 50430),
+            (RelayError::NotPermitted, 403, 50107),
             (RelayError::AddressIsOurs, 400, 50407),
             (RelayError::ProxyNotOurs, 403, 50413),
             (RelayError::TooManyParticipants, 400, 50417),

@@ -21,6 +21,8 @@ mod pressure;
 pub mod provider;
 pub mod route;
 pub mod server;
+pub mod token;
+pub mod tokens;
 
 pub use auth::{Account, Accounts};
 pub use base::Base;
@@ -28,3 +30,4 @@ pub use front::Front;
 pub use operator::Operator;
 pub use provider::{AdapterEntry, Inlet};
 pub use server::{Limits, Listener, serve};
+pub use tokens::Tokens;

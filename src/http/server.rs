@@ -38,6 +38,8 @@ pub struct Limits {
     pub webhook_body: usize,
     /// Bytes of a REST request.
     pub form_body: usize,
+    /// Bytes of a file.
+    pub media_body: usize,
     /// From the request's head to the end of our answer's making; also how long a head may take to arrive.
     pub request_timeout: Duration,
     /// Requests being answered at once.
@@ -49,6 +51,7 @@ impl Default for Limits {
         Limits {
             webhook_body: 4 * 1024 * 1024,
             form_body: 1024 * 1024,
+            media_body: 150 * 1024 * 1024,
             request_timeout: Duration::from_secs(30),
             concurrent: 512,
         }

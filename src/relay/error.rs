@@ -86,6 +86,12 @@ pub enum RelayError {
     AddressConfigured,
     #[error("there is no such push binding")]
     PushBindingNotFound,
+    /// Of somebody at a client, about a conversation they are not in.
+    #[error("the caller is no participant of the conversation")]
+    NotParticipant,
+    /// Of somebody at a client.
+    #[error("the caller's roles do not permit it")]
+    NotPermitted,
     /// Whoever was asked before will not have it.
     #[error("a pre-action webhook refused it")]
     Vetoed,

@@ -49,6 +49,7 @@ mod messaging_services;
 mod opting;
 mod parked;
 mod participants;
+pub mod permissions;
 mod proxies;
 mod push;
 mod roles;

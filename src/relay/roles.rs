@@ -2,11 +2,12 @@
 
 use super::command::NewRole;
 use super::decide_users;
+use super::permissions::Granted;
 use super::{ATTEMPTS, Relay, RelayError};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::tables::{self, List};
 use crate::ledger::typed::{self, Stored};
-use crate::model::{AccountSid, Json, RoleRecord, RoleSid, ServiceSid};
+use crate::model::{AccountSid, Conversation, Json, RoleRecord, RoleSid, ServiceSid};
 
 impl Relay {
     pub async fn create_role(
@@ -51,6 +52,49 @@ impl Relay {
         let sid = RoleSid::parse(sid).ok_or(RelayError::RoleNotFound)?;
         let key = tables::role(account.as_str(), service.as_str(), sid.as_str());
         typed::json(&*self.ledger.snapshot(), &key).await?.ok_or(RelayError::RoleNotFound)
+    }
+
+    /// What somebody's roles grant them now, in a conversation where one is named. A role that was removed grants nothing;
+    /// somebody who is no user yet has what the service gives to newcomers.
+    pub async fn granted(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        identity: &str,
+        conversation: Option<&Conversation>,
+    ) -> Result<Granted, RelayError> {
+        let settings = self.service_settings(account, service).await?;
+        let role = match self.user(account, service, identity).await {
+            Ok(user) => user.role,
+            Err(RelayError::UserNotFound) => settings.service_role,
+            Err(other) => return Err(other),
+        };
+        let member = conversation.and_then(|found| {
+            let mut people = found.members.iter().map(|member| &member.record);
+            people.find(|person| person.identity.as_deref() == Some(identity))
+        });
+        let seat = match member.map(|member| member.role_sid.as_deref()) {
+            None => None,
+            Some(role) => {
+                let role = role.unwrap_or(settings.conversation_role.as_str());
+                Some(self.permissions_of(account, service, role).await?)
+            }
+        };
+        let service = self.permissions_of(account, service, role.as_str()).await?;
+        Ok(Granted { service, conversation: seat })
+    }
+
+    async fn permissions_of(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        role: &str,
+    ) -> Result<Vec<String>, RelayError> {
+        match self.stored_role(account, service, role).await {
+            Ok(role) => Ok(role.record.permissions),
+            Err(RelayError::RoleNotFound) => Ok(Vec::new()),
+            Err(other) => Err(other),
+        }
     }
 
     /// Roles in the order they were made, from behind a birth.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Address, BoxFuture, Capabilities, Clock, MediaSource, Outbound, Outcome, Section, Simulator, Webhook,
+    Address, BoxFuture, Capabilities, Clock, Door, MediaSource, Outbound, Outcome, Section, Simulator, Webhook,
 };
 
 /// A kind of adapter, as named by `kind = "…"` in the configuration.
@@ -64,6 +64,11 @@ pub trait Adapter: Send + Sync + 'static {
 
     /// How the files that people send are had.
     fn media(&self) -> Option<&dyn MediaSource> {
+        None
+    }
+
+    /// Where people connect to us and stay.
+    fn door(&self) -> Option<Arc<dyn Door>> {
         None
     }
 }

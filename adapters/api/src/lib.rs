@@ -29,6 +29,7 @@ mod outbound;
 mod person;
 mod secret;
 pub mod segment;
+mod session;
 pub mod settings;
 pub mod simulator;
 mod webhook;
@@ -50,6 +51,9 @@ pub use media::{
 pub use outbound::{Blame, Cause, Content, Outbound, Outcome, Scope, Template};
 pub use person::{Person, lookalike};
 pub use secret::{Secret, Secrets};
+pub use session::{
+    Answer, Call, Caller, Denied, Door, Host, Member, Notice, Reception, Stream, Tokens, Visit,
+};
 pub use settings::{Problem, Section};
 pub use simulator::Simulator;
 pub use webhook::{Received, Refusal, Reply, Webhook, WebhookRequest};
