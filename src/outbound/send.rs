@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use trunkline_adapter::{
-    Adapter, Address, BoxFuture, Capabilities, Cause, Content, MediaFile, Outbound, Outcome, Template, Templates,
+    Adapter, Address, BoxFuture, Capabilities, Cause, Content, MediaFile, Outbound, Outcome, Template,
+    Templates,
 };
 
 use super::outcome::MessageRow;

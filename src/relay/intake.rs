@@ -221,9 +221,7 @@ impl Relay {
         for _ in 0..ATTEMPTS {
             let pair = pair_subject(&message.to, &message.from);
             let home = match self.bound_now(origin.account, &message.to, &message.from).await? {
-                Some(now)
-                    if self.to_inbox(origin.account, &now, true) || self.waits_for_files(&message) =>
-                {
+                Some(now) if self.to_inbox(origin.account, &now, true) || self.waits_for_files(&message) => {
                     let subject = now.conversation.as_str();
                     return self.put_in_inbox(origin, subject, vec![Inbound::Message(message)]).await;
                 }

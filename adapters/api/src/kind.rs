@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Address, BoxFuture, Capabilities, Clock, Door, MediaSource, Outbound, Outcome, Section, Simulator, Webhook,
+    Address, BoxFuture, Capabilities, Clock, Door, MediaSource, Outbound, Outcome, Section, Simulator,
+    Webhook,
 };
 
 /// A kind of adapter, as named by `kind = "…"` in the configuration.

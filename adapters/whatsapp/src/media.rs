@@ -65,7 +65,9 @@ impl MediaSource for Files {
     /// By its id where it has one: a link that came along is good for minutes, an id for days.
     fn begin(&self, proxy: &Address, media: &MediaReference) -> Result<MediaStep, MediaFault> {
         match (&media.id, &media.url) {
-            (Some(id), _) if id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            (Some(id), _)
+                if (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) =>
+            {
                 let number = self.settings.numbers.id(proxy).unwrap_or_default();
                 let url = format!("{}?phone_number_id={number}", self.settings.app.node_url(id));
                 Ok(MediaStep::Ask(self.request(url)))
