@@ -170,6 +170,7 @@ impl Daemon {
         let learned = Arc::new(Aliases { relay: relay.clone(), account: account.clone() });
         let media = Media::open(&folder, &build::media_place(&config)).await?;
         let links = Arc::new(Links::new(&link_key, clock));
+        links.set_ttl(config.media.link_ttl);
         let pictures = Arc::new(Pictures::new(media.clone()));
         let base = house::base_url(&config, address);
         let outgoing = Arc::new(Outgoing {
@@ -177,7 +178,7 @@ impl Daemon {
             media: media.clone(),
             pictures: pictures.clone(),
             links: links.clone(),
-            told: RwLock::new((base.clone(), config.media.link_ttl)),
+            root: RwLock::new(base.clone()),
         });
         let surroundings = Surroundings {
             files: outgoing.clone(),
@@ -258,6 +259,13 @@ impl Daemon {
             house.roster.clone(),
             house.accounts.clone(),
             house.base.clone(),
+            http::media::Door {
+                relay: house.relay.clone(),
+                media: house.media.clone(),
+                links: house.links.clone(),
+                pictures: house.pictures.clone(),
+                tokens: Arc::new(http::Tokens::new(house.accounts.clone(), house.relay.clone(), clock)),
+            },
             limits,
         ));
         let public = public.into_iter().map(Listener::Tcp).collect();

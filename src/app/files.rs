@@ -3,7 +3,6 @@
 
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -13,7 +12,7 @@ use trunkline_adapter::{Address, JPEG, MediaFault, MediaFile, MediaReader, Media
 
 use super::roster::Roster;
 use crate::http::Inlet;
-use crate::media::{Downloads, Links, Media, Pictures};
+use crate::media::{Downloads, Links, Media, Pictures, jpeg_name};
 use crate::model::{AccountSid, ContentHash, MessageMedia};
 use crate::outbound::{Files, Ready};
 use crate::relay::{Fetched, Fetches};
@@ -54,19 +53,19 @@ pub(super) struct Outgoing {
     pub media: Media,
     pub pictures: Arc<Pictures>,
     pub links: Arc<Links>,
-    /// Where the world reaches us, and how long a link lives.
-    pub told: RwLock<(String, Duration)>,
+    /// Where the world reaches us.
+    pub root: RwLock<String>,
 }
 
 impl Outgoing {
     /// Takes today's configuration.
-    pub fn set(&self, root: String, ttl: Duration) {
-        *self.told.write().unwrap_or_else(PoisonError::into_inner) = (root, ttl);
+    pub fn set_root(&self, root: String) {
+        *self.root.write().unwrap_or_else(PoisonError::into_inner) = root;
     }
 
     fn url(&self, media: &MessageMedia, jpeg: Option<u64>) -> String {
-        let told = self.told.read().unwrap_or_else(PoisonError::into_inner);
-        self.links.url(&told.0, self.account.as_str(), media.sid.as_str(), jpeg, told.1)
+        let root = self.root.read().unwrap_or_else(PoisonError::into_inner);
+        self.links.url(&root, self.account.as_str(), media.sid.as_str(), jpeg, self.links.ttl())
     }
 }
 
@@ -81,7 +80,7 @@ impl Files for Outgoing {
         let filename = media.filename.clone();
         let (content_type, filename) = match jpeg {
             None => (media.content_type.clone(), filename),
-            Some(_) => (JPEG.to_owned(), filename.map(|name| renamed(&name))),
+            Some(_) => (JPEG.to_owned(), filename.map(|name| jpeg_name(&name))),
         };
         let reader = Arc::new(Reader { media: self.media.clone(), content, size });
         let link = self.url(media, jpeg);
@@ -102,12 +101,6 @@ impl Files for Outgoing {
     }
 }
 
-/// What a picture is called after it was made into a JPEG.
-fn renamed(name: &str) -> String {
-    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    format!("{stem}.jpg")
-}
-
 struct Reader {
     media: Media,
     content: ContentHash,
@@ -121,17 +114,5 @@ impl MediaReader for Reader {
             opened.map_err(io::Error::other)?.ok_or_else(|| io::ErrorKind::NotFound.into())
         }
         .boxed()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_picture_keeps_its_name_and_changes_its_ending() {
-        for (before, after) in [("a.b.png", "a.b.jpg"), ("photo", "photo.jpg"), ("x.WEBP", "x.jpg")] {
-            assert_eq!(renamed(before), after);
-        }
     }
 }

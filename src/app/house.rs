@@ -97,7 +97,7 @@ impl House {
     /// Puts a configuration in force. What it does not change is not touched.
     pub(super) async fn apply(&self, config: &Config) -> Result<(), LedgerError> {
         let base = base_url(config, self.listening);
-        self.outgoing.set(base.clone(), config.media.link_ttl);
+        self.outgoing.set_root(base.clone());
         let adapters = build::adapters(config, &self.roster.adapters(), &self.http, self.clock, &base);
         // The only step that can fail comes first, and a lane is there before anything can be queued for it.
         self.lanes.apply(build::lanes(config, &adapters), build::policies(config)).await?;
@@ -129,6 +129,7 @@ impl House {
             telemetry::media::register(name);
         }
         self.relay.keywords().replace(build::keywords(config));
+        self.links.set_ttl(config.media.link_ttl);
         self.relay.limits().replace(build::limits(config));
         self.relay.templates().replace(build::templates(config));
         // Adapters work for the account the store was opened for; another first account takes effect with a restart.

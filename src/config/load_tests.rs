@@ -171,8 +171,9 @@ fn headers_of_the_wrong_form_are_told_and_read() {
 }
 
 #[test]
-fn a_later_option_is_unknown_today() {
-    assert!(only("[media]\nurl = \"file:\"").contains("unknown header"));
+fn a_place_of_files_that_is_none_is_told() {
+    assert!(only("[media]\nurl = \"/srv/files\"").contains("must be \"file:\" or \"s3://bucket/prefix\""));
+    assert!(only("[media]\nlink_ttl = \"1s\"").contains("must lie between"));
 }
 
 #[test]

@@ -60,6 +60,14 @@ catalogue! {
     IDEMPOTENCY_KEY = 20001, 400, "Idempotency-Key must have 1 to 255 visible characters";
     IDEMPOTENCY_REUSED = 20422, 422, "This Idempotency-Key was used with another request in the last 24 hours";
     IDEMPOTENCY_LOST = 20409, 409, "The request with this Idempotency-Key was carried out, and its answer cannot be given again";
+    MEDIA_EMPTY = 20001, 400, "There is nothing in the file";
+    MEDIA_FORM = 20001, 400, "The body is no form with a file in it";
+    MEDIA_SEVERAL = 20001, 400, "There are several files in the form";
+    MEDIA_SET = 20001, 400, "The body is no {\"command\":\"get\",\"list\":[{\"media_sid\":\"ME…\"}]} of at most 100";
+    TOO_MANY_MEDIA = 20001, 400, "There are more than 10 of MediaSid, or one of them twice";
+    FORBIDDEN = 20403, 403, "Forbidden";
+    LINK_FORGED = 20403, 403, "This is no link of ours";
+    LINK_EXPIRED = 20410, 410, "The link has expired";
     UPDATE_EMPTY = 20161, 400, "The update has no parameters";
     FRIENDLY_NAME_MISSING = 50000, 400, "FriendlyName is required";
     FRIENDLY_NAME_TOO_LONG = 50003, 400, "FriendlyName is longer than 256 characters";
@@ -143,13 +151,14 @@ catalogue! {
     /// Group texts need a provider that can carry them, and none here can.
     GROUP_TEXTS = 50452, 400, "Not eligible for group texts: no configured proxy address can carry them, so MessagingBinding.ProjectedAddress cannot be used";
     MESSAGE_NOT_FOUND = 50500, 404, "Message not found";
-    NOTHING_TO_POST = 50503, 400, "A message needs a Body or a ContentSid";
+    NOTHING_TO_POST = 50503, 400, "A message needs a Body, a MediaSid or a ContentSid";
     BODY_TOO_LONG = 50504, 400, "Body is too long";
     MEDIA_NOT_FOUND = 50507, 404, "Media not found";
     MEDIA_TAKEN = 50508, 409, "Media is attached to another message already";
     MEDIA_BODY_FIXED = 50509, 400, "The body of a message with media cannot be updated";
     MEDIA_SID = 50510, 400, "MediaSid is not the SID of a media";
     MEDIA_CONTENT_TYPE = 50511, 400, "The content type of the media is not a media type";
+    MEDIA_TOO_LARGE = 50512, 413, "The media is too large";
     CONTENT_SID = 50526, 400, "ContentSid is not the SID of a template that is configured here";
     CONTENT_VARIABLES = 50527, 400, "ContentVariables is not a JSON object of texts";
     VARIABLES_ALONE = 50528, 400, "ContentVariables needs a ContentSid";
@@ -262,6 +271,13 @@ impl From<Entry> for ApiError {
     }
 }
 
+impl From<trunkline_adapter::Denied> for ApiError {
+    fn from(denied: trunkline_adapter::Denied) -> ApiError {
+        let status = StatusCode::from_u16(denied.status).unwrap_or(StatusCode::UNAUTHORIZED);
+        ApiError::new(status, denied.code, denied.text)
+    }
+}
+
 impl From<RelayError> for ApiError {
     fn from(error: RelayError) -> ApiError {
         match error {
@@ -295,6 +311,7 @@ impl From<RelayError> for ApiError {
                 "The role is a default of its service and cannot be deleted",
             ),
             RelayError::MediaNotFound => MEDIA_NOT_FOUND.into(),
+            RelayError::MediaBodyFixed => MEDIA_BODY_FIXED.into(),
             RelayError::MediaTaken => MEDIA_TAKEN.into(),
             RelayError::TemplateNotFound => CONTENT_SID.into(),
             RelayError::VariableMissing(name) => {
@@ -409,6 +426,9 @@ mod tests {
             (RelayError::AddressConfigured, 409, 20409),
             (RelayError::CredentialNotFound, 404, 20404),
             (RelayError::PushBindingNotFound, 404, 20404),
+            (RelayError::MediaNotFound, 404, 50507),
+            (RelayError::MediaTaken, 409, 50508),
+            (RelayError::MediaBodyFixed, 400, 50509),
             (RelayError::TemplateNotFound, 400, 50526),
             (RelayError::VariableMissing("1".to_owned()), 400, 20001),
             (RelayError::Contended, 503, 20503),

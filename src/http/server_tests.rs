@@ -22,7 +22,7 @@ impl Handler for Echo {
                 self.entered.notify_one();
                 Err(ApiError::not_found("/refused").into_response())
             }
-            _ => Ok(1024 * 1024),
+            _ => Ok(Entry::Whole(1024 * 1024)),
         };
         Admission { label: "/echo", verdict }
     }

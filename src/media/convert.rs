@@ -108,6 +108,12 @@ impl Pictures {
     }
 }
 
+/// What a picture is called after it was made into a JPEG.
+pub fn jpeg_name(name: &str) -> String {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    format!("{stem}.jpg")
+}
+
 /// A JPEG of at most so many bytes of whatever picture these bytes are: first less exact, then smaller.
 fn smaller(picture: &[u8], most: u64) -> Option<Vec<u8>> {
     let mut image = upright(picture)?;
@@ -196,6 +202,13 @@ mod tests {
                 assert_eq!(smaller(&picture, most), Some(jpeg));
             }
             assert_eq!(smaller(&picture, 100), None, "no picture is that small");
+        }
+    }
+
+    #[test]
+    fn a_picture_keeps_its_name_and_changes_its_ending() {
+        for (before, after) in [("a.b.png", "a.b.jpg"), ("photo", "photo.jpg"), ("x.WEBP", "x.jpg")] {
+            assert_eq!(jpeg_name(before), after);
         }
     }
 

@@ -18,16 +18,20 @@ pub struct Files {
 }
 
 impl Files {
+    pub fn new(folder: PathBuf) -> Files {
+        Files { folder }
+    }
+
     /// Makes the folders, all of them: none has to be made, and synced, when a content comes.
-    pub async fn open(folder: PathBuf) -> io::Result<Files> {
+    pub async fn prepare(&self) -> io::Result<()> {
         for first in 0..=u8::MAX {
-            fs::create_dir_all(folder.join(format!("{first:02x}"))).await?;
+            fs::create_dir_all(self.folder.join(format!("{first:02x}"))).await?;
         }
-        synced(folder.clone()).await?;
-        if let Some(store) = folder.parent() {
-            synced(store.to_owned()).await?;
+        synced(self.folder.clone()).await?;
+        match self.folder.parent() {
+            Some(store) => synced(store.to_owned()).await,
+            None => Ok(()),
         }
-        Ok(Files { folder })
     }
 
     fn place(&self, content: ContentHash) -> PathBuf {

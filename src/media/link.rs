@@ -1,6 +1,7 @@
 //! Links that need no credentials: they name a file and an hour, and carry our signature over both. The key is the
 //! store's own, so a link outlives restarts, and API keys that come and go.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -15,6 +16,8 @@ use crate::ledger::key::{put_name, take_name};
 pub struct Links {
     key: hmac::Key,
     clock: Clock,
+    /// Seconds.
+    ttl: AtomicU64,
 }
 
 /// What a link leads to.
@@ -44,7 +47,16 @@ const SIGNED: usize = 16;
 
 impl Links {
     pub fn new(key: &[u8; 32], clock: Clock) -> Links {
-        Links { key: hmac::Key::new(hmac::HMAC_SHA256, key), clock }
+        Links { key: hmac::Key::new(hmac::HMAC_SHA256, key), clock, ttl: AtomicU64::new(3600) }
+    }
+
+    /// How long links live, as configured; a reload changes it for those to come.
+    pub fn ttl(&self) -> Duration {
+        Duration::from_secs(self.ttl.load(Ordering::Relaxed))
+    }
+
+    pub fn set_ttl(&self, ttl: Duration) {
+        self.ttl.store(ttl.as_secs(), Ordering::Relaxed);
     }
 
     /// The link to a file, below the address the world knows us by.

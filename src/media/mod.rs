@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use contents::{Chunks, Contents};
-pub use convert::{Made, Pictures};
+pub use convert::{Made, Pictures, jpeg_name};
 pub use error::MediaError;
 pub use fetch::{Download, Downloads};
 pub use intake::{Intake, Stored};
@@ -54,22 +54,32 @@ pub struct Media {
 }
 
 impl Media {
+    /// Contents in files of a store whose folders somebody else has made; until then nothing can be taken in.
+    pub fn files(store: &Path) -> Media {
+        let folder = store.join("media");
+        let incoming = folder.join("incoming").into();
+        Media { contents: Arc::new(Files::new(folder)), incoming, pins: Arc::default() }
+    }
+
     /// Opens the contents of a store. Whatever was coming in when the last run ended is thrown away.
     ///
     /// # Errors
     /// When the folder cannot be used, or the bucket's settings make no sense.
     pub async fn open(store: &Path, place: &Place) -> Result<Media, MediaError> {
-        let folder = store.join("media");
-        let incoming = folder.join("incoming");
-        match tokio::fs::remove_dir_all(&incoming).await {
+        let files = Media::files(store);
+        match tokio::fs::remove_dir_all(&files.incoming).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-            _ => tokio::fs::create_dir_all(&incoming).await?,
+            _ => tokio::fs::create_dir_all(&files.incoming).await?,
         }
-        let contents: Arc<dyn Contents> = match place {
-            Place::Files => Arc::new(Files::open(folder).await?),
-            Place::Bucket { bucket, prefix } => Arc::new(Bucket::open(bucket, prefix)?),
-        };
-        Ok(Media { contents, incoming: incoming.into(), pins: Arc::default() })
+        match place {
+            Place::Files => {
+                Files::new(store.join("media")).prepare().await?;
+                Ok(files)
+            }
+            Place::Bucket { bucket, prefix } => {
+                Ok(Media { contents: Arc::new(Bucket::open(bucket, prefix)?), ..files })
+            }
+        }
     }
 
     /// Begins to take a content in, of at most so many bytes.

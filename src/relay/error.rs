@@ -104,6 +104,8 @@ pub enum RelayError {
     TooManyWebhooks,
     #[error("there is no such media")]
     MediaNotFound,
+    #[error("the text beside media cannot be changed")]
+    MediaBodyFixed,
     #[error("another message carries the media")]
     MediaTaken,
     #[error("there is no such template")]

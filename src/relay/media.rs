@@ -142,6 +142,11 @@ impl Relay {
         Ok(())
     }
 
+    /// Whether the disk is so full that nothing new comes in.
+    pub fn full(&self) -> bool {
+        self.ledger.health().full
+    }
+
     /// Whether anybody needs a stored content, of whichever account.
     pub async fn content_needed(&self, content: &ContentHash) -> Result<bool, LedgerError> {
         let range = crate::ledger::key::Range::prefix(&tables::media_contents(content));

@@ -98,6 +98,9 @@ impl Relay {
             let (conversation, context) = (&*conversation, &context);
             // Every change of a message bumps the head, so the head's check covers the row just read.
             let (index, record) = find(&*self.ledger.snapshot(), account.as_str(), sid, message).await?;
+            if !record.media.is_empty() && !change.body.is_keep() {
+                return Err(RelayError::MediaBodyFixed);
+            }
             let (decision, _) =
                 decide_messages::change_message(context, conversation, index, &record, change.clone())?;
             Ok((Some(decision), ()))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use trunkline_adapter::simulator::{PhoneMessage, SignedRequest, Simulator};
+use trunkline_adapter::simulator::{PhoneFile, PhoneMessage, SignedRequest, Simulator};
 use trunkline_adapter::{Address, DeliveryStatus, Timestamp};
 
 use super::config::PUBLIC_URL;
@@ -33,12 +33,17 @@ pub fn webhook_url(adapter: &str) -> String {
 impl Phone {
     /// A webhook of a text with the provider's id for it.
     pub fn text(&self, id: &str, text: &str) -> SignedRequest {
+        self.with_files(id, text, Vec::new())
+    }
+
+    /// A webhook of a message with files that are there to be got.
+    pub fn with_files(&self, id: &str, text: &str, media: Vec<PhoneFile>) -> SignedRequest {
         let message = PhoneMessage {
             id: id.to_owned(),
             from: Address::parse(&self.from).unwrap(),
             to: Address::parse(&self.to).unwrap(),
             text: text.to_owned(),
-            media: Vec::new(),
+            media,
             at: now(),
             name: None,
         };

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tempfile::TempDir;
 use trunkline_adapter::DeliveryStatus;
-use trunkline_adapter::simulator::SignedRequest;
+use trunkline_adapter::simulator::{PhoneFile, Shelf, SignedRequest, SubmittedFile};
 
 use super::client::{self, Answer, Client, Conversation};
 use super::config::Config;
@@ -112,6 +112,49 @@ impl World {
     /// Somebody writes; gives the daemon's answer to the provider.
     pub async fn write(&self, phone: &Phone, text: &str) -> Answer {
         self.webhook(phone.text(&self.message_id(phone), text)).await
+    }
+
+    /// Somebody sends files, given as type, name and content, with a text.
+    pub async fn send_files(&self, phone: &Phone, text: &str, files: &[(&str, &str, &[u8])]) -> Answer {
+        let shelf = self.sink.files();
+        let kept = files.iter().map(|(content_type, name, content)| {
+            let file = PhoneFile {
+                id: phone.simulator.file_id(shelf.serial()),
+                content_type: (*content_type).to_owned(),
+                filename: Some((*name).to_owned()),
+                bytes: Bytes::copy_from_slice(content),
+            };
+            shelf.put(file.clone());
+            file
+        });
+        let kept = kept.collect();
+        self.webhook(phone.with_files(&self.message_id(phone), text, kept)).await
+    }
+
+    /// The file of a send, as the provider gets it: by its link, asked for with HEAD first, or as it was uploaded. `None` where
+    /// it has none.
+    pub async fn delivered(&self, sent: &Sent) -> Option<(String, Bytes)> {
+        match sent.submission.as_ref()?.media.first()? {
+            SubmittedFile::Kept(id) => {
+                let file = self.sink.files().file(id).expect("what was uploaded");
+                Some((file.content_type, file.bytes))
+            }
+            SubmittedFile::Link(url) => Some(self.behind(url).await),
+        }
+    }
+
+    /// What a link of ours leads to.
+    pub async fn behind(&self, url: &str) -> (String, Bytes) {
+        let url = url.replace(super::config::PUBLIC_URL, &self.client.base);
+        let head = self.client.http.head(&url).send().await.unwrap();
+        assert_eq!(head.status(), 200, "{url}");
+        let answer = self.client.http.get(&url).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{url}");
+        for name in ["content-type", "content-length", "etag"] {
+            assert_eq!(head.headers().get(name), answer.headers().get(name), "{name}");
+        }
+        let content_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
+        (content_type, answer.bytes().await.unwrap())
     }
 
     /// Delivers a provider's request.
