@@ -24,7 +24,6 @@ use super::base::Base;
 use super::body::{Body, Streamed, full};
 use super::error::{self, ApiError};
 use super::route::{self, Resource, Route};
-use crate::ledger::LedgerError;
 use crate::media::{BadLink, Links, Media, MediaError, Pictures, jpeg_name};
 use crate::model::{AccountSid, Conversation, MediaRecord, ServiceSid};
 use crate::relay::{Relay, RelayError};
@@ -228,7 +227,7 @@ impl From<MediaError> for ApiError {
     fn from(error: MediaError) -> ApiError {
         match error {
             MediaError::TooLarge => error::MEDIA_TOO_LARGE.into(),
-            MediaError::Ledger(error) => RelayError::from(LedgerError::from(error)).into(),
+            MediaError::Ledger(error) => RelayError::from(error).into(),
             other => {
                 // The operator's to act on; the caller learns only that it is not their fault.
                 tracing::error!(error = %other, cause = ?std::error::Error::source(&other), "A file cannot be read or written");
