@@ -108,7 +108,7 @@ struct Desk {
     sent: watch::Sender<Vec<Sent>>,
     serial: AtomicU64,
     away: AtomicBool,
-    files: Files,
+    files: Arc<Files>,
     /// Ids are unique over all sinks of a store, as they are over a provider's life.
     connections: AtomicU64,
 }
@@ -145,7 +145,7 @@ impl Sink {
             sent: watch::Sender::new(Vec::new()),
             serial: AtomicU64::new(1),
             away: AtomicBool::new(false),
-            files: Files::default(),
+            files: Arc::default(),
             connections: AtomicU64::new(0),
         });
         let door = Mutex::new(Door::Open(runtime.spawn(accept(listener, desk.clone()))));
@@ -190,7 +190,7 @@ impl Sink {
     }
 
     /// What the providers keep.
-    pub fn files(&self) -> &Files {
+    pub fn files(&self) -> &Arc<Files> {
         &self.desk.files
     }
 
@@ -322,7 +322,7 @@ async fn answer(desk: &Desk, request: Request<Incoming>) -> Result<Response<Full
         body: body.clone(),
     };
     let kept = desk.files.judge(&request).await?;
-    if let Some(answer) = kept.or_else(|| simulator.files(&request, &desk.files)) {
+    if let Some(answer) = kept.or_else(|| simulator.files(&request, &*desk.files)) {
         let mut response = Response::builder().status(answer.status);
         for (name, value) in answer.headers {
             response = response.header(name, value);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tempfile::TempDir;
 use trunkline_adapter::DeliveryStatus;
-use trunkline_adapter::simulator::{PhoneFile, Shelf, SignedRequest, SubmittedFile};
+use trunkline_adapter::simulator::{Shelf, SignedRequest, SubmittedFile};
 
 use super::client::{self, Answer, Client, Conversation};
 use super::config::Config;
@@ -85,7 +85,8 @@ impl World {
 
     fn phone(&self, adapter: &str, from: &str, to: &str) -> Phone {
         let simulator = self.sink.simulator(adapter);
-        Phone { simulator, adapter: adapter.to_owned(), from: from.to_owned(), to: to.to_owned() }
+        let files = self.sink.files().clone();
+        Phone { simulator, files, adapter: adapter.to_owned(), from: from.to_owned(), to: to.to_owned() }
     }
 
     /// Somebody who texts [`SMS`].
@@ -116,19 +117,7 @@ impl World {
 
     /// Somebody sends files, given as type, name and content, with a text.
     pub async fn send_files(&self, phone: &Phone, text: &str, files: &[(&str, &str, &[u8])]) -> Answer {
-        let shelf = self.sink.files();
-        let kept = files.iter().map(|(content_type, name, content)| {
-            let file = PhoneFile {
-                id: phone.simulator.file_id(shelf.serial()),
-                content_type: (*content_type).to_owned(),
-                filename: Some((*name).to_owned()),
-                bytes: Bytes::copy_from_slice(content),
-            };
-            shelf.put(file.clone());
-            file
-        });
-        let kept = kept.collect();
-        self.webhook(phone.with_files(&self.message_id(phone), text, kept)).await
+        self.webhook(phone.with_files(&self.message_id(phone), text, files)).await
     }
 
     /// The file of a send, as the provider gets it: by its link, asked for with HEAD first, or as it was uploaded. `None` where
