@@ -86,7 +86,7 @@ impl Downloads {
                 MediaStep::Get(request) => (request, false),
             };
             let url = Url::parse(&request.url).map_err(|_| refused("the URL cannot be read"))?;
-            let answer = self.ask(source, url.clone(), &request).await?;
+            let answer = self.ask(source, url, &request).await?;
             let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
             step = match status.as_u16() {
                 200..=299 if asks => {
@@ -95,9 +95,8 @@ impl Downloads {
                 200..=299 => return self.keep(answer, file).await,
                 301 | 302 | 303 | 307 | 308 => {
                     let to = answer.location.ok_or_else(|| MediaFault::fatal("a redirect leads nowhere"))?;
-                    // Whoever else is asked is not shown what was meant for this one.
-                    let authorization = request.authorization.filter(|_| to.origin() == url.origin());
-                    let next = MediaRequest { url: to.into(), authorization };
+                    // Credentials were meant for the first to be asked: stores that sign their URLs refuse a second kind.
+                    let next = MediaRequest { url: to.into(), authorization: None };
                     if asks { MediaStep::Ask(next) } else { MediaStep::Get(next) }
                 }
                 _ => return Err(source.refused(status).into()),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use trunkline::media::{Media, Pictures, Place};
 
-use crate::harness::{FileAct, PAGE, Phone, SMS, Sent, WHATSAPP, World, provider};
+use crate::harness::{Act, FileAct, PAGE, Phone, SMS, Sent, WHATSAPP, World, provider};
 
 const ANN: &str = "+15557770001";
 const BOB: &str = "whatsapp:+15557770002";
@@ -278,6 +278,31 @@ async fn what_is_too_large_for_a_channel_is_made_smaller_or_goes_as_a_link() {
             assert_eq!(sha256(&bytes), maker.digest(content, reaches).await, "{name} for {person}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_uploaded_is_used_again_until_the_provider_has_forgotten_it() {
+    let world = World::start().await;
+    world.three(ANN, BOB, CAT).await;
+    let photo = [(CASES[0].content_type, CASES[0].name, CASES[0].content)];
+    for count in 1..=2 {
+        assert_eq!(world.send_files(&world.messenger(CAT), "", &photo).await.status, 200);
+        brought(&world, BOB, count).await;
+    }
+    assert_eq!(world.sink.files().uploads(), 1);
+    let mut refusals = 0;
+    world.sink.script(move |attempt| {
+        refusals += u32::from(attempt.place == "wa");
+        if attempt.place == "wa" && refusals == 1 {
+            let error = r#"{"error":{"message":"(#131009) Parameter value is not valid","code":131009}}"#;
+            return Act::Answer(400, vec![("content-type", "application/json".to_owned())], error.to_owned());
+        }
+        Act::Accept
+    });
+    assert_eq!(world.send_files(&world.messenger(CAT), "", &photo).await.status, 200);
+    let sent = brought(&world, BOB, 3).await;
+    assert_eq!(world.sink.files().uploads(), 2);
+    assert_eq!(sha256(&world.delivered(&sent[2]).await.unwrap().1), sha256(CASES[0].content));
 }
 
 /// Everything that leads elsewhere than to the provider.

@@ -130,6 +130,46 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_file_is_an_attachment_and_nothing_beside_it() {
+        let attached = |content_type: &str| {
+            let mut outbound = outbound(PAGE, "messenger:9001");
+            outbound.content = Content::Media(trunkline_adapter::MediaFile {
+                key: "k".to_owned(),
+                size: 1,
+                content_type: content_type.to_owned(),
+                filename: None,
+                caption: None,
+                link: "https://b.example/media/x".to_owned(),
+                reader: std::sync::Arc::new(Nothing),
+            });
+            serde_json::to_value(Request::of(&outbound)).unwrap()["message"].clone()
+        };
+        assert_eq!(
+            attached("image/png"),
+            json!({"attachment": {"type": "image", "payload": {"url": "https://b.example/media/x",
+                "is_reusable": false}}, "metadata": "our-msg-42"})
+        );
+        for (content_type, kind) in [
+            ("audio/ogg; codecs=opus", "audio"),
+            ("video/mp4", "video"),
+            ("image/heic", "file"),
+            ("application/pdf", "file"),
+        ] {
+            assert_eq!(attached(content_type)["attachment"]["type"], kind, "{content_type}");
+        }
+    }
+
+    struct Nothing;
+
+    impl trunkline_adapter::MediaReader for Nothing {
+        fn open(&self) -> trunkline_adapter::BoxFuture<'_, std::io::Result<Stream>> {
+            Box::pin(async { Err(std::io::ErrorKind::NotFound.into()) })
+        }
+    }
+
+    type Stream = futures_util::stream::BoxStream<'static, std::io::Result<bytes::Bytes>>;
+
     #[tokio::test]
     async fn refusals_go_by_code_and_subcode() {
         let error =

@@ -168,7 +168,7 @@ mod tests {
     use bytes::Bytes;
     use http::{HeaderMap, Method};
     use proptest::prelude::*;
-    use trunkline_adapter::{Inbound, Part, Person, Webhook, WebhookRequest};
+    use trunkline_adapter::{Inbound, MediaKind, Part, Person, Webhook, WebhookRequest};
 
     const URL: &str = "https://bridge.example/webhooks/pages";
 
@@ -203,6 +203,36 @@ mod tests {
             correlation: Some("c-1".to_owned()),
             callback: None,
         }
+    }
+
+    #[test]
+    fn files_that_somebody_sends_are_those_we_are_told_of() {
+        let file = |id: &str, content_type: &str| PhoneFile {
+            id: id.to_owned(),
+            content_type: content_type.to_owned(),
+            filename: None,
+            bytes: "bytes".into(),
+        };
+        let message = PhoneMessage {
+            id: simulator().message_id(1),
+            from: address("9001").unwrap(),
+            to: Address::parse(PAGE).unwrap(),
+            text: "look".to_owned(),
+            media: vec![file("1", "image/png"), file("2", "application/pdf")],
+            at: Timestamp::from_millis(1_760_000_000_000),
+            name: None,
+        };
+        let received = receive(simulator().message(&message, URL));
+        let [Inbound::Message(heard)] = received.as_slice() else { panic!("{received:?}") };
+        let [Part::Text { text }, Part::Media(one), Part::Media(two)] = heard.parts.as_slice() else {
+            panic!("{received:?}")
+        };
+        assert_eq!(text, "look");
+        assert_eq!(one.url.as_deref(), Some("https://graph.example/cdn/1"));
+        assert_eq!(
+            (two.kind, two.url.as_deref()),
+            (MediaKind::Document, Some("https://graph.example/cdn/2"))
+        );
     }
 
     proptest! {

@@ -339,6 +339,41 @@ mod tests {
         ]
     }
 
+    #[test]
+    fn a_file_that_somebody_sends_is_the_one_we_are_told_of() {
+        let file = |content_type: &str| PhoneFile {
+            id: "7001".to_owned(),
+            content_type: content_type.to_owned(),
+            filename: Some("a.pdf".to_owned()),
+            bytes: "bytes".into(),
+        };
+        for (content_type, caption, filename) in [
+            ("image/jpeg", Some("look"), None),
+            ("video/mp4", Some("look"), None),
+            ("audio/ogg", None, None),
+            ("image/webp", None, None),
+            ("application/pdf", Some("look"), Some("a.pdf")),
+        ] {
+            let message = PhoneMessage {
+                id: simulator().message_id(1),
+                from: Address::parse("whatsapp:+15550199").unwrap(),
+                to: Address::parse(PROXY).unwrap(),
+                text: "look".to_owned(),
+                media: vec![file(content_type)],
+                at: Timestamp::from_seconds(1_760_000_000),
+                name: None,
+            };
+            let received = receive(simulator().message(&message, URL));
+            let [Inbound::Message(heard)] = received.as_slice() else { panic!("{received:?}") };
+            let [Part::Media(media)] = heard.parts.as_slice() else { panic!("{received:?}") };
+            assert_eq!(media.content_type.as_deref(), Some(content_type));
+            assert_eq!((media.id.as_deref(), media.caption.as_deref()), (Some("7001"), caption));
+            assert_eq!(media.filename.as_deref(), filename);
+            let digest = ring::digest::digest(&ring::digest::SHA256, b"bytes");
+            assert_eq!(media.digest().unwrap(), digest.as_ref());
+        }
+    }
+
     proptest! {
         #[test]
         fn what_somebody_types_is_what_we_receive(
