@@ -52,7 +52,7 @@ pub enum MediaStep {
 pub struct MediaRequest {
     /// Where.
     pub url: String,
-    /// The whole value of the `Authorization` header. Never sent to another host than the URL's.
+    /// The whole value of the `Authorization` header. A redirect does not see it.
     pub authorization: Option<Secret>,
 }
 
