@@ -11,6 +11,7 @@ mod files;
 mod harness;
 mod holds;
 mod kills;
+mod large_files;
 mod media;
 mod metrics;
 mod notify;
