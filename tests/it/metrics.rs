@@ -32,6 +32,7 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("trunkline_commit_conflicts_total", "counter", &[]),
     ("trunkline_bindings", "gauge", &[]),
     ("trunkline_inbox_messages", "gauge", &[]),
+    ("trunkline_media_fetches_total", "counter", &["adapter", "outcome"]),
     ("trunkline_event_webhooks_total", "counter", &["hook", "outcome"]),
     ("trunkline_event_webhook_queue_messages", "gauge", &[]),
     ("trunkline_dead_letters", "gauge", &[]),
