@@ -265,6 +265,17 @@ impl House {
         text: &str,
         template: Option<Templated>,
     ) -> (u64, ReceiptSid) {
+        self.post_with(to, text, template, Vec::new()).await
+    }
+
+    /// The same for one with files.
+    pub(super) async fn post_with(
+        &mut self,
+        to: &str,
+        text: &str,
+        template: Option<Templated>,
+        media: Vec<MessageMedia>,
+    ) -> (u64, ReceiptSid) {
         let participant = self.person(to).await;
         let index = self.next;
         self.next += 1;
@@ -284,7 +295,7 @@ impl House {
             reply_to: None,
             source: None,
             template: template.map(Box::new),
-            media: Vec::new(),
+            media,
         };
         let dispatch = Dispatch::Message {
             conversation: self.conversation.clone(),

@@ -35,6 +35,8 @@ pub use plan::{Files, LanePlan, Learned, Policies, Ready, Surroundings, Unknown}
 pub use status::{LaneStatus, LastOutcome};
 
 #[cfg(test)]
+mod files_test;
+#[cfg(test)]
 mod house_test;
 #[cfg(test)]
 mod lane_test;

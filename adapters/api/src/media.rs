@@ -125,7 +125,7 @@ impl MediaHosts {
         let ends = |suffix: &&str| {
             host.strip_suffix(*suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
         };
-        let listed = url.scheme() == "https" && self.suffixes.iter().any(|suffix| ends(&suffix));
+        let listed = url.scheme() == "https" && self.suffixes.iter().any(ends);
         listed.then_some(HostPlace::Listed)
     }
 }
