@@ -12,6 +12,7 @@
 //! | [`work`] | ordered work per subject: window, back-off, wake-ups |
 //! | [`announce`] | what is told of a decision, and to which webhooks |
 //! | [`relay`] | intake, decisions, receipts: what joins a conversation and who hears it |
+//! | [`sync`] | what SDK clients watch: documents, lists and maps over the ledger's rows |
 //! | [`outbound`] | lanes: rate, retries, opt-outs, outcomes |
 //! | [`webhooks`] | event webhooks on their way out: asking, telling, dead letters |
 //! | [`http`] | the server, the REST API, providers' webhooks, the operator's doors |
@@ -44,6 +45,7 @@ pub mod model;
 pub mod outbound;
 pub mod relay;
 pub mod simulator;
+pub mod sync;
 pub mod telemetry;
 pub mod webhooks;
 pub mod work;

@@ -52,6 +52,7 @@ const ADAPTERS: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("graph", &["trunkline_adapter"]),
     ("messenger", &["trunkline_adapter", "trunkline_graph"]),
+    ("sdk", &["trunkline_adapter"]),
     ("twilio", &["trunkline_adapter"]),
     ("whatsapp", &["trunkline_adapter", "trunkline_graph"]),
 ];

@@ -68,7 +68,7 @@ fn channel(
     let blueprint = kind.blueprint(&mut settings, &mut proxies).expect("settings without problems");
     let _ = rustls::crypto::ring::default_provider().install_default();
     let kit = Kit { http: reqwest::Client::new(), clock: Clock::system(), webhook_url: URL.to_owned() };
-    let simulator: Arc<dyn Simulator> = blueprint.simulator();
+    let simulator: Arc<dyn Simulator> = blueprint.simulator().unwrap();
     let message = PhoneMessage {
         id: simulator.message_id(1),
         from: address(person),
@@ -112,6 +112,7 @@ pub fn conversation(mint: &Mint, people: u64) -> Conversation {
             binding: Some(binding),
             role_sid: None,
             attributes: "{}".to_owned(),
+            seat: None,
             birth: index,
             created: Timestamp(0),
             updated: Timestamp(0),
@@ -144,6 +145,7 @@ pub fn conversation(mint: &Mint, people: u64) -> Conversation {
         created: Timestamp(0),
         updated: Timestamp(0),
         webhooks: Vec::new(),
+        created_by: None,
         rest: serde_json::Map::new(),
     };
     Conversation {

@@ -231,8 +231,9 @@ impl Desk {
             |refused| format!("{:?}", refused.lines.iter().map(ToString::to_string).collect::<Vec<_>>()),
         )?;
         let adapters = loaded.config.adapters.iter();
-        let simulators =
-            adapters.map(|adapter| (adapter.name.clone(), adapter.blueprint.simulator())).collect();
+        let simulators = adapters
+            .filter_map(|adapter| Some((adapter.name.clone(), adapter.blueprint.simulator()?)))
+            .collect();
         Ok(Desk { simulators, run: std::time::UNIX_EPOCH.elapsed()?.as_secs() & 0x0fff_ffff })
     }
 }

@@ -40,6 +40,11 @@ impl Cause {
         Cause { source: "API", told, reason: Reason::Event }
     }
 
+    /// A user at a client, whose changes are always told.
+    pub const fn sdk() -> Cause {
+        Cause { source: "SDK", told: true, reason: Reason::Event }
+    }
+
     /// A person on a channel, or the provider.
     pub fn channel(address: &Address) -> Cause {
         Cause { source: channel(address.channel()), told: true, reason: Reason::Event }

@@ -18,6 +18,6 @@ pub use ask::{Ask, Verdict};
 pub use cause::{Cause, Reason};
 pub use hooks::Hooks;
 pub use job::{EventJob, Replay, To};
-pub use params::{Pairs, binding, common, conversation, instant, media, message, participant, user};
+pub use params::{Pairs, binding, common, conversation, instant, media, message, participant, seat, user};
 pub use receipts::{Place, receipt_moved};
 pub use tell::{Changes, Told};

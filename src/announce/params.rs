@@ -6,7 +6,7 @@ use trunkline_adapter::{Part, Timestamp};
 use super::cause::channel;
 use crate::model::{
     AccountSid, Conversation, Event, MessageMedia, MessageRecord, ParticipantRecord, PersonBinding,
-    ReceiptRecord, ServiceSid, State, UserRecord,
+    ReceiptRecord, Seat, ServiceSid, State, UserRecord,
 };
 
 /// Most bytes of a text that are told: the most that a REST caller can write.
@@ -65,6 +65,19 @@ pub fn participant(pairs: &mut Pairs, record: &ParticipantRecord) {
     if let Some(own) = &record.binding {
         binding(pairs, own);
     }
+    if let Some(own) = &record.seat {
+        seat(pairs, own);
+    }
+}
+
+/// A place in a group text.
+pub fn seat(pairs: &mut Pairs, seat: &Seat) {
+    let name = match seat {
+        Seat::Address(_) => "MessagingBinding.Address",
+        Seat::Projected(_) => "MessagingBinding.ProjectedAddress",
+    };
+    pairs.put(name, seat.seen().as_str());
+    pairs.put("MessagingBinding.Type", channel(seat.seen().channel()));
 }
 
 /// A messaging binding.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use trunkline_adapter::{Address, Clock, Kit};
+use trunkline_adapter::{Address, Clock, Crowd, Kit};
 
 use super::roster::Live;
 use crate::config::{Config, Inbound, MediaPlace, TemplateConfig, Usual};
@@ -95,7 +95,11 @@ pub fn proxies(config: &Config, live: &HashMap<String, Live>) -> HashMap<Address
         let Some(adapter) = live.get(&wanted.name) else { continue };
         for proxy in &wanted.proxies {
             let Some(able) = adapter.adapter.capabilities(&proxy.address) else { continue };
-            let known = Proxy { keywords: able.keywords, correlated: able.receipts.correlated };
+            let known = Proxy {
+                keywords: able.keywords,
+                correlated: able.receipts.correlated,
+                group_texts: able.group_texts,
+            };
             proxies.insert(proxy.address.clone(), known);
         }
     }
@@ -156,6 +160,11 @@ pub fn media_place(config: &Config) -> media::Place {
             media::Place::Bucket { bucket: bucket.clone(), prefix: prefix.clone() }
         }
     }
+}
+
+/// How many people may be connected.
+pub fn crowd(config: &Config) -> Crowd {
+    Crowd { total: config.limits.connections, per_identity: config.limits.connections_per_identity }
 }
 
 /// What content SIDs stand for.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use trunkline_adapter::Clock;
@@ -20,6 +21,7 @@ use super::roster::Roster;
 use super::running::Running;
 use super::staff::Staff;
 use super::tellers::Tellers;
+use super::walks::Walks;
 use super::{build, listeners, notify, store_key};
 use crate::bindings::Bindings;
 use crate::config::{self, Config};
@@ -27,13 +29,15 @@ use crate::egress::{Caller, Fetcher, Guard};
 use crate::forward::{Courier, Forwards};
 use crate::http::admin::Admin;
 use crate::http::operator::{self, Socket};
-use crate::http::{self, Accounts, Base, Front, Limits, Listener};
+use crate::http::{self, Accounts, Base, Clients, Front, Limits, Listener, Sockets as Reception, Tokens};
+use crate::ledger::engine::Follower;
 use crate::ledger::store::{Durability, OpenError, Store, StoreSettings};
 use crate::ledger::{Ledger, LedgerError};
 use crate::media::{Downloads, Links, Media, MediaError, Pictures};
 use crate::model::Mint;
 use crate::outbound::{Lanes, OptOuts, Surroundings};
 use crate::relay::{Parts, Relay};
+use crate::sync::{Hub, Tap};
 use crate::telemetry::exporter::Exporter;
 use crate::telemetry::{self, log, mask};
 use crate::webhooks::{self, Asker, Site};
@@ -43,6 +47,9 @@ use crate::work::Wakeups;
 const CACHE: u64 = 128 << 20;
 /// What is in flight at the end may take this long: longer than a provider may take to answer.
 const DRAIN: Duration = Duration::from_secs(32);
+
+/// Connected clients are let go within this time: one after the other, each with the answers it waits for.
+const FAREWELL: Duration = Duration::from_secs(20);
 
 /// The environment variable that says by how many seconds the clock is ahead of the system's.
 const CLOCK_AHEAD: &str = "TRUNKLINE_TEST_CLOCK_AHEAD";
@@ -131,7 +138,8 @@ impl Daemon {
         let folder = config.store.path.clone();
         std::fs::create_dir_all(&folder).map_err(StartError::Folder)?;
         let bindings = Bindings::new(&folder.join("bindings"));
-        let store = open(&config, clock, &bindings)?;
+        let tap = Tap::default();
+        let store = open(&config, clock, vec![bindings.follower(), tap.follower()])?;
         match store_key::load(&folder, store_key::LOG) {
             Ok(key) => mask::set_key(&key),
             Err(error) => tracing::warn!(
@@ -162,6 +170,12 @@ impl Daemon {
             mint: Mint::system(),
             clock,
         }));
+        let hub = Arc::new(Hub::new(&tap, ledger.clone()));
+        hub.restored(store.restoration());
+        let accounts = Arc::new(Accounts::new(Vec::new()));
+        let tokens = Arc::new(Tokens::new(accounts.clone(), relay.clone(), clock));
+        let clients = Arc::new(Clients::new(relay.clone(), hub.clone(), clock));
+        let sockets = Arc::new(Reception::new(tokens.clone(), clients));
         let caller = Caller::new(Guard::default(), webhooks::AGENT)?;
         let hooks = relay.hooks().clone();
         let mint = Arc::new(Mint::system());
@@ -199,7 +213,7 @@ impl Daemon {
             webhooks.caller.clone(),
             Mint::system(),
             account.clone(),
-            Arc::new(Keep(relay.clone())),
+            Arc::new(Keep { letters: webhooks.letters.clone(), clock }),
         ));
         let adapters = build::adapters(&config, &HashMap::new(), &http, clock, &base);
         let plans = build::lanes(&config, &adapters);
@@ -212,10 +226,11 @@ impl Daemon {
         let files = house::watched(path.as_ref(), &config.secret_files);
         let house = Arc::new(House {
             roster,
-            relay,
+            relay: relay.clone(),
+            sockets,
             lanes,
             forwards,
-            accounts: Arc::new(Accounts::new(Vec::new())),
+            accounts,
             base: Arc::new(Base::new(None)),
             bindings,
             media,
@@ -237,9 +252,9 @@ impl Daemon {
             draining: AtomicBool::new(false),
             files: watch::Sender::new(files),
             tellers: Tellers::new(webhooks.clone(), clean),
+            walks: Walks::new(relay),
             webhooks,
         });
-        house.relay.open_inbox(&account).await?;
         telemetry::house::register();
         telemetry::webhooks::register();
         house.apply(&config).await?;
@@ -254,7 +269,7 @@ impl Daemon {
             concurrent: config.limits.concurrent_requests,
         };
         let mut servers = JoinSet::new();
-        let front = Arc::new(Front::new(
+        let front = Front::new(
             house.relay.clone(),
             house.roster.clone(),
             house.accounts.clone(),
@@ -264,10 +279,11 @@ impl Daemon {
                 media: house.media.clone(),
                 links: house.links.clone(),
                 pictures: house.pictures.clone(),
-                tokens: Arc::new(http::Tokens::new(house.accounts.clone(), house.relay.clone(), clock)),
+                tokens,
             },
             limits,
-        ));
+        );
+        let front = Arc::new(front.with_sockets(house.sockets.clone()));
         let public = public.into_iter().map(Listener::Tcp).collect();
         servers.spawn(http::serve(public, front, limits, until(stopped.clone(), Stage::Closing)));
         let staff = Arc::new(Staff::new(house.clone()));
@@ -282,12 +298,10 @@ impl Daemon {
         doors.spawn(http::serve(vec![Listener::Unix(socket)], operator, patient, last));
 
         let mut background = JoinSet::new();
-        background.spawn(house.relay.clone().clean_up(account.clone()));
-        background.spawn(house.relay.clone().sweep_parked(account.clone()));
-        background.spawn(house.relay.clone().work_through_inbox(account));
         background.spawn(house.clone().forget_keys());
         background.spawn(house.clone().sweep_media());
         background.spawn(house.relay.clone().keep_time());
+        background.spawn(hub.run());
         background.spawn(house.exporter.clone().keep_up());
         background.spawn(house.clone().watch());
         house.ready.store(true, Ordering::Release);
@@ -332,7 +346,12 @@ impl Daemon {
         // Nobody listens any more once the daemon is gone, so a failed send tells nothing.
         let _ = self.stop.send(Stage::Closing);
         while self.servers.join_next().await.is_some() {}
+        let gone = join_all(self.house.roster.doors().iter().map(|door| door.drain()));
+        if tokio::time::timeout(FAREWELL, gone).await.is_err() {
+            tracing::warn!("Some clients had not gone when the daemon stopped");
+        }
         self.background.shutdown().await;
+        self.house.walks.shutdown().await;
         self.house.tellers.drain().await;
         let orderly = self.house.lanes.drain(DRAIN).await;
         failpoint!("stop::drained");
@@ -357,7 +376,7 @@ fn clock() -> Clock {
     }
 }
 
-fn open(config: &Config, clock: Clock, bindings: &Bindings) -> Result<Store, OpenError> {
+fn open(config: &Config, clock: Clock, followers: Vec<Arc<dyn Follower>>) -> Result<Store, OpenError> {
     let settings = StoreSettings {
         path: config.store.path.clone(),
         durability: match config.store.durability {
@@ -367,7 +386,7 @@ fn open(config: &Config, clock: Clock, bindings: &Bindings) -> Result<Store, Ope
         keep_free: config.store.keep_free,
         cache_bytes: CACHE,
     };
-    Store::open(settings, u64::try_from(clock.now().0).unwrap_or(0), vec![bindings.follower()])
+    Store::open(settings, u64::try_from(clock.now().0).unwrap_or(0), followers)
 }
 
 async fn until(mut stopped: watch::Receiver<Stage>, stage: Stage) {

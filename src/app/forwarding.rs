@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use trunkline_adapter::Clock;
 
+use crate::announce::{EventJob, To};
 use crate::config::{Config, Inbound};
-use crate::forward::{Kept, Target};
-use crate::model::{AccountSid, Forwarded};
-use crate::relay::{Origin, Relay};
+use crate::forward::{GivenUp, Kept, Target};
+use crate::ledger::engine::Batch;
+use crate::model::{AccountSid, HookMethod};
+use crate::webhooks::{DeadLetter, DeadLetters, Unforwarded};
 
 /// Where the messages of a configuration go, and what signs them.
 pub fn target(config: &Config) -> Target {
@@ -27,25 +30,39 @@ pub fn target(config: &Config) -> Target {
     }
 }
 
-/// What nobody took goes where the relay keeps what could not be read.
-pub(super) struct Keep(pub Arc<Relay>);
+/// What nobody took is a dead letter, like an event.
+pub(super) struct Keep {
+    pub letters: Arc<DeadLetters>,
+    pub clock: Clock,
+}
 
 impl Kept for Keep {
-    fn keep<'a>(
-        &'a self,
-        account: &'a AccountSid,
-        forwarded: Forwarded,
-        reason: String,
-    ) -> BoxFuture<'a, bool> {
-        async move {
-            let origin = Origin { adapter: "", kind: "forward", account };
-            let reason = format!("nobody took it: {reason}");
-            let kept = self.0.keep_unforwarded(origin, &reason, &forwarded).await;
-            if let Err(error) = &kept {
-                tracing::error!(%error, "A message that nobody took cannot be kept yet");
-            }
-            kept.is_ok()
-        }
-        .boxed()
+    fn bury(&self, account: &AccountSid, given_up: GivenUp<'_>, batch: &mut Batch) {
+        let GivenUp { service, message, url, token, parameters, subject, since, attempts, reason } = given_up;
+        let event = EventJob {
+            // Not an event of theirs, so not a name of theirs.
+            event: "forwarded message".to_owned(),
+            to: To::Account,
+            url: url.to_owned(),
+            method: HookMethod::Post,
+            token,
+            params: parameters,
+            replay: None,
+        };
+        let letter = DeadLetter {
+            event,
+            message: Some(Unforwarded { service: service.to_owned(), message: message.clone() }),
+            subject: subject.to_owned(),
+            since,
+            attempts,
+            reason,
+            at: self.clock.now(),
+            rest: serde_json::Map::new(),
+        };
+        self.letters.bury(account, &letter, batch);
+    }
+
+    fn buried<'a>(&'a self, account: &'a AccountSid) -> BoxFuture<'a, ()> {
+        self.letters.buried(account).boxed()
     }
 }

@@ -13,11 +13,12 @@ use super::files::Outgoing;
 use super::plugs::Named;
 use super::roster::Roster;
 use super::tellers::Tellers;
+use super::walks::Walks;
 use super::{build, forwarding, notify, registry};
 use crate::bindings::Bindings;
 use crate::config::{self, Config, SystemSecrets, Watch};
 use crate::forward::Forwards;
-use crate::http::{self, Accounts, Base};
+use crate::http::{self, Accounts, Base, Sockets};
 use crate::ledger::store::Incarnation;
 use crate::ledger::{Ledger, LedgerError};
 use crate::media::{Links, Media, Pictures};
@@ -36,6 +37,8 @@ pub(super) struct House {
     pub forwards: Forwards,
     pub accounts: Arc<Accounts>,
     pub base: Arc<Base>,
+    /// Receives SDK clients.
+    pub sockets: Arc<Sockets>,
     pub bindings: Arc<Bindings>,
     pub media: Media,
     pub links: Arc<Links>,
@@ -58,6 +61,7 @@ pub(super) struct House {
     pub listening: SocketAddr,
     pub webhooks: Site,
     pub tellers: Tellers,
+    pub walks: Walks,
     pub ready: AtomicBool,
     pub draining: AtomicBool,
     /// The files whose change means a reload.
@@ -124,6 +128,7 @@ impl House {
             self.tellers.start(account).await?;
         }
         self.accounts.set(accounts.collect());
+        self.sockets.limit(build::crowd(config));
         for name in adapters.keys() {
             telemetry::inbound::register(name);
             telemetry::media::register(name);
@@ -138,6 +143,12 @@ impl House {
         self.relay.messaging_services().replace(account.clone(), build::messaging_services(config));
         self.forwards.apply(forwarding::target(config));
         self.roster.replace(account, adapters);
+        // Whoever came in with a key that is gone has to go.
+        self.roster.doors().iter().for_each(|door| door.recheck());
+        // Last: what waits in an account's inbox is judged by all of the above.
+        for account in self.accounts.sids() {
+            self.walks.start(account).await?;
+        }
         if let Some(level) = &self.level {
             level.set(config.log.level.name());
         }

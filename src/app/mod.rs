@@ -18,6 +18,7 @@ mod running;
 mod staff;
 mod store_key;
 mod tellers;
+mod walks;
 
 pub use build::usual_rates;
 pub use daemon::{Daemon, Sockets, Start, StartError};

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use trunkline_adapter::{Adapter, Inbound, WebhookRequest};
+use trunkline_adapter::{Adapter, Door, Inbound, WebhookRequest};
 
 use crate::http::{AdapterEntry, Inlet};
 use crate::model::AccountSid;
@@ -49,9 +49,26 @@ impl Roster {
         self.state().account.clone()
     }
 
-    /// Replaces all of them; requests under way end with what they began with.
+    /// Where people connect now.
+    pub fn doors(&self) -> Vec<Arc<dyn Door>> {
+        self.state().adapters.values().filter_map(|live| live.adapter.door()).collect()
+    }
+
+    /// Replaces all of them; requests under way end with what they began with. Whoever is connected by a door that is
+    /// there no more is let go, and comes again by another.
     pub fn replace(&self, account: AccountSid, adapters: HashMap<String, Live>) {
+        let stays = |old: &Live| adapters.values().any(|live| Arc::ptr_eq(&live.adapter, &old.adapter));
+        let gone: Vec<_> = self
+            .state()
+            .adapters
+            .values()
+            .filter(|old| !stays(old))
+            .filter_map(|old| old.adapter.door())
+            .collect();
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(State { account, adapters });
+        for door in gone {
+            tokio::spawn(door.drain());
+        }
     }
 
     fn state(&self) -> Arc<State> {
@@ -64,6 +81,10 @@ impl Inlet for Roster {
         let state = self.state();
         let live = state.adapters.get(name)?;
         Some(AdapterEntry { kind: live.kind, adapter: live.adapter.clone() })
+    }
+
+    fn door(&self, path: &str) -> Option<Arc<dyn Door>> {
+        self.doors().into_iter().find(|door| door.path() == path)
     }
 
     fn take<'a>(

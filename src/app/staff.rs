@@ -35,6 +35,7 @@ impl Operator for Staff {
         let bindings = folder_bytes(&self.house.store.join("bindings"));
         let count = self.house.bindings.count();
         telemetry::house::sizes(health.store_bytes, bindings, health.disk_free_bytes, count);
+        telemetry::house::connected(self.house.roster.doors().iter().map(|door| door.sessions()).sum());
         let letters = self.house.webhooks.letters.count();
         telemetry::webhooks::waiting(self.house.tellers.depth(), letters, self.house.relay.inbox_depth());
         self.house.lanes.publish_gauges();

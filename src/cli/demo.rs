@@ -119,11 +119,13 @@ async fn run(
     let config = setting.write(&scratch, |adapter| bound.base_url(adapter)).map_err(DemoError::Scratch)?;
 
     let loaded = config::load(&config, &registry::kinds(), Arc::new(SystemSecrets::serving()))?;
-    let providers = loaded.config.adapters.iter().map(|adapter| Provider {
-        adapter: adapter.name.clone(),
-        simulator: adapter.blueprint.simulator(),
-        webhook_url: format!("{}/webhooks/{}", setting.rest_url, adapter.name),
-        proxies: adapter.proxies.iter().map(|proxy| proxy.address.clone()).collect(),
+    let providers = loaded.config.adapters.iter().filter_map(|adapter| {
+        Some(Provider {
+            adapter: adapter.name.clone(),
+            simulator: adapter.blueprint.simulator()?,
+            webhook_url: format!("{}/webhooks/{}", setting.rest_url, adapter.name),
+            proxies: adapter.proxies.iter().map(|proxy| proxy.address.clone()).collect(),
+        })
     });
     let host = bound.serve(providers.collect(), Clock::system()).map_err(DemoError::Simulator)?;
     for FaultAt { fault, channel } in &args.fault {

@@ -12,6 +12,7 @@ mod demo_script;
 mod demo_setting;
 mod serve;
 mod store;
+mod token;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -47,6 +48,8 @@ enum Command {
     },
     /// Show the main job with nothing to configure: simulated phones, real HTTP, a temporary store.
     Demo(demo::DemoArgs),
+    /// Make an access token for an SDK client.
+    Token(token::TokenArgs),
     /// Make the running daemon read its configuration again; waits for the verdict.
     Reload {
         #[arg(long, value_name = "PATH", default_value = SOCKET)]
@@ -142,6 +145,7 @@ pub fn run() -> ExitCode {
             };
         }
         Command::Demo(args) => demo::demo(args),
+        Command::Token(args) => token::token(&args),
         Command::Reload { socket } => ask::reload(&socket),
         Command::Lanes { socket, json } => ask::lanes(&socket, json),
         Command::DeadLetters { what, socket } => dead_letters::run(&socket, &what),

@@ -90,7 +90,8 @@ fn adapter(
         proxy.set_path(path);
         proxies.push(read_proxy(proxy, taken));
     }
-    if proxies.is_empty() && !section.has("proxy") {
+    let bare = matches!(named, Named::Kind(kind) | Named::Nearly(kind) if !kind.has_proxies());
+    if proxies.is_empty() && !section.has("proxy") && !bare {
         section.note("proxy", "has no [[adapter.proxy]]: nothing can be sent or received here");
     }
     let exact = matches!(named, Named::Kind(_));

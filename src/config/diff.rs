@@ -71,7 +71,7 @@ pub fn diff(old: &Config, new: &Config) -> Change {
         (old.egress != new.egress, "egress"),
         (old.media.link_ttl != new.media.link_ttl, "media.link_ttl"),
         (old.templates != new.templates, "template"),
-        (old.limits.live() != new.limits.live(), "limits of conversations"),
+        (old.limits.live() != new.limits.live(), "limits of conversations and connections"),
         (old.log.level != new.log.level, "log.level"),
     ] {
         change.live.extend(differs.then_some(key));

@@ -94,7 +94,7 @@ impl Blueprint for FakeBlueprint {
         unreachable!("configuration never builds an adapter")
     }
 
-    fn simulator(&self) -> Arc<dyn Simulator> {
+    fn simulator(&self) -> Option<Arc<dyn Simulator>> {
         unreachable!("configuration never plays a provider")
     }
 }

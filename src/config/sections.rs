@@ -145,12 +145,22 @@ pub struct Limits {
     pub outside_participants: usize,
     /// Open conversations of one identity.
     pub conversations_per_user: usize,
+    /// People connected at once.
+    pub connections: usize,
+    /// Of them, of one identity.
+    pub connections_per_identity: usize,
 }
 
 impl Limits {
-    /// The limits that take effect at once: those on what may be made.
-    pub fn live(&self) -> [usize; 3] {
-        [self.participants, self.outside_participants, self.conversations_per_user]
+    /// The limits that take effect at once: those on what may be made, and on who may connect.
+    pub fn live(&self) -> [usize; 5] {
+        [
+            self.participants,
+            self.outside_participants,
+            self.conversations_per_user,
+            self.connections,
+            self.connections_per_identity,
+        ]
     }
 
     /// The others, which a listener is opened with.
@@ -376,6 +386,8 @@ impl Limits {
         let outside_participants = count("outside_participants", 200, 50);
         let participants = count("participants", 10_000, 1000);
         let conversations_per_user = count("conversations_per_user", 1_000_000, 1000);
+        let connections = count("connections", 1_000_000, 100_000);
+        let connections_per_identity = count("connections_per_identity", 1_000_000, 100);
         Limits {
             webhook_body: word(bytes(section, "webhook_body", body.clone(), 4 << 20)),
             form_body: word(bytes(section, "form_body", body.clone(), 1 << 20)),
@@ -385,6 +397,8 @@ impl Limits {
             participants,
             outside_participants,
             conversations_per_user,
+            connections,
+            connections_per_identity,
         }
     }
 }

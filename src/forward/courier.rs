@@ -30,14 +30,28 @@ const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_se
 const AGAIN: Duration = Duration::from_secs(5);
 const REPEAT: &str = "I-Twilio-Idempotency-Token";
 
+/// A message that nobody took.
+pub struct GivenUp<'a> {
+    pub service: &'a str,
+    pub message: &'a Forwarded,
+    /// Where and how it was posted.
+    pub url: &'a str,
+    pub token: String,
+    pub parameters: Vec<(String, String)>,
+    /// What it was ordered by.
+    pub subject: &'a str,
+    pub since: Timestamp,
+    pub attempts: u32,
+    pub reason: String,
+}
+
 /// Keeps what nobody took, where an operator finds it. Plugged in by `app`.
 pub trait Kept: Send + Sync {
-    fn keep<'a>(
-        &'a self,
-        account: &'a AccountSid,
-        forwarded: Forwarded,
-        reason: String,
-    ) -> BoxFuture<'a, bool>;
+    /// Adds it to the batch that ends its row.
+    fn bury(&self, account: &AccountSid, given_up: GivenUp<'_>, batch: &mut Batch);
+
+    /// That batch was committed.
+    fn buried<'a>(&'a self, account: &'a AccountSid) -> BoxFuture<'a, ()>;
 }
 
 /// What couriers share.
@@ -153,7 +167,7 @@ impl Courier {
             Ok(answer) if (200..300).contains(&answer.status) => {
                 self.taken(&today, taken, &forwarded, answer).await
             }
-            refused => self.refused((&today, service), taken, forwarded, refused).await,
+            refused => self.refused((&today, service, url), taken, &forwarded, refused).await,
         };
         end.unwrap_or_else(|error| {
             tracing::error!(%error, "The end of a forwarded message cannot be written down yet");
@@ -195,25 +209,36 @@ impl Courier {
 
     async fn refused(
         &self,
-        (today, service): (&Target, &str),
+        (today, service, url): (&Target, &str, &str),
         taken: &Taken,
-        forwarded: Forwarded,
+        forwarded: &Forwarded,
         answer: &Result<Answer, CallError>,
     ) -> Result<End, LedgerError> {
         let reason = match answer {
             Ok(answer) => format!("status {}", answer.status),
             Err(error) => error.to_string(),
         };
-        let now = self.clock.now();
+        let (now, attempts) = (self.clock.now(), taken.job.attempts + 1);
         if now.since(taken.job.since) >= today.give_up {
             let from = mask::address(&forwarded.from);
-            tracing::error!(%service, %from, %reason, "A message that nobody took is kept with what could not be read");
-            if self.kept.keep(&self.account, forwarded, reason).await {
-                return self.ended(taken, Batch::default()).await;
-            }
-            return Ok(End::Again(Job { not_before: now.plus(AGAIN), ..taken.job.clone() }));
+            tracing::error!(%service, %from, %reason, "A message that nobody took became a dead letter");
+            let given_up = GivenUp {
+                service,
+                message: forwarded,
+                url,
+                token: form::token(forwarded),
+                parameters: form::parameters(self.account.as_str(), service, forwarded),
+                subject: &taken.subject,
+                since: taken.job.since,
+                attempts,
+                reason,
+            };
+            let mut batch = Batch::default();
+            self.kept.bury(&self.account, given_up, &mut batch);
+            let end = self.ended(taken, batch).await?;
+            self.kept.buried(&self.account).await;
+            return Ok(end);
         }
-        let attempts = taken.job.attempts + 1;
         tracing::warn!(%service, attempts, %reason, "A message was not forwarded and is tried again");
         let wait = (BACKOFF.0 * 2_u32.saturating_pow(attempts.min(16) - 1)).min(BACKOFF.1);
         let chance = f64::from(self.mint.bytes()[0]) / 255.0;

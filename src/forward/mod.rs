@@ -4,7 +4,7 @@
 //! Must not know conversations, nor decide what is forwarded: that is a row of the queue `forward`, committed with the
 //! acknowledgement of the provider.
 //!
-//! Invariants: a row goes only with a 2xx, or when nobody took it for too long, and then it is kept elsewhere first; its
+//! Invariants: a row goes only with a 2xx, or when nobody took it for too long, and then it is a dead letter; its
 //! answers are committed with its end; per person one message is under way at a time, in the order they came; an
 //! application that is down slows no other service and nobody's conversation.
 
@@ -13,5 +13,5 @@ mod form;
 mod services;
 mod twiml;
 
-pub use courier::{Courier, Kept};
+pub use courier::{Courier, GivenUp, Kept};
 pub use services::{Forwards, Target};

@@ -8,7 +8,7 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::body::{Body, full};
-use crate::relay::{Improper, RelayError, RoleUse};
+use crate::relay::{Improper, Misfit, RelayError, RoleUse};
 
 /// How long a caller should wait before it tries again after a 503.
 const RETRY_AFTER_SECONDS: u32 = 5;
@@ -68,6 +68,9 @@ catalogue! {
     FORBIDDEN = 20403, 403, "Forbidden";
     LINK_FORGED = 20403, 403, "This is no link of ours";
     LINK_EXPIRED = 20410, 410, "The link has expired";
+    NOT_A_SOCKET = 20001, 426, "This path takes WebSocket connections only";
+    SOCKET_KEY = 20001, 400, "Sec-WebSocket-Key is not 16 bytes in base64";
+    ORIGIN = 20003, 403, "This page's origin is not in allowed_origins";
     UPDATE_EMPTY = 20161, 400, "The update has no parameters";
     FRIENDLY_NAME_MISSING = 50000, 400, "FriendlyName is required";
     FRIENDLY_NAME_TOO_LONG = 50003, 400, "FriendlyName is longer than 256 characters";
@@ -136,11 +139,16 @@ catalogue! {
     CHANNELS_DIFFER = 50414, 400, "Messaging binding address and proxy address are of different channels";
     TOO_MANY_PARTICIPANTS = 50417, 400, "Participant limit of the conversation reached";
     TOO_MANY_BOUND = 50418, 400, "Limit of non-chat participants of the conversation reached";
+    BINDING_NAME = 50420, 400, "MessagingBinding.Name and MessagingBinding.Level are not for this type of binding";
     READ_INDEX = 50421, 400, "LastReadMessageIndex is not a message index";
     TOO_MANY_AT_ONCE = 50426, 400, "More than 10 participants for a new conversation";
     NOT_PARTICIPANT = 50430, 403, "User not participant of conversation";
     PARTICIPANT_NOT_FOUND = 50432, 404, "Participant not found";
     IDENTITY_TAKEN = 50433, 409, "Participant already exists";
+    GROUP_PLACE = 50434, 400, "A participant of a group text needs an address or a projected address";
+    GROUP_INCOMPLETE = 50435, 400, "A group text needs 3 addresses, one of them of a participant with an address only and one a projected address";
+    GROUP_FULL = 50436, 400, "Participant limit of group texts reached";
+    GROUP_PRESENT = 50437, 409, "Group text participant already exists";
     PROJECTED_NOT_OURS = 50439, 403, "Messaging binding projected address is not configured for this account";
     PROXY_NOT_THERE = 50440, 400, "The participant has no proxy address to remove";
     PROXY_WITHOUT_ADDRESS = 50441, 400, "A proxy address needs a participant with an address";
@@ -150,6 +158,7 @@ catalogue! {
     IDENTITY_AND_ADDRESS = 50451, 400, "Identity and Address cannot be combined";
     /// Group texts need a provider that can carry them, and none here can.
     GROUP_TEXTS = 50452, 400, "Not eligible for group texts: no configured proxy address can carry them, so MessagingBinding.ProjectedAddress cannot be used";
+    GROUP_CHANNEL = 50453, 400, "The address cannot be a projected address: there are no group texts on its channel";
     MESSAGE_NOT_FOUND = 50500, 404, "Message not found";
     NOTHING_TO_POST = 50503, 400, "A message needs a Body, a MediaSid or a ContentSid";
     BODY_TOO_LONG = 50504, 400, "Body is too long";
@@ -159,12 +168,17 @@ catalogue! {
     MEDIA_SID = 50510, 400, "MediaSid is not the SID of a media";
     MEDIA_CONTENT_TYPE = 50511, 400, "The content type of the media is not a media type";
     MEDIA_TOO_LARGE = 50512, 413, "The media is too large";
+    AUTHOR_OUTSIDE = 50513, 400, "The author of a message in a group text must be one of its participants";
     CONTENT_SID = 50526, 400, "ContentSid is not the SID of a template that is configured here";
     CONTENT_VARIABLES = 50527, 400, "ContentVariables is not a JSON object of texts";
     VARIABLES_ALONE = 50528, 400, "ContentVariables needs a ContentSid";
     VARIABLES_TOO_LONG = 50529, 400, "ContentVariables has more than 27801 characters";
     VARIABLE_NAME_TOO_LONG = 50540, 400, "A key of ContentVariables is longer than 16 characters";
+    /// Of SDK clients: a channel keeps nothing beyond the message.
+    NO_CHANNEL_METADATA = 50530, 404, "The message has no channel metadata";
     VARIABLE_TOO_LONG = 50541, 400, "A value of ContentVariables is longer than 256 characters";
+    /// Of SDK clients: no such object, or not for this one.
+    NO_OBJECT = 54100, 404, "Not found";
 }
 
 impl ApiError {
@@ -211,6 +225,13 @@ impl ApiError {
         ApiError { hint: Hint::Details(json!({ "conversation_sid": conversation })), ..error }
     }
 
+    /// The set is a group text elsewhere.
+    pub fn group_taken(conversation: &str) -> ApiError {
+        let text = format!("A group text of these addresses already exists in Conversation {conversation}");
+        let error = ApiError::new(StatusCode::CONFLICT, 50438, text);
+        ApiError { hint: Hint::Details(json!({ "conversation_sid": conversation })), ..error }
+    }
+
     fn new(status: StatusCode, code: u32, message: impl Into<String>) -> ApiError {
         ApiError { status, code, message: message.into(), hint: Hint::None }
     }
@@ -218,6 +239,11 @@ impl ApiError {
     /// Its code.
     pub fn code(&self) -> u32 {
         self.code
+    }
+
+    /// What is wrong.
+    pub fn message(&self) -> &str {
+        &self.message
     }
 
     /// Its status.
@@ -278,6 +304,30 @@ impl From<trunkline_adapter::Denied> for ApiError {
     }
 }
 
+impl From<Misfit> for ApiError {
+    fn from(misfit: Misfit) -> ApiError {
+        match misfit {
+            Misfit::ProxyMissing => PROXY_EMPTY.into(),
+            Misfit::ChannelsDiffer => CHANNELS_DIFFER.into(),
+            Misfit::AddressIsProxy => ADDRESS_IS_PROXY.into(),
+            Misfit::ProxyNotThere => PROXY_NOT_THERE.into(),
+            Misfit::ProxyWithoutAddress => PROXY_WITHOUT_ADDRESS.into(),
+            Misfit::ProjectedNotOurs => PROJECTED_NOT_OURS.into(),
+            Misfit::ProjectedNotThere => PROJECTED_NOT_THERE.into(),
+            Misfit::ProjectedAndBinding => PROJECTED_AND_BINDING.into(),
+            Misfit::IdentityFixed => IDENTITY_FIXED.into(),
+            Misfit::NoGroupTexts => GROUP_TEXTS.into(),
+            Misfit::ChannelWithoutGroups => GROUP_CHANNEL.into(),
+            Misfit::NoPlace => GROUP_PLACE.into(),
+            Misfit::Incomplete => GROUP_INCOMPLETE.into(),
+            Misfit::GroupFull => GROUP_FULL.into(),
+            Misfit::Present => GROUP_PRESENT.into(),
+            Misfit::SetTaken(conversation) => ApiError::group_taken(conversation.as_str()),
+            Misfit::AuthorOutside => AUTHOR_OUTSIDE.into(),
+        }
+    }
+}
+
 impl From<RelayError> for ApiError {
     fn from(error: RelayError) -> ApiError {
         match error {
@@ -291,6 +341,7 @@ impl From<RelayError> for ApiError {
             RelayError::Closed => CONVERSATION_CLOSED.into(),
             RelayError::UniqueNameTaken => UNIQUE_NAME_TAKEN.into(),
             RelayError::BindingTaken(conversation) => ApiError::binding_taken(conversation.as_str()),
+            RelayError::Misfit(misfit) => misfit.into(),
             RelayError::IdentityTaken | RelayError::PairTwice => IDENTITY_TAKEN.into(),
             RelayError::TooManyAtOnce => TOO_MANY_AT_ONCE.into(),
             RelayError::AddressIsOurs => ADDRESS.into(),
@@ -406,6 +457,23 @@ mod tests {
             (RelayError::NotParticipant, 403, 50430),
             (RelayError::NotPermitted, 403, 50107),
             (RelayError::AddressIsOurs, 400, 50407),
+            (Misfit::ProxyMissing.into(), 400, 50412),
+            (Misfit::ChannelsDiffer.into(), 400, 50414),
+            (Misfit::AddressIsProxy.into(), 400, 50409),
+            (Misfit::NoPlace.into(), 400, 50434),
+            (Misfit::Incomplete.into(), 400, 50435),
+            (Misfit::GroupFull.into(), 400, 50436),
+            (Misfit::Present.into(), 409, 50437),
+            (Misfit::SetTaken(ConversationSid::new(&Mint::seeded(1))).into(), 409, 50438),
+            (Misfit::ProjectedNotOurs.into(), 403, 50439),
+            (Misfit::ProxyNotThere.into(), 400, 50440),
+            (Misfit::ProxyWithoutAddress.into(), 400, 50441),
+            (Misfit::ProjectedNotThere.into(), 400, 50442),
+            (Misfit::ProjectedAndBinding.into(), 400, 50443),
+            (Misfit::IdentityFixed.into(), 400, 50444),
+            (Misfit::NoGroupTexts.into(), 400, 50452),
+            (Misfit::ChannelWithoutGroups.into(), 400, 50453),
+            (Misfit::AuthorOutside.into(), 400, 50513),
             (RelayError::ProxyNotOurs, 403, 50413),
             (RelayError::TooManyParticipants, 400, 50417),
             (RelayError::TooManyBound, 400, 50418),

@@ -35,6 +35,13 @@ impl Form {
         Form { fields }
     }
 
+    /// The same and one more.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Form {
+        self.fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Reads encoded text.
     pub fn parse(encoded: &[u8]) -> Result<Form, ApiError> {
         let mut fields = Vec::new();

@@ -25,6 +25,7 @@ use super::media::{self, Door};
 use super::provider::{Inlet, Provider};
 use super::route::{self, Resource, Route};
 use super::server::{Admission, Entry, Handler, Limits};
+use super::socket::Sockets;
 use crate::model::idempotency::KeptAnswer;
 use crate::model::{AccountSid, IdempotencyRecord, Mint};
 use crate::relay::{Relay, RelayError};
@@ -37,6 +38,7 @@ pub struct Front {
     accounts: Arc<Accounts>,
     base: Arc<Base>,
     media: Door,
+    sockets: Option<Arc<Sockets>>,
     limits: Limits,
     mint: Mint,
     turns: Turns,
@@ -58,10 +60,28 @@ impl Front {
             accounts,
             base,
             media,
+            sockets: None,
             limits,
             mint: Mint::system(),
             turns: Turns::default(),
         }
+    }
+
+    /// The same, and people may connect by the doors that adapters have.
+    pub fn with_sockets(self, sockets: Arc<Sockets>) -> Front {
+        Front { sockets: Some(sockets), ..self }
+    }
+
+    /// Whether this is for a door; if so, the answer to who knocks.
+    fn knock(&self, head: &mut Parts) -> Option<Response<Body>> {
+        let sockets = self.sockets.as_ref()?;
+        // Paths of the table come first: most requests are theirs, and no door may take one away.
+        if Route::find(head.uri.path()).is_some() {
+            return None;
+        }
+        let door = self.provider.door(head.uri.path())?;
+        let root = self.base.root(&head.headers, head.extensions.get());
+        Some(sockets.upgrade(head, door, root))
     }
 
     async fn rest(&self, route: &Route, account: AccountSid, request: &Request<Bytes>) -> Response<Body> {
@@ -221,6 +241,9 @@ fn admit(
 
 impl Handler for Front {
     fn admit(&self, head: &mut Parts) -> Admission {
+        if let Some(answer) = self.knock(head) {
+            return Admission { label: route::SOCKET, verdict: Err(answer) };
+        }
         admit(head, &self.accounts, |name| self.provider.knows(name), &self.limits)
     }
 

@@ -10,7 +10,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Uri};
 use tokio::time::Instant;
-use trunkline_adapter::{Adapter, Inbound, Refusal, Reply, Webhook, WebhookRequest};
+use trunkline_adapter::{Adapter, Door, Inbound, Refusal, Reply, Webhook, WebhookRequest};
 
 use super::base::{Base, host};
 use super::body::{Body, full};
@@ -29,6 +29,12 @@ pub struct AdapterEntry {
 pub trait Inlet: Send + Sync + 'static {
     /// The adapter of this name.
     fn adapter(&self, name: &str) -> Option<AdapterEntry>;
+
+    /// The door at this path, where people connect.
+    fn door(&self, path: &str) -> Option<Arc<dyn Door>> {
+        let _ = path;
+        None
+    }
 
     /// Takes events. `Ok` means that all of them are durable.
     fn take<'a>(
@@ -65,6 +71,11 @@ impl Provider {
     /// Whether a provider may write to this name at all.
     pub fn knows(&self, name: &str) -> bool {
         self.inlet.adapter(name).is_some_and(|entry| entry.adapter.webhook().is_some())
+    }
+
+    /// The door that an adapter has at this path.
+    pub fn door(&self, path: &str) -> Option<Arc<dyn Door>> {
+        self.inlet.door(path)
     }
 
     /// Answers one request of a provider.

@@ -173,9 +173,12 @@ fn router(rows: impl Iterator<Item = &'static Row>) -> Router<&'static Row> {
     router
 }
 
+/// The label of the path that people connect to, wherever the configuration has put it.
+pub const SOCKET: &str = "/v3/wsconnect";
+
 /// Every value the label `route` can have.
 pub fn labels() -> impl Iterator<Item = &'static str> {
-    TABLE.iter().map(|row| row.pattern).chain([NOWHERE])
+    TABLE.iter().map(|row| row.pattern).chain([SOCKET, NOWHERE])
 }
 
 /// A path that is in the table.

@@ -18,15 +18,15 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use super::body::{Body, BodyError, Streamed, Upload};
 use super::error::{self, ApiError};
+use super::patience::Patience;
 use super::pressure::Pressure;
 use crate::relay::Lasting;
 use crate::telemetry;
@@ -40,7 +40,8 @@ pub struct Limits {
     pub form_body: usize,
     /// Bytes of a file.
     pub media_body: usize,
-    /// From the request's head to the end of our answer's making; also how long a head may take to arrive.
+    /// From the request's head to the end of our answer's making; also how long a head may take to arrive, and how long a
+    /// caller may take none of an answer.
     pub request_timeout: Duration,
     /// Requests being answered at once.
     pub concurrent: usize,
@@ -120,7 +121,8 @@ pub async fn serve<H: Handler>(
     limits: Limits,
     stop: impl Future<Output = ()>,
 ) {
-    let graceful = Arc::new(GracefulShutdown::new());
+    // Told when no connection may take a further request. Each holds a receiver as long as it lives.
+    let (stopping, told) = watch::channel(());
     let doors = limits.concurrent.saturating_mul(CONNECTIONS_PER_REQUEST).min(Semaphore::MAX_PERMITS);
     let house = House {
         handler,
@@ -132,16 +134,16 @@ pub async fn serve<H: Handler>(
     };
     let mut accepting = JoinSet::new();
     for listener in listeners {
-        accepting.spawn(accept(listener, house.clone(), Arc::clone(&graceful)));
+        accepting.spawn(accept(listener, house.clone(), told.clone()));
     }
+    drop(told);
     stop.await;
     accepting.shutdown().await;
     let gate = Arc::clone(&house.gate);
     let quiet = async move {
-        // The accepting tasks held the others; they are gone.
-        if let Some(graceful) = Arc::into_inner(graceful) {
-            graceful.shutdown().await;
-        }
+        // Without connections there is nobody to tell.
+        let _ = stopping.send(());
+        stopping.closed().await;
         // Answers whose callers have left are still being worked on.
         let _ = gate.acquire_many(u32::try_from(limits.concurrent).unwrap_or(u32::MAX)).await;
     };
@@ -162,17 +164,17 @@ const UPLOAD: Duration = Duration::from_secs(3600);
 /// The end of a daemon does not wait longer for its callers, however long they may take in life.
 const LAST_REQUESTS: Duration = Duration::from_secs(15);
 
-async fn accept<H: Handler>(listener: Listener, house: House<H>, graceful: Arc<GracefulShutdown>) {
+async fn accept<H: Handler>(listener: Listener, house: House<H>, stopping: watch::Receiver<()>) {
     // Closed it never is. Who finds no room waits where the kernel keeps those who knock.
     while let Ok(place) = Arc::clone(&house.doors).acquire_owned().await {
         let accepted = match &listener {
             Listener::Tcp(tcp) => tcp.accept().await.map(|(stream, peer)| {
                 // Answers are small; waiting to fill a segment would only delay them.
                 let _ = stream.set_nodelay(true);
-                house.clone().connect(stream, Some(Peer(peer.ip())), place, &graceful);
+                house.clone().connect(stream, Some(Peer(peer.ip())), place, stopping.clone());
             }),
             Listener::Unix(unix) => unix.accept().await.map(|(stream, _)| {
-                house.clone().connect(stream, None, place, &graceful);
+                house.clone().connect(stream, None, place, stopping.clone());
             }),
         };
         if let Err(error) = accepted
@@ -222,17 +224,28 @@ impl<H: Handler> House<H> {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: Option<Peer>,
         place: OwnedSemaphorePermit,
-        graceful: &GracefulShutdown,
+        mut stopping: watch::Receiver<()>,
     ) {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(self.limits.request_timeout);
+        let stream = Patience::new(stream, self.limits.request_timeout);
         let service = service_fn(move |request| {
             let house = self.clone();
             async move { Ok::<_, std::convert::Infallible>(house.request(request, peer).await) }
         });
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
+        // A connection that becomes a socket is not ours any more, and gives its place back.
+        let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let mut connection = pin!(connection);
+            let ended = tokio::select! {
+                biased;
+                ended = connection.as_mut() => ended,
+                _ = stopping.changed() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "A connection ended badly");
             }
             drop(place);

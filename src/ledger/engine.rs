@@ -198,4 +198,7 @@ pub trait Follower: Send + Sync {
     /// Called once per batch, after it was synced and published and before anybody is answered: a snapshot taken
     /// in here, or after joining the follower, misses nothing. Must be quick and must not panic.
     fn committed(&self, writes: &[Write]);
+
+    /// Called when everything up to the published number was told.
+    fn told(&self) {}
 }

@@ -41,6 +41,8 @@ pub enum Space {
     AddressConfiguration = 12,
     /// Address → the SID of its configuration.
     ConfiguredAddress = 13,
+    /// A set of addresses that text each other as a group → the open conversation that holds it.
+    GroupText = 14,
     /// A conversation's head: state, next index, roster number.
     Head = 16,
     /// A conversation's document: names, attributes, timers.
@@ -77,6 +79,8 @@ pub enum Space {
     PushBinding = 69,
     /// (what, birth) → SID: the order of lists of what stands above.
     Listed = 70,
+    /// (identity, conversation): whom a user's list of conversations lost, as long as the user lives.
+    Departure = 71,
     /// The event webhooks of an account and of its services.
     Webhook = 80,
     /// Events that were given up.
@@ -104,7 +108,7 @@ pub enum Keyspace {
 
 impl Space {
     /// Every space, in the order of its byte.
-    pub const ALL: [Space; 37] = [
+    pub const ALL: [Space; 39] = [
         Space::Meta,
         Space::Service,
         Space::Configuration,
@@ -118,6 +122,7 @@ impl Space {
         Space::Timer,
         Space::AddressConfiguration,
         Space::ConfiguredAddress,
+        Space::GroupText,
         Space::Head,
         Space::Conversation,
         Space::Participant,
@@ -136,6 +141,7 @@ impl Space {
         Space::Credential,
         Space::PushBinding,
         Space::Listed,
+        Space::Departure,
         Space::Webhook,
         Space::DeadLetter,
         Space::Idempotency,

@@ -102,6 +102,7 @@ impl Memory {
         if !batch.writes.is_empty() {
             for follower in &self.followers {
                 follower.committed(&batch.writes);
+                follower.told();
             }
         }
         Ok(committed)

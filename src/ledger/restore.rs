@@ -9,7 +9,7 @@ use super::engine::{MAX_KEY, Row};
 use super::fjall::{Assembly, Files, View};
 use super::high::{HighMark, Mark};
 use super::key::Key;
-use super::store::{FORMAT, Identity, Incarnation, Layout, OpenError, PAST_LARGEST_NUMBER};
+use super::store::{FORMAT, Identity, Incarnation, Layout, OpenError, PAST_LARGEST_NUMBER, Restoration};
 
 /// Longest line: a payload as large as a batch, written in base64, and room for its key.
 const LONGEST_LINE: u64 = 4 * 1024 * 1024;
@@ -107,6 +107,7 @@ fn fill(folder: &Path, dump: impl BufRead, now_micros: u64) -> Result<Restored, 
         return Err(OpenError::Clock { micros: number }.into());
     }
     let incarnation = Incarnation::draw()?;
+    Restoration { known: highest.max(header.number), began: number }.write(&files)?;
     // Written and synced last, after every row before it in the same journal.
     Identity { format: FORMAT, incarnation, newest: number }.write(&files)?;
     Ok(Restored { rows, incarnation, number })

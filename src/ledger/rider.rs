@@ -23,6 +23,17 @@ pub async fn along<T>(rider: Rider, work: impl Future<Output = T>) -> T {
     RIDER.scope(Cell::new(Some(rider)), work).await
 }
 
+/// Does some work on the way whose commits are not what the row is about: what time had done before, what is made when it
+/// is first looked at. The row waits for what follows.
+pub async fn aside<T>(work: impl Future<Output = T>) -> T {
+    let waiting = RIDER.try_with(Cell::take).ok().flatten();
+    let done = work.await;
+    if waiting.is_some() {
+        let _ = RIDER.try_with(|place| place.set(waiting));
+    }
+    done
+}
+
 /// Commits a batch, with this task's rider if it has one.
 pub(super) async fn commit(engine: &dyn Engine, mut batch: Batch) -> Result<Committed, CommitError> {
     let waiting = RIDER.try_with(Cell::take).ok().flatten();
@@ -88,6 +99,21 @@ mod tests {
         })
         .await;
         assert_eq!(there(&engine).await, None);
+    }
+
+    #[tokio::test]
+    async fn it_does_not_come_with_what_is_done_aside() {
+        let engine = Memory::new(1);
+        let mut good = Batch::default();
+        good.put(key("a"), "1");
+        along(rider(), async {
+            aside(commit(&engine, good.clone())).await.unwrap();
+            assert_eq!(there(&engine).await, None);
+            commit(&engine, good.clone()).await.unwrap();
+            assert_eq!(there(&engine).await.unwrap(), "1");
+        })
+        .await;
+        aside(commit(&engine, good)).await.unwrap();
     }
 
     #[tokio::test]

@@ -22,6 +22,7 @@ pub(super) const PAST_LARGEST_NUMBER: Revision = 1 << 53;
 
 const FORMAT_FACT: &str = "format";
 const INCARNATION_FACT: &str = "incarnation";
+const RESTORED_FACT: &str = "restored";
 
 /// What an acknowledgement survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,10 +117,37 @@ pub enum OpenError {
     Engine(#[from] ::fjall::Error),
 }
 
+/// That a store was made from a dump. Whoever remembers numbers of the store it replaced, remembers some of `known` to
+/// `began` that mean nothing here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Restoration {
+    /// The highest number in the dump.
+    pub known: Revision,
+    /// Everything written since is numbered above.
+    pub began: Revision,
+}
+
+impl Restoration {
+    /// Writes it down.
+    pub(super) fn write(self, files: &Files) -> Result<(), OpenError> {
+        let bytes = [self.known.to_be_bytes(), self.began.to_be_bytes()].concat();
+        Ok(files.set_facts(&[(RESTORED_FACT, &bytes)])?)
+    }
+
+    fn read(files: &Files) -> Result<Restoration, OpenError> {
+        let Some(fact) = files.fact(RESTORED_FACT)? else { return Ok(Restoration::default()) };
+        let damaged = || OpenError::Damaged("its restoration has a wrong length".to_owned());
+        let halves = fact.split_at_checked(8).ok_or_else(damaged)?;
+        let number = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).map_err(|_| damaged());
+        Ok(Restoration { known: number(halves.0)?, began: number(halves.1)? })
+    }
+}
+
 /// An opened store. The engine lives until its last handle is dropped.
 pub struct Store {
     engine: Arc<FjallEngine>,
     incarnation: Incarnation,
+    restoration: Restoration,
 }
 
 /// Where things are in the store's directory.
@@ -281,6 +309,7 @@ impl Store {
             return Err(OpenError::LostData { ledger: 0, acknowledged: mark.number });
         };
         let newest = admit(&identity, &mark)?;
+        let restoration = Restoration::read(&files)?;
         let next = now_micros.max(newest + 1);
         if next >= PAST_LARGEST_NUMBER {
             return Err(OpenError::Clock { micros: now_micros });
@@ -302,12 +331,17 @@ impl Store {
             followers,
             on_fatal,
         });
-        Ok(Store { engine: Arc::new(engine.map_err(io)?), incarnation: mark.incarnation })
+        Ok(Store { engine: Arc::new(engine.map_err(io)?), incarnation: mark.incarnation, restoration })
     }
 
     /// The engine, to read from and to commit to.
     pub fn engine(&self) -> Arc<dyn Engine> {
         Arc::clone(&self.engine) as Arc<dyn Engine>
+    }
+
+    /// Where the store comes from; nothing but zeros for one that was not restored.
+    pub fn restoration(&self) -> Restoration {
+        self.restoration
     }
 
     /// Which life of the store this is.

@@ -34,6 +34,11 @@ pub fn bindings_of_proxy(account: &str, proxy: &Address) -> Key {
     Key::of(account, "", Space::Binding, &[Piece::Name(proxy.as_str())])
 }
 
+/// Which conversation holds a set of addresses that text each other as a group. Sets are long, so their name is a digest.
+pub fn group_text(account: &str, digest: &[u8]) -> Key {
+    Key::new(account, "", Space::GroupText, digest)
+}
+
 /// The prefix of an account's messaging bindings.
 pub fn bindings(account: &str) -> Key {
     Key::new(account, "", Space::Binding, b"")
@@ -88,6 +93,12 @@ pub fn opt_outs(account: &str) -> Key {
     Key::new(account, "", Space::OptOut, b"")
 }
 
+/// The name an identity is found by in the person index; of very long ones, the beginning. An identity could look like an
+/// address; the colon in front keeps the two apart.
+pub fn identity_name(identity: &str) -> String {
+    format!(":{}", identity.chars().take(200).collect::<String>())
+}
+
 /// An entry of the person index.
 pub fn person(account: &str, name: &str, participant: &str) -> Key {
     let rest = [Piece::Name(name), Piece::Bytes(participant.as_bytes())];
@@ -117,6 +128,30 @@ pub fn user(account: &str, service: &str, user: &str) -> Key {
 /// Which user an identity is; its row is what makes identities unique.
 pub fn user_identity(account: &str, service: &str, identity: &str) -> Key {
     Key::new(account, service, Space::UserIdentity, &bounded(identity))
+}
+
+/// That somebody left a conversation, for their list of conversations.
+pub fn departure(account: &str, service: &str, identity: &str, conversation: &str) -> Key {
+    let rest = [Piece::Bytes(&digest(identity)), Piece::Bytes(conversation.as_bytes())];
+    Key::of(account, service, Space::Departure, &rest)
+}
+
+/// The prefix of an identity's departures.
+pub fn departures(account: &str, service: &str, identity: &str) -> Key {
+    Key::new(account, service, Space::Departure, &digest(identity))
+}
+
+/// Whose departure it is, as [`digest`] has it, and from which conversation.
+pub fn departure_of(key: &Key) -> Option<([u8; 32], &str)> {
+    let (identity, conversation) = key.rest()?.split_first_chunk()?;
+    Some((*identity, std::str::from_utf8(conversation).ok()?))
+}
+
+/// An identity in 32 bytes.
+pub fn digest(identity: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, identity.as_bytes()).as_ref());
+    bytes
 }
 
 /// Credentials for a push service.
@@ -233,6 +268,14 @@ pub fn message_tombstones(account: &str, conversation: &str, from: u64) -> (Key,
     (prefix, tombstone(account, conversation, b'M', &from.to_be_bytes()))
 }
 
+/// The index in the key of a message's tombstone.
+pub fn tombstone_index(key: &Key) -> Option<u64> {
+    match key.rest()?.split_first()? {
+        (b'M', index) => Some(u64::from_be_bytes(index.try_into().ok()?)),
+        _ => None,
+    }
+}
+
 /// A place in the ring of raw requests that could not be read.
 pub fn unreadable(account: &str, place: u64) -> Key {
     Key::new(account, "", Space::Unreadable, &place.to_be_bytes())
@@ -294,6 +337,11 @@ pub fn receipt_index(key: &Key) -> Option<u64> {
     Some(u64::from_be_bytes(key.rest()?.get(..8)?.try_into().ok()?))
 }
 
+/// The prefix of all receipts of a conversation.
+pub fn all_receipts(account: &str, conversation: &str) -> Key {
+    Key::new(account, conversation, Space::Receipt, b"")
+}
+
 /// The prefix of a message's receipts.
 pub fn receipts(account: &str, conversation: &str, index: u64) -> Key {
     Key::new(account, conversation, Space::Receipt, &index.to_be_bytes())
@@ -333,9 +381,9 @@ fn bounded(name: &str) -> Cow<'_, [u8]> {
     if name.len() <= LONGEST_NAME {
         return Cow::Borrowed(name.as_bytes());
     }
-    let mut digest = vec![0xFF];
-    digest.extend_from_slice(ring::digest::digest(&ring::digest::SHA256, name.as_bytes()).as_ref());
-    Cow::Owned(digest)
+    let mut marked = vec![0xFF];
+    marked.extend_from_slice(&digest(name));
+    Cow::Owned(marked)
 }
 
 #[cfg(test)]

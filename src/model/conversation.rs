@@ -140,6 +140,9 @@ pub struct ConversationRecord {
     /// Its own webhooks, in the order they were made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub webhooks: Vec<ScopedWebhook>,
+    /// The user who made it at a client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
     /// Fields a newer release wrote.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
@@ -208,6 +211,7 @@ impl Conversation {
     pub fn author(&self, author: &str) -> Option<&Member> {
         self.members.iter().find(|member| {
             member.record.identity.as_deref() == Some(author)
+                || member.record.seat.as_ref().is_some_and(|seat| seat.seen().as_str() == author)
                 || member.record.binding.as_ref().is_some_and(|binding| {
                     binding.address.as_str() == author
                         || binding.aliases.iter().any(|alias| alias.as_str() == author)

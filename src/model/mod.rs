@@ -38,7 +38,7 @@ pub use ids::{
 };
 pub use media::{ContentHash, MediaCategory, MediaRecord, MessageMedia};
 pub use message::{MessageRecord, Source, Templated};
-pub use participant::{ParticipantRecord, PersonBinding, PersonRow};
+pub use participant::{GroupRow, ParticipantRecord, PersonBinding, PersonRow, Seat};
 pub use provider_id::{ParkedStatus, ProviderIdRow, Subject};
 pub use push::{CredentialRecord, PushBindingRecord};
 pub use receipt::{DeliverySummary, Named, Rating, ReceiptRecord, Via};

@@ -14,6 +14,9 @@ pub struct ParticipantRecord {
     pub sid: ParticipantSid,
     pub identity: Option<String>,
     pub binding: Option<PersonBinding>,
+    /// Their place in a group text; nobody has both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seat: Option<Seat>,
     pub role_sid: Option<String>,
     /// JSON text.
     pub attributes: String,
@@ -38,6 +41,15 @@ pub struct ParticipantRecord {
 pub const WINDOW_STEP: Duration = Duration::from_secs(3600);
 
 impl ParticipantRecord {
+    /// The address of somebody outside.
+    pub fn outside(&self) -> Option<&Address> {
+        match (&self.binding, &self.seat) {
+            (Some(binding), _) => Some(&binding.address),
+            (None, Some(Seat::Address(address))) => Some(address),
+            (None, Some(Seat::Projected(_)) | None) => None,
+        }
+    }
+
     /// The new end of the window, if a message of theirs that came at this moment moves it enough to be written down.
     pub fn heard(&self, at: Timestamp) -> Option<Timestamp> {
         let window = self.binding.as_ref()?.address.channel().window()?;
@@ -68,6 +80,35 @@ pub struct PersonBinding {
     pub aliases: Vec<Address>,
     #[serde(flatten)]
     pub rest: Map<String, Value>,
+}
+
+/// A place in a group text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seat {
+    /// Of somebody outside, by their own address.
+    Address(Address),
+    /// Of our side: the address of ours that the others see.
+    Projected(Address),
+}
+
+impl Seat {
+    /// The address that those outside see.
+    pub fn seen(&self) -> &Address {
+        match self {
+            Seat::Address(address) | Seat::Projected(address) => address,
+        }
+    }
+}
+
+/// The row of a set of addresses that text each other as a group: the conversation that holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRow {
+    pub conversation: ConversationSid,
+}
+
+impl Json for GroupRow {
+    const NAME: &'static str = "group text";
 }
 
 /// A row of the person index: which participants an address or an identity has ever been.

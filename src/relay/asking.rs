@@ -13,8 +13,8 @@ use super::media::Attachment;
 use super::{Relay, RelayError};
 use crate::announce::{self, Cause, Pairs, Verdict};
 use crate::model::{
-    AccountSid, Conversation, Event, MessageRecord, ParticipantRecord, PersonBinding, ServiceSid, State,
-    UserRecord, message,
+    AccountSid, Conversation, ConversationSid, Event, MessageRecord, ParticipantRecord, PersonBinding, Seat,
+    ServiceSid, State, UserRecord, message,
 };
 
 /// Characters of a name or an author.
@@ -131,11 +131,11 @@ impl Relay {
     pub(super) async fn ask_participant_add(
         &self,
         whose: Whose<'_>,
-        current: &Conversation,
+        conversation: &ConversationSid,
         new: &NewParticipant,
     ) -> Result<(), RelayError> {
         self.ask(whose, Event::ParticipantAdd, |pairs| {
-            pairs.put("ConversationSid", current.sid().as_str());
+            pairs.put("ConversationSid", conversation.as_str());
             match &new.who {
                 Who::Identity(identity) => {
                     pairs.put("Identity", identity.as_str());
@@ -145,6 +145,11 @@ impl Relay {
                     let (address, proxy) = (address.clone(), proxy.clone());
                     let binding = PersonBinding { address, proxy, aliases: Vec::new(), rest };
                     announce::binding(pairs, &binding);
+                }
+                Who::Outside(address) => announce::seat(pairs, &Seat::Address(address.clone())),
+                Who::Projected { address, identity } => {
+                    pairs.maybe("Identity", identity.as_deref());
+                    announce::seat(pairs, &Seat::Projected(address.clone()));
                 }
             }
             pairs.maybe("RoleSid", new.role_sid.as_deref());

@@ -32,6 +32,7 @@ fn conversation(mint: &Mint, revision: u64) -> Arc<Conversation> {
         created: Timestamp(0),
         updated: Timestamp(0),
         webhooks: Vec::new(),
+        created_by: None,
         rest: Map::new(),
     };
     let (record, members) = (Arc::new(record), Arc::default());

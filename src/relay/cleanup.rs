@@ -14,12 +14,12 @@ use crate::ledger::engine::{Batch, CommitError, MAX_WRITES};
 use crate::ledger::key::{Key, Range, Space};
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{
-    AccountSid, Binding, Compact, ConversationSid, Json, Leaving, MessageRecord, ParticipantRecord,
+    AccountSid, Binding, Compact, ConversationSid, Head, Json, Leaving, MessageRecord, ParticipantRecord,
     PersonRow, ProviderIdRow, ReceiptRecord, ServiceSid, UserSid, Via,
 };
 use crate::work::{self, Queue, Taken, Window};
 
-/// The one lane of clean-up work.
+/// The one lane of an account's clean-up work, in its rows. It is woken by the account, since every account has one.
 pub const LANE: &str = "cleanup";
 /// Subjects looked at together.
 const WINDOW: usize = 16;
@@ -39,13 +39,13 @@ pub(super) fn enqueue(context: &Context<'_>, decision: &mut Decision, name: &str
     let payload = bytes::Bytes::copy_from_slice(name.as_bytes());
     let seq = context.births.birth();
     work::enqueue(&mut decision.batch, account, Queue::Cleanup, LANE, name, seq, context.now, payload);
-    decision.after.wake.push(Wake::cleanup(name));
+    decision.after.wake.push(Wake::cleanup(context.account, name));
 }
 
 impl Relay {
     /// Does the clean-up work of an account; runs until dropped, and sleeps while there is none.
     pub async fn clean_up(self: Arc<Relay>, account: AccountSid) {
-        let woken = self.wakeups.register(Queue::Cleanup, LANE);
+        let woken = self.wakeups.register(Queue::Cleanup, account.as_str());
         let ledger = self.ledger.clone();
         let window = Window::open(ledger, self.clock, account.as_str(), Queue::Cleanup, LANE, WINDOW);
         let mut window = window.uncounted();
@@ -129,6 +129,7 @@ impl Relay {
             Space::Role,
             Space::ServiceSettings,
             Space::Listed,
+            Space::Departure,
         ];
         for space in spaces {
             loop {
@@ -176,7 +177,7 @@ impl Relay {
         let Some(removal) = self.ledger.snapshot().get(job).await?.map(|row| row.created) else {
             return Ok(());
         };
-        let name = super::decide_roster::identity_name(&leaving.identity);
+        let name = tables::identity_name(&leaving.identity);
         let prefix = tables::persons(account.as_str(), &name);
         let mut range = Range::prefix(&prefix);
         loop {
@@ -202,6 +203,21 @@ impl Relay {
                 }
             }
         }
+        // Nobody asks any more what the user left; whoever comes under the same identity begins anew.
+        let prefix = tables::departures(account.as_str(), leaving.service.as_str(), &leaving.identity);
+        let mut range = Range::prefix(&prefix);
+        loop {
+            let rows = self.ledger.snapshot().scan(range, MAX_WRITES).await?;
+            let Some((last, _)) = rows.last() else { break };
+            range = Range::after(&prefix, last);
+            let mut batch = Batch::default();
+            for (key, row) in rows.into_iter().filter(|(_, row)| row.changed < removal) {
+                batch.at(key.clone(), row.changed);
+                batch.delete(key);
+            }
+            // One that was written anew in this moment is of somebody who came back.
+            self.written(&mut batch).await?;
+        }
         self.finish_cleaning(Batch::default(), job).await
     }
 
@@ -209,6 +225,9 @@ impl Relay {
         let Some(conversation) = ConversationSid::parse(sid) else {
             return self.finish_cleaning(Batch::default(), job).await;
         };
+        let head =
+            typed::compact::<Head>(&*self.ledger.snapshot(), &tables::head(account.as_str(), sid)).await?;
+        let service = head.map(|head| head.record.service);
         let spaces = [
             Space::Participant,
             Space::Message,
@@ -219,7 +238,7 @@ impl Relay {
         ];
         for space in spaces {
             let prefix = Key::new(account.as_str(), sid, space, b"");
-            self.remove_rows(account, &conversation, space, &prefix).await?;
+            self.remove_rows(account, &conversation, service.as_ref(), space, &prefix).await?;
         }
         let mut last = Batch::default();
         last.delete(tables::head(account.as_str(), sid));
@@ -236,7 +255,7 @@ impl Relay {
     ) -> Result<(), RelayError> {
         if let (Some(sid), Ok(index)) = (ConversationSid::parse(conversation), index.parse()) {
             let prefix = tables::receipts(account.as_str(), conversation, index);
-            self.remove_rows(account, &sid, Space::Receipt, &prefix).await?;
+            self.remove_rows(account, &sid, None, Space::Receipt, &prefix).await?;
         }
         self.finish_cleaning(Batch::default(), job).await
     }
@@ -247,6 +266,7 @@ impl Relay {
         &self,
         account: &AccountSid,
         conversation: &ConversationSid,
+        service: Option<&ServiceSid>,
         space: Space,
         prefix: &Key,
     ) -> Result<(), RelayError> {
@@ -261,6 +281,7 @@ impl Relay {
                     Space::Participant => {
                         let record = ParticipantRecord::decode(&row.payload).map_err(LedgerError::from)?;
                         self.free(account, conversation, &record, &mut batch).await?;
+                        self.depart(account, conversation, service, &record, &mut batch).await?;
                     }
                     Space::Message => {
                         let record = MessageRecord::decode(&row.payload).map_err(LedgerError::from)?;
@@ -319,6 +340,26 @@ impl Relay {
         batch.delete(job.clone());
         failpoint!("cleanup::before-end");
         self.ledger.commit(batch).await?;
+        Ok(())
+    }
+
+    /// A user who was in a removed conversation is told so by what is left in their list; that of a removed service has
+    /// nobody to be told.
+    async fn depart(
+        &self,
+        account: &AccountSid,
+        conversation: &ConversationSid,
+        service: Option<&ServiceSid>,
+        record: &ParticipantRecord,
+        batch: &mut Batch,
+    ) -> Result<(), RelayError> {
+        let (Some(service), Some(identity)) = (service, &record.identity) else { return Ok(()) };
+        let (account, service) = (account.as_str(), service.as_str());
+        let there = self.ledger.snapshot().get(&tables::service(account, service)).await?;
+        if there.is_some() {
+            let key = tables::departure(account, service, identity, conversation.as_str());
+            batch.put(key, bytes::Bytes::new());
+        }
         Ok(())
     }
 

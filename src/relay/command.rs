@@ -47,6 +47,8 @@ impl<T> Change<T> {
 /// A conversation to be.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NewConversation {
+    /// Where somebody had to be told it before; else it gets one.
+    pub sid: Option<ConversationSid>,
     pub friendly_name: Option<String>,
     pub unique_name: Option<String>,
     pub messaging_service_sid: Option<String>,
@@ -59,6 +61,8 @@ pub struct NewConversation {
     pub closed_after: Change<u64>,
     /// Its own webhooks, there before anything happens in it.
     pub webhooks: Vec<ScopedWebhook>,
+    /// The user who makes it at a client.
+    pub created_by: Option<String>,
     pub created: Option<Timestamp>,
     pub updated: Option<Timestamp>,
 }
@@ -95,13 +99,21 @@ pub enum Who {
     Identity(String),
     /// An outside person on one of our proxy addresses.
     Bound { address: Address, proxy: Address },
+    /// An outside person in a group text.
+    Outside(Address),
+    /// Our side of a group text: the address of ours that the others see, and who is behind it.
+    Projected { address: Address, identity: Option<String> },
 }
 
 /// Changes to a participant.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ParticipantChange {
-    /// Another proxy address of ours to reach an outside person through.
-    pub proxy: Option<Address>,
+    /// Another proxy address of ours to reach an outside person through; without one they are in a group text.
+    pub proxy: Change<Address>,
+    /// The address of ours that those in the group text see.
+    pub projected: Change<Address>,
+    /// Who is behind a projected address from now on.
+    pub identity: Option<String>,
     pub role_sid: Change<String>,
     pub attributes: Option<String>,
     pub last_read_message_index: Change<u64>,
@@ -309,6 +321,18 @@ impl CredentialChange {
         to.api_key = self.api_key.apply(to.api_key.take());
         to.secret = self.secret.apply(to.secret.take());
     }
+}
+
+/// A device that a client registers for pushes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewPushBinding {
+    pub identity: String,
+    pub kind: PushKind,
+    /// The name by which the push service knows it.
+    pub endpoint: String,
+    /// The credential that the client's token names.
+    pub credential: Option<String>,
+    pub message_types: Vec<String>,
 }
 
 /// Changes to the event webhooks of an account or a service.

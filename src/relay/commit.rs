@@ -86,13 +86,9 @@ impl Wake {
     }
 
     /// Something to remove.
-    pub fn cleanup(name: &str) -> Wake {
-        Wake {
-            queue: Queue::Cleanup,
-            lane: super::cleanup::LANE.to_owned(),
-            subject: name.to_owned(),
-            row: None,
-        }
+    pub fn cleanup(account: &AccountSid, name: &str) -> Wake {
+        let (lane, subject) = (account.as_str().to_owned(), name.to_owned());
+        Wake { queue: Queue::Cleanup, lane, subject, row: None }
     }
 }
 
@@ -183,7 +179,7 @@ impl Commits {
             }
         }
         if after.parked {
-            self.parked.arm();
+            self.parked.arm(account);
         }
         if let Some(due) = after.due {
             self.alarm.arm(due);

@@ -10,7 +10,7 @@ use crate::announce::Cause;
 use crate::ledger::engine::{CommitError, MAX_WRITES};
 use crate::ledger::key::{Key, Range};
 use crate::ledger::tables;
-use crate::model::{AccountSid, Conversation, ConversationSid, ServiceSid, timers};
+use crate::model::{AccountSid, Conversation, ConversationSid, Event, ServiceSid, timers};
 
 /// Most places read for one page of a filtered list, so that a filter that matches nothing cannot read everything.
 const MOST_READ: usize = 10_000;
@@ -42,7 +42,14 @@ impl Relay {
         cause: Cause,
     ) -> Result<Arc<Conversation>, RelayError> {
         self.complete(account, service, &mut new, people).await?;
-        self.ask_conversation_add(Whose { account, service, cause }, &mut new, None).await?;
+        let whose = Whose { account, service, cause };
+        self.ask_conversation_add(whose, &mut new, None).await?;
+        if self.asks(whose, Event::ParticipantAdd) && !people.is_empty() {
+            let sid = new.sid.insert(ConversationSid::new(&self.mint));
+            // Side by side: ten that are slow would take longer than a caller waits.
+            let asked = people.iter().map(|person| self.ask_participant_add(whose, sid, person));
+            futures_util::future::try_join_all(asked).await?;
+        }
         self.put_conversation(account, service, new, people, cause).await
     }
 
@@ -114,6 +121,7 @@ impl Relay {
             let context = self.context(account, attempt > 0);
             let created = decide::create(&context, service, new.clone());
             let mut decision = decide_roster::gather(&context, created, seats)?;
+            self.regroup(account, None, &mut decision, false).await?;
             for (person, settings, known) in known {
                 self.introduce(&context, service, person, known, settings, &mut decision.batch).await?;
             }
@@ -257,7 +265,9 @@ impl Relay {
         let sid = current.sid().as_str();
         self.change(account, sid, cause, |conversation, context| async move {
             let (conversation, context) = (&*conversation, &context);
-            Ok((Some(decide::delete(context, conversation)), ()))
+            let mut decision = decide::delete(context, conversation);
+            self.regroup(account, Some(conversation), &mut decision, false).await?;
+            Ok((Some(decision), ()))
         })
         .await?;
         Ok(())

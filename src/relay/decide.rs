@@ -135,7 +135,7 @@ pub(super) fn rouse(context: &Context<'_>, decision: &mut Decision) {
 /// A new conversation.
 pub fn create(context: &Context<'_>, service: &ServiceSid, new: NewConversation) -> Decision {
     let account = context.account.as_str();
-    let sid = ConversationSid::new(context.mint);
+    let sid = new.sid.unwrap_or_else(|| ConversationSid::new(context.mint));
     let created = new.created.unwrap_or(context.now);
     let record = ConversationRecord {
         sid: sid.clone(),
@@ -149,6 +149,7 @@ pub fn create(context: &Context<'_>, service: &ServiceSid, new: NewConversation)
         created,
         updated: new.updated.unwrap_or(created),
         webhooks: new.webhooks,
+        created_by: new.created_by,
         rest: serde_json::Map::new(),
     };
     let head = Head {

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use trunkline_adapter::Address;
+use trunkline_adapter::{Address, Timestamp};
 
-use super::command::{NewParticipant, ParticipantChange, Who};
+use super::command::{Change, NewParticipant, ParticipantChange, Who};
 use super::decide::{Context, Decision, begin, finish, require_open, rouse};
 use super::error::RelayError;
+use super::groups;
 use crate::ledger::engine::{Batch, Revision};
 use crate::ledger::key::Key;
 use crate::ledger::tables;
 use crate::model::conversation::Mark;
 use crate::model::{
-    Binding, Conversation, Json, Member, ParticipantRecord, ParticipantSid, PersonBinding, PersonRow,
+    Binding, Conversation, Json, Member, ParticipantRecord, ParticipantSid, PersonBinding, PersonRow, Seat,
 };
 
 /// Who holds the row that a claim wants.
@@ -53,6 +54,7 @@ pub fn gather(
         }
         seat(context, &mut created, new, holder.as_ref())?;
     }
+    groups::gathered(&created.next)?;
     Ok(finish(created))
 }
 
@@ -65,20 +67,24 @@ fn seat(
 ) -> Result<ParticipantSid, RelayError> {
     let (account, conversation) = (context.account.as_str(), &decision.next);
     let sid = ParticipantSid::new(context.mint);
+    groups::admit(conversation, &new.who)?;
     let bound = conversation.members.iter().filter(|member| member.record.binding.is_some()).count();
-    let (identity, binding) = match new.who {
-        Who::Identity(identity) => {
-            let taken = conversation.members.iter().any(|m| m.record.identity.as_ref() == Some(&identity));
-            if taken {
-                return Err(RelayError::IdentityTaken);
-            }
-            (Some(identity), None)
+    let unless_taken = |identity: Option<String>| {
+        let taken = identity.is_some() && conversation.members.iter().any(|m| m.record.identity == identity);
+        if taken { Err(RelayError::IdentityTaken) } else { Ok(identity) }
+    };
+    let (identity, binding, place) = match new.who {
+        Who::Identity(identity) => (unless_taken(Some(identity))?, None, None),
+        Who::Outside(address) => (None, None, Some(Seat::Address(address))),
+        Who::Projected { address, identity } => {
+            (unless_taken(identity)?, None, Some(Seat::Projected(address)))
         }
         Who::Bound { address, proxy } => {
             if bound >= context.most.outside {
                 return Err(RelayError::TooManyBound);
             }
-            (None, Some(PersonBinding { address, proxy, aliases: Vec::new(), rest: serde_json::Map::new() }))
+            let rest = serde_json::Map::new();
+            (None, Some(PersonBinding { address, proxy, aliases: Vec::new(), rest }), None)
         }
     };
     if conversation.members.len() >= context.most.participants {
@@ -99,6 +105,7 @@ fn seat(
         sid: sid.clone(),
         identity,
         binding,
+        seat: place,
         role_sid: new.role_sid,
         attributes: new.attributes.unwrap_or_else(|| "{}".to_owned()),
         birth: context.births.birth(),
@@ -118,6 +125,11 @@ fn seat(
     for name in person_names(&record) {
         decision.batch.put(tables::person(account, &name, sid.as_str()), person.encode());
     }
+    // Nobody has left a conversation that is only being made.
+    if let Some(identity) = record.identity.as_ref().filter(|_| conversation.head_revision > 0) {
+        let service = person.service.as_str();
+        decision.batch.delete(tables::departure(account, service, identity, person.conversation.as_str()));
+    }
     put_member(context, decision, record);
     Ok(sid)
 }
@@ -134,14 +146,13 @@ pub fn person_names(record: &ParticipantRecord) -> Vec<String> {
             std::iter::once(&binding.address).chain(&binding.aliases).map(Address::to_string).collect()
         }
         // An identity could look like an address; the colon in front keeps the two apart.
-        (None, Some(identity)) => vec![identity_name(identity)],
-        (None, None) => Vec::new(),
+        (None, Some(identity)) => vec![tables::identity_name(identity)],
+        (None, None) => match &record.seat {
+            Some(Seat::Address(address)) => vec![address.to_string()],
+            // Nobody is found by an address of ours: it may stand for many.
+            Some(Seat::Projected(_)) | None => Vec::new(),
+        },
     }
-}
-
-/// The name an identity is found by in the person index; of very long ones, the beginning.
-pub fn identity_name(identity: &str) -> String {
-    format!(":{}", identity.chars().take(200).collect::<String>())
 }
 
 pub(super) fn put_member(context: &Context<'_>, decision: &mut Decision, record: ParticipantRecord) {
@@ -168,7 +179,9 @@ pub fn change_participant(
     // What concerns nobody else may still change in a closed conversation: a read horizon, and whether pushes are wanted.
     let only_reading = change.role_sid.is_keep()
         && change.attributes.is_none()
-        && change.proxy.is_none()
+        && change.proxy.is_keep()
+        && change.projected.is_keep()
+        && change.identity.is_none()
         && change.created.is_none()
         && change.updated.is_none();
     if !only_reading {
@@ -176,6 +189,8 @@ pub fn change_participant(
     }
     let member = conversation.member(sid).ok_or(RelayError::ParticipantNotFound)?;
     let mut record = member.record.clone();
+    groups::reproxy(&record, &change.proxy)?;
+    groups::reseat(&mut record, &change, conversation)?;
     record.muted = change.muted.unwrap_or(record.muted);
     record.role_sid = change.role_sid.apply(record.role_sid);
     record.attributes = change.attributes.unwrap_or(record.attributes);
@@ -184,11 +199,69 @@ pub fn change_participant(
     record.created = change.created.unwrap_or(record.created);
     record.updated = change.updated.unwrap_or(context.now);
     let mut decision = begin(context, conversation);
-    if let Some(proxy) = change.proxy {
-        move_to(context, &mut decision, &mut record, proxy, holder)?;
+    match change.proxy {
+        Change::Keep => {}
+        Change::Set(proxy) => move_to(context, &mut decision, &mut record, proxy, holder)?,
+        Change::Clear => release(context, &mut decision, &mut record),
+    }
+    // Who got an identity is found by it from now on.
+    for name in person_names(&record).into_iter().filter(|_| record.identity != member.record.identity) {
+        let person = PersonRow {
+            service: conversation.head.service.clone(),
+            conversation: conversation.sid().clone(),
+            participant: sid.clone(),
+        };
+        let key = tables::person(context.account.as_str(), &name, sid.as_str());
+        decision.batch.put(key, person.encode());
     }
     put_member(context, &mut decision, record);
     Ok(finish(decision))
+}
+
+/// Somebody has read a message, as their channel tells. Their read horizon only goes forward by it; nothing where it is
+/// there already.
+pub fn read(
+    context: &Context<'_>,
+    conversation: &Conversation,
+    sid: &ParticipantSid,
+    index: u64,
+    at: Timestamp,
+) -> Option<Decision> {
+    let member = conversation.member(sid)?;
+    if member.record.last_read_message_index >= Some(index) {
+        return None;
+    }
+    let mut record = member.record.clone();
+    record.last_read_message_index = Some(index);
+    record.last_read_timestamp = Some(at);
+    record.updated = context.now;
+    let mut decision = begin(context, conversation);
+    put_member(context, &mut decision, record);
+    Some(finish(decision))
+}
+
+/// Somebody outside is reached through no proxy address any more: they are in the group text, by their address alone.
+fn release(context: &Context<'_>, decision: &mut Decision, record: &mut ParticipantRecord) {
+    let Some(binding) = record.binding.take() else { return };
+    free_pairs(context, decision, record, &binding);
+    record.seat = Some(Seat::Address(binding.address));
+    record.window_closes = None;
+}
+
+/// Gives up all pairs of a messaging binding, and what else its person was found by than their first address.
+fn free_pairs(
+    context: &Context<'_>,
+    decision: &mut Decision,
+    record: &ParticipantRecord,
+    binding: &PersonBinding,
+) {
+    let account = context.account.as_str();
+    for address in std::iter::once(&binding.address).chain(&binding.aliases) {
+        decision.batch.delete(tables::binding(account, &binding.proxy, address));
+    }
+    for alias in &binding.aliases {
+        decision.batch.delete(tables::person(account, alias.as_str(), record.sid.as_str()));
+    }
 }
 
 /// Somebody outside is reached through another proxy address from now on. What was queued before leaves from the old
@@ -200,11 +273,19 @@ fn move_to(
     proxy: Address,
     holder: Option<&Holder>,
 ) -> Result<(), RelayError> {
-    let Some(binding) = record.binding.as_mut().filter(|binding| binding.proxy != proxy) else {
-        return Ok(());
+    let address = match (&record.binding, &record.seat) {
+        (Some(binding), _) if binding.proxy == proxy => return Ok(()),
+        (Some(binding), _) => binding.address.clone(),
+        // They leave the group text for a line of their own.
+        (None, Some(Seat::Address(address))) => address.clone(),
+        (None, _) => return Ok(()),
     };
     let (account, conversation) = (context.account.as_str(), &decision.next);
-    let claim = tables::binding(account, &proxy, &binding.address);
+    let bound = conversation.members.iter().filter(|member| member.record.binding.is_some()).count();
+    if record.binding.is_none() && bound >= context.most.outside {
+        return Err(RelayError::TooManyBound);
+    }
+    let claim = tables::binding(account, &proxy, &address);
     let row = Binding {
         service: conversation.head.service.clone(),
         conversation: conversation.sid().clone(),
@@ -212,13 +293,15 @@ fn move_to(
     };
     take_claim(&mut decision.batch, &claim, holder)?;
     decision.batch.put(claim, row.encode());
-    for address in std::iter::once(&binding.address).chain(&binding.aliases) {
-        decision.batch.delete(tables::binding(account, &binding.proxy, address));
-    }
-    for alias in binding.aliases.drain(..) {
-        decision.batch.delete(tables::person(account, alias.as_str(), record.sid.as_str()));
-    }
-    binding.proxy = proxy;
+    let rest = match record.binding.take() {
+        Some(old) => {
+            free_pairs(context, decision, record, &old);
+            old.rest
+        }
+        None => serde_json::Map::new(),
+    };
+    record.binding = Some(PersonBinding { address, proxy, aliases: Vec::new(), rest });
+    record.seat = None;
     record.window_closes = None;
     Ok(())
 }
@@ -299,6 +382,10 @@ pub fn vanish(
     }
     for name in person_names(&member.record) {
         decision.batch.delete(tables::person(account, &name, sid.as_str()));
+    }
+    if let Some(identity) = &member.record.identity {
+        let service = conversation.head.service.as_str();
+        decision.batch.put(tables::departure(account, service, identity, own), bytes::Bytes::new());
     }
     Arc::make_mut(&mut decision.next.members).retain(|member| &member.record.sid != sid);
     decision.next.head.roster = Mark::ThisWrite;

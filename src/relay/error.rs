@@ -25,6 +25,41 @@ pub enum Improper {
     AttributesLong,
 }
 
+/// Why somebody cannot be reached as they were to be, or be in the group text they were to be in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    ProxyMissing,
+    ChannelsDiffer,
+    AddressIsProxy,
+    ProxyNotThere,
+    ProxyWithoutAddress,
+    ProjectedNotOurs,
+    ProjectedNotThere,
+    ProjectedAndBinding,
+    IdentityFixed,
+    /// No proxy address that it would take can carry group texts.
+    NoGroupTexts,
+    /// Nothing on this channel can.
+    ChannelWithoutGroups,
+    /// Neither an address nor a projected one, in a group text.
+    NoPlace,
+    /// Too few in a group text, or nobody outside, or none of ours.
+    Incomplete,
+    GroupFull,
+    /// In the group text already.
+    Present,
+    /// The same addresses are a group text in this open conversation.
+    SetTaken(ConversationSid),
+    /// Whoever writes into a group text must be in it.
+    AuthorOutside,
+}
+
+impl From<Misfit> for RelayError {
+    fn from(misfit: Misfit) -> RelayError {
+        RelayError::Misfit(misfit)
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
     #[error("there is no such service")]
@@ -55,6 +90,8 @@ pub enum RelayError {
     AddressIsOurs,
     #[error("the proxy address is not configured here")]
     ProxyNotOurs,
+    #[error("the messaging binding does not fit")]
+    Misfit(Misfit),
     #[error("the conversation is full")]
     TooManyParticipants,
     #[error("the conversation has too many outside participants")]

@@ -2,6 +2,7 @@
 
 use trunkline_adapter::{Address, DeliveryStatus, Echo, Inbound, Part, Person, StatusReport};
 
+use super::asking::Whose;
 use super::command::{Change, MessageChange};
 use super::decide::Context;
 use super::decide_messages::{self, Draft};
@@ -9,7 +10,9 @@ use super::intake::{Decided, Origin, remember, source};
 use super::{Relay, RelayError};
 use crate::announce::Cause;
 use crate::ledger::{tables, typed};
-use crate::model::{Binding, Conversation, Correlation, MessageRecord, ProviderIdRow, Subject, message};
+use crate::model::{
+    Binding, Conversation, Correlation, Event, MessageRecord, ProviderIdRow, Subject, message,
+};
 use crate::telemetry::inbound::{InboundOutcome, inbound};
 
 /// How much of a message a reaction quotes.
@@ -39,22 +42,7 @@ impl Relay {
             Inbound::Echo(echo) => self.take_echo(origin, binding, echo).await,
             Inbound::Edit { id, of, from, to, parts, .. } => {
                 let event = Touch { id: &id, of: &of, from: &from, to: &to };
-                self.touch(origin, binding, event, |context, conversation, index, record| {
-                    if !wrote(conversation, record, &event) {
-                        return Ok((None, InboundOutcome::Unbound));
-                    }
-                    // The text of a picture may be edited alone, and the picture stays.
-                    let beside = parts.iter().any(|part| !matches!(part, Part::Text { .. }));
-                    let change = MessageChange {
-                        body: message::body(&parts).map_or(Change::Clear, Change::Set),
-                        parts: beside.then(|| parts.clone()),
-                        ..MessageChange::default()
-                    };
-                    let (decision, _) =
-                        decide_messages::change_message(context, conversation, index, record, change)?;
-                    Ok((Some(decision), InboundOutcome::Accepted))
-                })
-                .await
+                self.take_edit(origin, binding, event, &edited(&parts)).await
             }
             Inbound::Deletion { id, of, from, to, .. } => {
                 let event = Touch { id: &id, of: &of, from: &from, to: &to };
@@ -95,6 +83,51 @@ impl Relay {
                 .await
             }
         }
+    }
+
+    /// A writer's change of their own message, perhaps as whoever was asked wants it.
+    pub(super) async fn take_edit(
+        &self,
+        origin: Origin<'_>,
+        binding: Option<&Binding>,
+        event: Touch<'_>,
+        change: &MessageChange,
+    ) -> Result<(), RelayError> {
+        self.touch(origin, binding, event, |context, conversation, index, record| {
+            if !wrote(conversation, record, &event) {
+                return Ok((None, InboundOutcome::Unbound));
+            }
+            let (decision, _) =
+                decide_messages::change_message(context, conversation, index, record, change.clone())?;
+            Ok((Some(decision), InboundOutcome::Accepted))
+        })
+        .await
+    }
+
+    /// Asks about a writer's change of their own message. About anything else nobody is asked: it will not be done.
+    pub(super) async fn ask_edit(
+        &self,
+        origin: Origin<'_>,
+        sid: &str,
+        event: Touch<'_>,
+        change: &mut MessageChange,
+    ) -> Result<(), RelayError> {
+        let Some(current) = self.load(origin.account, sid).await? else { return Ok(()) };
+        let (account, service) = (origin.account, &current.head.service);
+        let whose = Whose { account, service, cause: Cause::channel(event.to) };
+        if !self.asks(whose, Event::MessageUpdate) || !current.head.state.open() {
+            return Ok(());
+        }
+        let snapshot = self.ledger.snapshot();
+        let own = tables::provider_id(account.as_str(), origin.kind, event.to, event.id);
+        if snapshot.get(&own).await?.is_some() {
+            return Ok(());
+        }
+        let index = self.index_of(&*snapshot, origin, event.to, event.of, sid).await?;
+        let Some(index) = index else { return Ok(()) };
+        let row = typed::message(&*snapshot, account.as_str(), sid, index).await?;
+        let Some(row) = row.filter(|row| wrote(&current, &row.record, &event)) else { return Ok(()) };
+        self.ask_message_update(whose, &current, (index, &row.record), change).await
     }
 
     /// Something happens to a message that a provider names. Events about messages we do not have change nothing.
@@ -237,11 +270,21 @@ impl Relay {
 
 /// Something that happens to a message: the event's id, the message's, and the pair.
 #[derive(Clone, Copy)]
-struct Touch<'a> {
-    id: &'a str,
-    of: &'a str,
-    from: &'a Person,
-    to: &'a Address,
+pub(super) struct Touch<'a> {
+    pub id: &'a str,
+    pub of: &'a str,
+    pub from: &'a Person,
+    pub to: &'a Address,
+}
+
+/// What a writer made of their message. The text of a picture may be edited alone, and the picture stays.
+pub(super) fn edited(parts: &[Part]) -> MessageChange {
+    let beside = parts.iter().any(|part| !matches!(part, Part::Text { .. }));
+    MessageChange {
+        body: message::body(parts).map_or(Change::Clear, Change::Set),
+        parts: beside.then(|| parts.to_vec()),
+        ..MessageChange::default()
+    }
 }
 
 /// Whether a message came in from the one who now changes it. Nobody edits or takes back what others wrote, or we.

@@ -18,6 +18,7 @@ use trunkline_adapter::{Address, Inbound, InboundMessage, Part, Person, Timestam
 
 use super::asking::{Amended, Said, Whose};
 use super::commit::{After, Wake};
+use super::events::{Touch, edited};
 use super::fetching::{Complete, Gathered};
 use super::intake::{Origin, remember};
 use super::media::Attachment;
@@ -39,6 +40,8 @@ const MOST_OPEN: usize = WINDOW;
 const MOST_ASKED: usize = 64;
 /// After a failure an event is tried again a little later.
 const AGAIN: Duration = Duration::from_secs(5);
+/// Why something is among what could not be read.
+const REFUSED: &str = "refused by a pre-action webhook";
 /// Rows and bytes of one commit.
 const MOST_ROWS: usize = 100;
 const MOST_BYTES: usize = 512 * 1024;
@@ -94,11 +97,17 @@ impl Relay {
         self.inbox.total.load(Ordering::Relaxed)
     }
 
-    /// Whether what came in for a conversation goes to the inbox. Nobody who has no webhooks pays more than two looks at
+    /// Whether what came in for a conversation, and raises these questions, goes to the inbox. Nobody who has no webhooks pays more than two looks at
     /// memory for it.
-    pub(super) fn to_inbox(&self, account: &AccountSid, binding: &Binding, message: bool) -> bool {
+    pub(super) fn to_inbox(
+        &self,
+        account: &AccountSid,
+        binding: &Binding,
+        questions: impl IntoIterator<Item = Event>,
+    ) -> bool {
+        let mut questions = questions.into_iter();
         self.inbox.has(binding.conversation.as_str())
-            || message && self.hooks.pre(account, &binding.service, Event::MessageAdd).is_some()
+            || questions.any(|question| self.hooks.pre(account, &binding.service, question).is_some())
     }
 
     /// Whether anything waits at all.
@@ -250,13 +259,9 @@ impl Relay {
         event: Inbound,
         since: Timestamp,
     ) -> Result<Option<Duration>, RelayError> {
-        let Inbound::Message(message) = event else {
-            let binding = match super::intake::pair(&event) {
-                Some((proxy, person)) => self.bound_person(origin.account, proxy, person).await?,
-                None => None,
-            };
-            self.take_event(origin, binding.as_ref(), event).await?;
-            return Ok(None);
+        let message = match event {
+            Inbound::Message(message) => message,
+            event => return self.admit_event(origin, sid, event).await.map(|()| None),
         };
         let own = tables::provider_id(origin.account.as_str(), origin.kind, &message.to, &message.id);
         if self.ledger.snapshot().get(&own).await?.is_some() {
@@ -296,6 +301,30 @@ impl Relay {
             }
         }
         Ok(None)
+    }
+
+    /// Takes an event that is no message.
+    async fn admit_event(&self, origin: Origin<'_>, sid: &str, event: Inbound) -> Result<(), RelayError> {
+        let binding = match super::intake::pair(&event) {
+            Some((proxy, person)) => self.bound_person(origin.account, proxy, person).await?,
+            None => None,
+        };
+        let binding = binding.as_ref();
+        let Inbound::Edit { id, of, from, to, parts, .. } = &event else {
+            return self.take_event(origin, binding, event).await;
+        };
+        let (touch, mut change) = (Touch { id, of, from, to }, edited(parts));
+        let asked = {
+            let _turn = self.inbox.asking.acquire().await;
+            self.ask_edit(origin, sid, touch, &mut change).await
+        };
+        match asked {
+            Ok(()) => self.take_edit(origin, binding, touch, &change).await,
+            Err(RelayError::Vetoed | RelayError::Improper(_)) => {
+                self.refuse_edit(origin, touch, json!({ "edit": event })).await
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// A message with the files it refers to, where somebody is left whom it is from.
@@ -339,11 +368,30 @@ impl Relay {
         self.ask_message(whose, &current, &said).await
     }
 
+    /// A change that was refused: kept with what cannot be read, and remembered, so that its repeat changes nothing.
+    async fn refuse_edit(
+        &self,
+        origin: Origin<'_>,
+        touch: Touch<'_>,
+        raw: serde_json::Value,
+    ) -> Result<(), RelayError> {
+        self.keep(origin, REFUSED, raw).await?;
+        let own = tables::provider_id(origin.account.as_str(), origin.kind, touch.to, touch.id);
+        let mut batch = Batch::default();
+        remember(&mut batch, own);
+        match self.commits.commit(origin.account, batch, After::default()).await {
+            // The only check there is: it is known already.
+            Ok(()) | Err(CommitError::Conflict(_)) => {}
+            Err(other) => return Err(other.into()),
+        }
+        inbound(origin.adapter, InboundOutcome::Refused);
+        Ok(())
+    }
+
     /// A message that was refused: kept with what cannot be read, and remembered, so that its repeat changes nothing. A
     /// keyword in it counts all the same: nobody may veto that somebody opts out.
     pub(super) async fn refuse(&self, origin: Origin<'_>, message: InboundMessage) -> Result<(), RelayError> {
-        let reason = "refused by a pre-action webhook";
-        self.keep(origin, reason, json!({ "message": message })).await?;
+        self.keep(origin, REFUSED, json!({ "message": message })).await?;
         let account = origin.account;
         let own = tables::provider_id(account.as_str(), origin.kind, &message.to, &message.id);
         for _ in 0..ATTEMPTS {

@@ -33,8 +33,8 @@ use crate::ledger::engine::{Batch, CommitError, Snapshot};
 use crate::ledger::key::Key;
 use crate::ledger::{tables, typed};
 use crate::model::{
-    AccountSid, Binding, Compact, Conversation, ConversationSid, Json, ParticipantSid, ProviderIdRow, Source,
-    message,
+    AccountSid, Binding, Compact, Conversation, ConversationSid, Event, Json, ParticipantSid, ProviderIdRow,
+    Source, message,
 };
 use crate::telemetry::inbound::{InboundOutcome, heard_from, inbound};
 
@@ -129,11 +129,15 @@ impl Relay {
         let binding = group.binding.as_ref();
         if let Some(binding) = binding {
             let message = group.events.iter().any(|event| matches!(event, Inbound::Message(_)));
+            let edit = group.events.iter().any(|event| matches!(event, Inbound::Edit { .. }));
+            let questions = [message.then_some(Event::MessageAdd), edit.then_some(Event::MessageUpdate)];
             let files = |event: &Inbound| match event {
                 Inbound::Message(message) => self.waits_for_files(message),
                 _ => false,
             };
-            if self.to_inbox(origin.account, binding, message) || group.events.iter().any(files) {
+            if self.to_inbox(origin.account, binding, questions.into_iter().flatten())
+                || group.events.iter().any(files)
+            {
                 return self.put_in_inbox(origin, binding.conversation.as_str(), group.events).await;
             }
         }
@@ -221,7 +225,10 @@ impl Relay {
         for _ in 0..ATTEMPTS {
             let pair = pair_subject(&message.to, &message.from);
             let home = match self.bound_now(origin.account, &message.to, &message.from).await? {
-                Some(now) if self.to_inbox(origin.account, &now, true) || self.waits_for_files(&message) => {
+                Some(now)
+                    if self.to_inbox(origin.account, &now, [Event::MessageAdd])
+                        || self.waits_for_files(&message) =>
+                {
                     let subject = now.conversation.as_str();
                     return self.put_in_inbox(origin, subject, vec![Inbound::Message(message)]).await;
                 }

@@ -22,6 +22,9 @@ use crate::model::{
 };
 use crate::work::{Job, Wakeups};
 
+/// From this one on our numbers can carry group texts.
+pub const GROUPS: u32 = 60;
+
 pub const NOON: Timestamp = Timestamp(1_700_000_000_000_000);
 
 pub fn address(text: &str) -> Address {
@@ -98,10 +101,13 @@ impl House {
         }));
         let mut proxies = HashMap::new();
         for number in 0..64 {
-            proxies.insert(ours(number), Proxy { keywords: true, correlated: false });
+            proxies.insert(
+                ours(number),
+                Proxy { keywords: true, correlated: false, group_texts: number >= GROUPS },
+            );
         }
         for other in ["whatsapp:+12025550000", "messenger:1000"] {
-            proxies.insert(address(other), Proxy { keywords: false, correlated: false });
+            proxies.insert(address(other), Proxy { keywords: false, correlated: false, group_texts: false });
         }
         let account = AccountSid::parse("AC00000000000000000000000000000001").unwrap();
         relay.proxies().replace(account.clone(), proxies);

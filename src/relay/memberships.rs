@@ -2,10 +2,8 @@
 //! participant; nothing here is touched by a message.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::command::Membership;
-use super::decide_roster;
 use super::{Relay, RelayError};
 use crate::ledger::key::Range;
 use crate::ledger::{tables, typed};
@@ -29,7 +27,7 @@ impl Sought {
     /// The name in the person index. Names there may be cut, so what is found is looked at again.
     fn name(&self) -> String {
         match self {
-            Sought::Identity(identity) => decide_roster::identity_name(identity),
+            Sought::Identity(identity) => tables::identity_name(identity),
             Sought::Address { address, .. } => address.clone(),
         }
     }
@@ -42,7 +40,10 @@ impl Sought {
                 named.into_iter().any(|name| name.as_str() == address)
                     && proxy.as_ref().is_none_or(|proxy| binding.proxy.as_str() == proxy)
             }
-            (Sought::Address { .. }, None) => false,
+            // In a group text nobody is reached through one of our addresses alone.
+            (Sought::Address { address, proxy }, None) => {
+                proxy.is_none() && participant.outside().is_some_and(|own| own.as_str() == address)
+            }
         }
     }
 }
@@ -131,14 +132,31 @@ impl Relay {
     pub async fn unread(
         &self,
         account: &AccountSid,
-        conversation: &Arc<Conversation>,
+        conversation: &Conversation,
         participant: &ParticipantRecord,
     ) -> Result<Option<u64>, RelayError> {
         let Some(read) = participant.last_read_message_index else { return Ok(None) };
-        let from = read.saturating_add(1);
+        self.messages_from(account, conversation, read.saturating_add(1)).await.map(Some)
+    }
+
+    /// How many messages a conversation has.
+    pub async fn message_count(
+        &self,
+        account: &AccountSid,
+        conversation: &Conversation,
+    ) -> Result<u64, RelayError> {
+        self.messages_from(account, conversation, 0).await
+    }
+
+    async fn messages_from(
+        &self,
+        account: &AccountSid,
+        conversation: &Conversation,
+        from: u64,
+    ) -> Result<u64, RelayError> {
         let behind = conversation.head.next_index.saturating_sub(from);
         if behind == 0 {
-            return Ok(Some(0));
+            return Ok(0);
         }
         // Indexes are never used twice, so what is missing there has left a tombstone: few, where messages are many.
         let (account, sid) = (account.as_str(), conversation.sid().as_str());
@@ -151,6 +169,6 @@ impl Relay {
             range = Range::after(&prefix, last);
             removed += rows.len() as u64;
         }
-        Ok(Some(behind.saturating_sub(removed)))
+        Ok(behind.saturating_sub(removed))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::asking::Whose;
 use super::command::{MessageChange, MessageView, NewMessage};
 use super::decide_messages;
-use super::{Relay, RelayError};
+use super::{Relay, RelayError, groups};
 use crate::announce::Cause;
 use crate::ledger::engine::Snapshot;
 use crate::ledger::key::Range;
@@ -31,6 +31,7 @@ impl Relay {
         let posted = self
             .change(account, current.sid().as_str(), cause, |conversation, context| async move {
                 let (conversation, context) = (&*conversation, &context);
+                groups::may_post(conversation, conversation.author(&new.author))?;
                 let media = self.attachments(account, service, &new.media).await?;
                 let draft = decide_messages::draft_of(conversation, new.clone(), media);
                 let (decision, mut appended) = decide_messages::append(context, conversation, vec![draft])?;

@@ -6,8 +6,14 @@
 //! Invariants: one commit per decision; every decision on a conversation checks its head; an acknowledgement leaves
 //! here only after the commit; a repeat of a provider's event changes nothing.
 
+#[cfg(test)]
+#[path = "accounts_test.rs"]
+mod accounts_test;
 mod addresses;
 mod asking;
+#[cfg(test)]
+#[path = "asking_test.rs"]
+mod asking_test;
 mod autocreate;
 #[cfg(test)]
 #[path = "autocreate_test.rs"]
@@ -28,6 +34,7 @@ pub mod decide_users;
 mod error;
 mod events;
 mod fetching;
+pub mod groups;
 mod hooks;
 mod idempotency;
 mod inbox;
@@ -84,13 +91,13 @@ use crate::announce::{Ask, Cause, Hooks};
 use crate::bindings::{Bindings, Lookup};
 use crate::ledger::engine::{CommitError, Snapshot};
 use crate::ledger::key::Space;
-use crate::ledger::typed;
 use crate::ledger::{Ledger, LedgerError, tables};
+use crate::ledger::{rider, typed};
 use crate::model::{AccountSid, Binding, Conversation, Json, Mint};
 use crate::work::Wakeups;
 
 pub use conversations::MOST_AT_ONCE;
-pub use error::{Improper, RelayError, RoleUse};
+pub use error::{Improper, Misfit, RelayError, RoleUse};
 pub use fetching::{Fetched, Fetches};
 pub use idempotency::{KEYS_KEPT, Made};
 pub use intake::Origin;
@@ -281,7 +288,9 @@ impl Relay {
                     Box::pin(self.tell(account, Cause::timer(), Some(&current), &mut struck)).await?;
                 }
                 let ticket = self.cache.ticket();
-                match self.commits.decided(account, struck, ticket, Some(Arc::clone(&turn))).await {
+                let struck = self.commits.decided(account, struck, ticket, Some(Arc::clone(&turn)));
+                // Not what the caller asked for: an idempotency key must not be used up by it.
+                match rider::aside(struck).await {
                     Ok(_) => {}
                     Err(CommitError::Conflict(_)) => self.cache.forget(account, sid),
                     Err(other) => return Err(other.into()),

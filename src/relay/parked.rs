@@ -1,6 +1,7 @@
 //! Parked statuses are kept a day. One sleeping task wakes when the oldest is due; with none parked it costs nothing.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -19,28 +20,34 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// Rows read and deleted at a time.
 const PAGE: usize = 200;
 
-/// Wakes the sweep when something was parked.
+/// Wakes an account's sweep when something was parked for it.
 #[derive(Default)]
-pub struct Sweep(Notify);
+pub struct Sweep(Mutex<HashMap<AccountSid, Arc<Notify>>>);
 
 impl Sweep {
-    pub fn arm(&self) {
-        self.0.notify_one();
+    pub fn arm(&self, account: &AccountSid) {
+        self.of(account).notify_one();
+    }
+
+    fn of(&self, account: &AccountSid) -> Arc<Notify> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(account.clone()).or_default())
     }
 }
 
 impl Relay {
-    /// Deletes parked statuses when their day is over; runs until dropped.
+    /// Deletes an account's parked statuses when their day is over; runs until dropped.
     pub async fn sweep_parked(self: Arc<Relay>, account: AccountSid) {
+        let armed = self.parked.of(&account);
         loop {
             match self.sweep_once(&account).await {
                 Ok(Some(due)) => tokio::time::sleep(due.since(self.clock.now())).await,
-                Ok(None) => self.parked.0.notified().await,
+                Ok(None) => armed.notified().await,
                 Err(error) => {
                     tracing::error!(%error, "Parked statuses cannot be swept");
                     tokio::select! {
                         biased;
-                        () = self.parked.0.notified() => {}
+                        () = armed.notified() => {}
                         () = tokio::time::sleep(AGAIN) => {}
                     }
                 }

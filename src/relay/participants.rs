@@ -11,13 +11,14 @@ use super::decide::Context;
 use super::decide_roster::Holder;
 use super::settings::rely_on_role;
 use super::users::identified;
-use super::{Relay, RelayError, RoleUse, decide_roster, decide_users};
+use super::{Misfit, Relay, RelayError, RoleUse, decide_roster, decide_users};
 use crate::announce::Cause;
 use crate::ledger::engine::Batch;
 use crate::ledger::key::{Key, Range};
 use crate::ledger::{tables, typed};
 use crate::model::{
-    AccountSid, Binding, Conversation, ConversationSid, ParticipantSid, ServiceSettings, ServiceSid, UserSid,
+    AccountSid, Binding, Conversation, ConversationSid, ParticipantRecord, ParticipantSid, ServiceSettings,
+    ServiceSid, UserSid,
 };
 
 /// Rows read at a time.
@@ -34,8 +35,34 @@ pub(super) struct Found {
 /// Somebody as they will be: who names no role gets the service's default one. Over REST nobody is a conversation's
 /// creator, so nobody gets the creator's role.
 pub(super) fn settled(new: &NewParticipant, settings: &ServiceSettings) -> NewParticipant {
-    let role = new.role_sid.clone().unwrap_or_else(|| settings.conversation_role.as_str().to_owned());
-    NewParticipant { role_sid: Some(role), ..new.clone() }
+    let usual = Some(settings.conversation_role.as_str().to_owned());
+    let role = match &new.who {
+        // Nobody ever is at a client as somebody's bare address in a group text.
+        Who::Outside(_) => new.role_sid.clone(),
+        _ => new.role_sid.clone().or(usual),
+    };
+    NewParticipant { role_sid: role, ..new.clone() }
+}
+
+/// Makes a batch rest on the user of an identity, who is born with it where there is none. Whose user is removed meanwhile
+/// has to be made again.
+fn acquaint(
+    context: &Context<'_>,
+    service: &ServiceSid,
+    identity: &str,
+    known: Option<(Key, UserSid, u64)>,
+    settings: &ServiceSettings,
+    batch: &mut Batch,
+) {
+    match known {
+        Some((key, _, changed)) => {
+            batch.at(key, changed);
+        }
+        None => {
+            let role = settings.service_role.clone();
+            decide_users::user(context, service, identity.to_owned(), role, batch);
+        }
+    }
 }
 
 impl Relay {
@@ -49,7 +76,7 @@ impl Relay {
     ) -> Result<(Arc<Conversation>, ParticipantSid), RelayError> {
         let current = self.conversation(account, service, name).await?;
         self.require_welcome(account, service, &new.who).await?;
-        self.ask_participant_add(Whose { account, service, cause }, &current, &new).await?;
+        self.ask_participant_add(Whose { account, service, cause }, current.sid(), &new).await?;
         let settings = self.service_settings(account, service).await?;
         let (new, settings) = (&new, &settings);
         let joined = self
@@ -64,6 +91,7 @@ impl Relay {
                 )?;
                 let batch = &mut decision.batch;
                 self.introduce(context, service, new, found.known, settings, batch).await?;
+                self.regroup(account, Some(conversation), &mut decision, false).await?;
                 Ok((Some(decision), Some(sid)))
             })
             .await?;
@@ -87,6 +115,18 @@ impl Relay {
                 Err(RelayError::AddressIsOurs)
             }
             Who::Bound { .. } => Ok(()),
+            Who::Outside(address) if self.proxies.get(account, address).is_some() => {
+                Err(RelayError::AddressIsOurs)
+            }
+            // Most who say no proxy address have forgotten it.
+            Who::Outside(address) => self.require_groups(account, address, Misfit::ProxyMissing),
+            Who::Projected { address, identity } => {
+                self.require_projected(account, address)?;
+                match identity {
+                    Some(identity) => self.require_room(account, service, identity).await,
+                    None => Ok(()),
+                }
+            }
         }
     }
 
@@ -100,9 +140,10 @@ impl Relay {
     ) -> Result<Found, RelayError> {
         let snapshot = self.ledger.snapshot();
         Ok(match who {
-            Who::Identity(identity) => {
+            Who::Identity(identity) | Who::Projected { identity: Some(identity), .. } => {
                 Found { holder: None, known: identified(&*snapshot, account, service, identity).await? }
             }
+            Who::Outside(_) | Who::Projected { identity: None, .. } => Found { holder: None, known: None },
             Who::Bound { address, proxy } => {
                 Found { holder: self.holder(&*snapshot, account, proxy, address).await?, known: None }
             }
@@ -126,16 +167,8 @@ impl Relay {
             let account = context.account;
             rely_on_role(&*snapshot, account, service, role, RoleUse::Conversation, batch).await?;
         }
-        match (&new.who, known) {
-            // Whose user is removed meanwhile has to be made again.
-            (_, Some((key, _, changed))) => {
-                batch.at(key, changed);
-            }
-            (Who::Identity(identity), None) => {
-                let role = settings.service_role.clone();
-                decide_users::user(context, service, identity.clone(), role, batch);
-            }
-            (Who::Bound { .. }, None) => {}
+        if let Who::Identity(identity) | Who::Projected { identity: Some(identity), .. } = &new.who {
+            acquaint(context, service, identity, known, settings, batch);
         }
         Ok(())
     }
@@ -152,10 +185,14 @@ impl Relay {
         let current = self.conversation(account, service, name).await?;
         let whose = Whose { account, service, cause };
         self.ask_participant_update(whose, &current, participant, &change).await?;
-        let change = &change;
-        if change.proxy.as_ref().is_some_and(|proxy| self.proxies.get(account, proxy).is_none()) {
-            return Err(RelayError::ProxyNotOurs);
-        }
+        let settings = match &change.identity {
+            Some(identity) => {
+                self.require_room(account, service, identity).await?;
+                Some(self.service_settings(account, service).await?)
+            }
+            None => None,
+        };
+        let (change, settings) = (&change, &settings);
         let role = match &change.role_sid {
             Change::Set(role) => Some(role),
             Change::Keep | Change::Clear => None,
@@ -166,11 +203,15 @@ impl Relay {
                 let member =
                     conversation.member_by_name(participant).ok_or(RelayError::ParticipantNotFound)?;
                 let sid = member.record.sid.clone();
-                let holder = match (&change.proxy, &member.record.binding) {
-                    (Some(proxy), Some(binding)) => {
-                        self.holder(&*self.ledger.snapshot(), account, proxy, &binding.address).await?
-                    }
+                let snapshot = self.ledger.snapshot();
+                let holder = match (&change.proxy, member.record.outside()) {
+                    (Change::Set(proxy), Some(own)) => self.holder(&*snapshot, account, proxy, own).await?,
                     _ => None,
+                };
+                // Before the decision: who finds no user is younger than the removal of the last one.
+                let known = match &change.identity {
+                    Some(identity) => identified(&*snapshot, account, service, identity).await?,
+                    None => None,
                 };
                 let mut decision = decide_roster::change_participant(
                     context,
@@ -179,15 +220,40 @@ impl Relay {
                     change.clone(),
                     holder.as_ref(),
                 )?;
+                self.require_reach(account, &member.record, change)?;
+                let batch = &mut decision.batch;
                 if let Some(role) = role {
-                    let (snapshot, batch) = (self.ledger.snapshot(), &mut decision.batch);
                     rely_on_role(&*snapshot, account, service, role, RoleUse::Conversation, batch).await?;
                 }
+                if let (Some(identity), Some(settings)) = (&change.identity, settings) {
+                    acquaint(context, service, identity, known, settings, batch);
+                }
+                self.regroup(account, Some(conversation), &mut decision, false).await?;
                 Ok((Some(decision), Some(sid)))
             })
             .await?;
         let sid = changed.1.ok_or(RelayError::ParticipantNotFound)?;
         Ok((changed.0, sid))
+    }
+
+    /// Refuses addresses of ours that somebody cannot be reached through, once it is known that the change fits them.
+    fn require_reach(
+        &self,
+        account: &AccountSid,
+        record: &ParticipantRecord,
+        change: &ParticipantChange,
+    ) -> Result<(), RelayError> {
+        match (&change.proxy, record.outside()) {
+            (Change::Set(proxy), _) if self.proxies.get(account, proxy).is_none() => {
+                return Err(RelayError::ProxyNotOurs);
+            }
+            (Change::Clear, Some(own)) => self.require_groups(account, own, Misfit::NoGroupTexts)?,
+            _ => {}
+        }
+        match &change.projected {
+            Change::Set(address) => self.require_projected(account, address),
+            Change::Keep | Change::Clear => Ok(()),
+        }
     }
 
     pub async fn remove_participant(
@@ -204,7 +270,9 @@ impl Relay {
             let (conversation, context) = (&*conversation, &context);
             let member = conversation.member_by_name(participant).ok_or(RelayError::ParticipantNotFound)?;
             let sid = member.record.sid.clone();
-            Ok((Some(decide_roster::leave(context, conversation, &sid)?), ()))
+            let mut decision = decide_roster::leave(context, conversation, &sid)?;
+            self.regroup(account, Some(conversation), &mut decision, false).await?;
+            Ok((Some(decision), ()))
         })
         .await?;
         Ok(())
@@ -219,7 +287,9 @@ impl Relay {
     ) -> Result<(), RelayError> {
         self.change(account, conversation.as_str(), Cause::house(), |conversation, context| async move {
             let (conversation, context) = (&*conversation, &context);
-            Ok((Some(decide_roster::vanish(context, conversation, participant)?), ()))
+            let mut decision = decide_roster::vanish(context, conversation, participant)?;
+            self.regroup(account, Some(conversation), &mut decision, true).await?;
+            Ok((Some(decision), ()))
         })
         .await?;
         Ok(())

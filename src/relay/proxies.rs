@@ -14,6 +14,8 @@ pub struct Proxy {
     pub keywords: bool,
     /// Whether every status names its send by our own text, so that ids of sends lead nowhere.
     pub correlated: bool,
+    /// Whether it can carry group texts.
+    pub group_texts: bool,
 }
 
 /// The proxy addresses of the running configuration. They carry one account's messages; to every other account none
@@ -37,6 +39,12 @@ impl Proxies {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.proxies.get(address).filter(|_| known.account.as_ref() == Some(account)).cloned()
     }
+
+    /// Whether any of an account's can carry group texts.
+    pub fn group_texts(&self, account: &AccountSid) -> bool {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.account.as_ref() == Some(account) && known.proxies.values().any(|proxy| proxy.group_texts)
+    }
 }
 
 #[cfg(test)]
@@ -54,9 +62,15 @@ mod tests {
         assert_eq!(proxies.get(&own, &address), None, "before any configuration");
         proxies.replace(
             own.clone(),
-            HashMap::from([(address.clone(), Proxy { keywords: true, correlated: false })]),
+            HashMap::from([(
+                address.clone(),
+                Proxy { keywords: true, correlated: false, group_texts: false },
+            )]),
         );
-        assert_eq!(proxies.get(&own, &address), Some(Proxy { keywords: true, correlated: false }));
+        assert_eq!(
+            proxies.get(&own, &address),
+            Some(Proxy { keywords: true, correlated: false, group_texts: false })
+        );
         assert_eq!(proxies.get(&other, &address), None);
     }
 }

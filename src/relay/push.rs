@@ -1,6 +1,6 @@
 //! What pushes need: an account's credentials, and the devices that clients registered.
 
-use super::command::CredentialChange;
+use super::command::{CredentialChange, NewPushBinding};
 use super::{ATTEMPTS, Relay, RelayError};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::tables::{self, List};
@@ -110,6 +110,79 @@ impl Relay {
         let key = tables::push_binding(account.as_str(), service.as_str(), sid.as_str());
         let row = typed::json::<PushBindingRecord>(&*self.ledger.snapshot(), &key).await?;
         row.map(|row| row.record).ok_or(RelayError::PushBindingNotFound)
+    }
+
+    /// Registers a device; one that is registered already keeps its place and takes what is new.
+    pub async fn register_push(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        new: NewPushBinding,
+    ) -> Result<PushBindingRecord, RelayError> {
+        let credential = new.credential.as_deref().and_then(CredentialSid::parse);
+        let service_key = tables::service(account.as_str(), service.as_str());
+        for _ in 0..ATTEMPTS {
+            let row = self.ledger.snapshot().get(&service_key).await?.ok_or(RelayError::ServiceNotFound)?;
+            let known = self.devices(account, service, &new.identity, new.kind, &new.endpoint).await?;
+            let now = self.clock.now();
+            let mut batch = Batch { intake: true, ..Batch::default() };
+            // A service that is being removed gets nothing new, or it would outlive it.
+            batch.at(service_key.clone(), row.changed);
+            let mut record = known.into_iter().next().unwrap_or_else(|| PushBindingRecord {
+                sid: PushBindingSid::new(&self.mint),
+                identity: new.identity.clone(),
+                kind: new.kind,
+                endpoint: new.endpoint.clone(),
+                credential: None,
+                message_types: Vec::new(),
+                birth: self.ledger.birth(),
+                created: now,
+                updated: now,
+                rest: serde_json::Map::new(),
+            });
+            record.credential.clone_from(&credential);
+            record.message_types.clone_from(&new.message_types);
+            record.updated = now;
+            let (account, service) = (account.as_str(), service.as_str());
+            batch.put(tables::push_binding(account, service, record.sid.as_str()), record.encode());
+            let place = tables::listed(account, service, List::PushBindings, record.birth);
+            batch.put(place, record.sid.as_str().to_owned());
+            match self.ledger.commit(batch).await {
+                Ok(_) => return Ok(record),
+                Err(CommitError::Conflict(_)) => {}
+                Err(other) => return Err(other.into()),
+            }
+        }
+        Err(RelayError::Contended)
+    }
+
+    /// Forgets a device of somebody by its name.
+    pub async fn forget_push(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        identity: &str,
+        kind: PushKind,
+        endpoint: &str,
+    ) -> Result<(), RelayError> {
+        for device in self.devices(account, service, identity, kind, endpoint).await? {
+            self.delete_push_binding(account, service, device.sid.as_str()).await?;
+        }
+        Ok(())
+    }
+
+    async fn devices(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        identity: &str,
+        kind: PushKind,
+        endpoint: &str,
+    ) -> Result<Vec<PushBindingRecord>, RelayError> {
+        let same = |device: &PushBindingRecord| {
+            device.identity == identity && device.kind == kind && device.endpoint == endpoint
+        };
+        self.push_bindings(account, service, same, None, 100).await
     }
 
     /// Devices that match, in the order they were registered, from behind a birth.

@@ -135,7 +135,7 @@ async fn who_moves_to_another_proxy_address_is_reached_there_and_leaves_the_old_
     house.relay.learn(&house.account, &talk, &person, &[phone(2)]).await;
     house.bind(&other, &ours(3), &phone(1)).await.unwrap();
     let move_to = async |proxy: Address| {
-        let change = ParticipantChange { proxy: Some(proxy), ..ParticipantChange::default() };
+        let change = ParticipantChange { proxy: Change::Set(proxy), ..ParticipantChange::default() };
         let (account, service) = (&house.account, &house.service);
         house
             .relay

@@ -6,7 +6,7 @@ use super::commit::{After, Wake};
 use super::{ATTEMPTS, Relay, RelayError, cleanup, decide_users};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::key::{Range, Space};
-use crate::ledger::{tables, typed};
+use crate::ledger::{rider, tables, typed};
 use crate::model::{AccountSettings, AccountSid, Json, ServiceRecord, ServiceSid};
 use crate::work::{self, Queue};
 
@@ -30,7 +30,7 @@ impl Relay {
             };
             batch.absent(settings_key.clone());
             batch.put(settings_key, settings.encode());
-            match self.ledger.commit(batch).await {
+            match rider::aside(self.ledger.commit(batch)).await {
                 Ok(_) => return Ok(record),
                 Err(CommitError::Conflict(_)) => {}
                 Err(other) => return Err(other.into()),
@@ -87,7 +87,7 @@ impl Relay {
         let payload = bytes::Bytes::copy_from_slice(sid.as_bytes());
         let (seq, now) = (self.ledger.birth(), self.clock.now());
         work::enqueue(&mut batch, account.as_str(), Queue::Cleanup, cleanup::LANE, sid, seq, now, payload);
-        let after = After { wake: vec![Wake::cleanup(sid)], ..After::default() };
+        let after = After { wake: vec![Wake::cleanup(account, sid)], ..After::default() };
         match self.commits.commit(account, batch, after).await {
             Ok(()) => {
                 if let Some(service) = ServiceSid::parse(sid) {

@@ -7,7 +7,7 @@ use super::error::RoleUse;
 use super::{ATTEMPTS, Relay, RelayError};
 use crate::ledger::engine::{Batch, CommitError, Snapshot};
 use crate::ledger::typed::Stored;
-use crate::ledger::{tables, typed};
+use crate::ledger::{rider, tables, typed};
 use crate::model::{
     AccountSettings, AccountSid, Json, RoleKind, RoleRecord, RoleSid, ServiceSettings, ServiceSid,
 };
@@ -40,7 +40,7 @@ impl Relay {
             batch.at(service_key, row.changed);
             batch.absent(key.clone());
             decide_users::furnish(&context, service, &mut batch);
-            match self.ledger.commit(batch).await {
+            match rider::aside(self.ledger.commit(batch)).await {
                 Ok(_) | Err(CommitError::Conflict(_)) => {}
                 Err(other) => return Err(other.into()),
             }

@@ -5,8 +5,8 @@ use trunkline_adapter::{Address, DeliveryStatus, Person, StatusReport, Timestamp
 
 use super::commit::After;
 use super::intake::Origin;
-use super::{ATTEMPTS, Relay, RelayError};
-use crate::announce::Place;
+use super::{ATTEMPTS, Relay, RelayError, decide_roster};
+use crate::announce::{Cause, Place};
 use crate::ledger::engine::{Batch, CommitError, Revision, Snapshot};
 use crate::ledger::key::{Key, Range};
 use crate::ledger::typed::Stored;
@@ -102,6 +102,12 @@ impl Relay {
                 |row| row.record,
             );
             let moved = move_part(&mut record, &part, &report, now);
+            if moved && record.status == Some(DeliveryStatus::Read) {
+                // Before the receipt: after a crash in between, the provider's repeat finds that it still has to move.
+                let at = report.at.unwrap_or(now);
+                self.has_read(origin, &part.conversation, (&part.participant, &report.from), part.index, at)
+                    .await?;
+            }
             let timed = report.at.is_some() && record.taken_at.is_none();
             if timed {
                 record.taken_at = report.at;
@@ -152,6 +158,31 @@ impl Relay {
             }
         }
         Err(RelayError::Contended)
+    }
+
+    /// Somebody's read horizon follows what their channel tells, of whoever is still there: forward only, in a commit of its
+    /// own. So nobody pays for it whose channel tells no reading.
+    async fn has_read(
+        &self,
+        origin: Origin<'_>,
+        conversation: &ConversationSid,
+        (participant, proxy): (&ParticipantSid, &Address),
+        index: u64,
+        at: Timestamp,
+    ) -> Result<(), RelayError> {
+        let (account, sid) = (origin.account, conversation.as_str());
+        let Some(known) = self.load(account, sid).await? else { return Ok(()) };
+        let member = known.member(participant);
+        if member.is_none_or(|member| member.record.last_read_message_index >= Some(index)) {
+            return Ok(());
+        }
+        let read = self.change(account, sid, Cause::channel(proxy), |known, context| async move {
+            Ok((decide_roster::read(&context, &known, participant, index, at), ()))
+        });
+        match read.await {
+            Ok(_) | Err(RelayError::ConversationNotFound) => Ok(()),
+            Err(other) => Err(other),
+        }
     }
 
     /// The send our own text names, if there is such a delivery. The text came from outside, so it is held against
@@ -302,6 +333,12 @@ impl Relay {
             }
         }
         let now = self.clock.now();
+        let newest = passed.first().and_then(|(key, _)| tables::receipt_index(key));
+        if let Some(newest) = newest.filter(|_| mark.status == DeliveryStatus::Read) {
+            // As with a single status: before the receipts.
+            let of = (mark.participant, mark.proxy);
+            self.has_read(origin, mark.conversation, of, newest, mark.until.min(now)).await?;
+        }
         passed.reverse();
         let told = self.hooks.hear_delivery(origin.account);
         for some in passed.chunks(if told { MOST_TOLD } else { MOST_AT_ONCE }) {

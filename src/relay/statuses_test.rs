@@ -130,6 +130,67 @@ impl Sent {
 
 use DeliveryStatus::{Delivered, Failed, Read, Sent as Gone, Undelivered};
 
+#[tokio::test(start_paused = true)]
+async fn a_read_horizon_follows_the_channel_and_only_forward() {
+    let sent = Sent::new().await;
+    let who = sent.delivery.participant.clone();
+    let (house, talk) = (sent.house.clone(), sent.conversation.clone());
+    let horizon = async || {
+        let record = house.state(&talk).await.member(&who).unwrap().record.clone();
+        (record.last_read_message_index, record.last_read_timestamp)
+    };
+    let mut all = vec![sent];
+    for _ in 0..3 {
+        all.push(Sent::next(house.clone(), talk.clone()).await);
+    }
+    for (number, one) in all.iter().enumerate() {
+        one.outcome(&format!("SM{number}"), 0, 1).await;
+        one.told(one.report(&format!("SM{number}"), Delivered)).await;
+    }
+    assert_eq!(horizon().await, (None, None), "what was delivered was not read");
+    let read = async |number: usize, at: Option<u64>| {
+        let one = &all[number];
+        let report = one.report(&format!("SM{number}"), Read);
+        one.told(StatusReport { at: at.map(|seconds| NOON.plus(Duration::from_secs(seconds))), ..report })
+            .await;
+    };
+    read(1, Some(5)).await;
+    let first = (Some(1), Some(NOON.plus(Duration::from_secs(5))));
+    assert_eq!(horizon().await, first);
+    let rows = house.rows(None).await;
+    read(1, Some(7)).await;
+    assert_eq!(house.rows(None).await, rows, "a repeat writes nothing");
+    read(0, Some(8)).await;
+    assert_eq!((horizon().await, all[0].status().await), (first, Some(Read)), "not back to an older one");
+    // Whoever set it further, or back, over REST goes on from there.
+    let to = async |change| {
+        let change = crate::relay::command::ParticipantChange {
+            last_read_message_index: change,
+            ..Default::default()
+        };
+        let (account, service) = (&house.account, &house.service);
+        let cause = Cause::api(false);
+        house
+            .relay
+            .update_participant(account, service, talk.as_str(), who.as_str(), change, cause)
+            .await
+            .unwrap();
+    };
+    to(crate::relay::command::Change::Clear).await;
+    read(2, None).await;
+    assert_eq!(horizon().await, (Some(2), Some(NOON)), "without a time of the provider's, ours");
+    // Everything up to a moment at once, and in a closed conversation too.
+    let mark = |status| {
+        let until = NOON.plus(Duration::from_secs(60));
+        Inbound::Watermark { from: Person::new(phone(1)), to: ours(1), status, until }
+    };
+    house.take(vec![mark(Delivered)]).await;
+    assert_eq!(horizon().await.0, Some(2));
+    house.take(vec![mark(Read)]).await;
+    assert_eq!(horizon().await.0, Some(3));
+    assert_eq!(all[3].status().await, Some(Read));
+}
+
 #[tokio::test]
 async fn receipts_move_forward_only() {
     let sent = Sent::new().await;

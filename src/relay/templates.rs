@@ -1,6 +1,6 @@
 //! Templates: what a `ContentSid` stands for, and how its blanks are filled in.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::RelayError;
@@ -15,6 +15,17 @@ pub struct Template {
     pub whatsapp: Option<(String, String)>,
 }
 
+impl Template {
+    /// The names of its blanks, each once.
+    pub fn blanks(&self) -> BTreeSet<&str> {
+        let blank = |piece| match piece {
+            Piece::Blank(name) => Some(name),
+            Piece::Text(_) => None,
+        };
+        pieces(&self.body).into_iter().filter_map(blank).collect()
+    }
+}
+
 /// The templates of the running configuration, by SID.
 #[derive(Default)]
 pub struct Templates(RwLock<Arc<HashMap<String, Template>>>);
@@ -22,6 +33,14 @@ pub struct Templates(RwLock<Arc<HashMap<String, Template>>>);
 impl Templates {
     pub fn replace(&self, templates: HashMap<String, Template>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(templates);
+    }
+
+    /// All of them, in the order of their SIDs.
+    pub fn all(&self) -> Vec<(String, Template)> {
+        let templates = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        let mut all: Vec<_> = templates.iter().map(|(sid, one)| (sid.clone(), one.clone())).collect();
+        all.sort_by(|one, other| one.0.cmp(&other.0));
+        all
     }
 
     /// A template with its blanks filled in.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use trunkline_adapter::Timestamp;
 
-use super::RelayError;
 use super::command::{AccountChange, Change, ConversationChange, NewConversation};
 use super::kit::{House, NOON, ours, phone, said};
+use super::{Made, RelayError};
 use crate::announce::Cause;
 use crate::bindings::Bindings;
 use crate::ledger::engine::{Batch, Engine, Write};
@@ -209,6 +209,42 @@ async fn what_is_due_is_done_before_anything_else_is() {
     house.bind(&house.conversation().await, &ours(1), &phone(1)).await.unwrap();
     let named = ConversationChange { friendly_name: Change::Set("x".to_owned()), ..Default::default() };
     assert!(matches!(house.update(&talk, named).await, Err(RelayError::Closed)));
+}
+
+/// What time does on the way must not use up the key of whoever asked for something else.
+#[tokio::test(start_paused = true)]
+async fn an_idempotency_key_stands_for_what_was_asked_not_for_what_was_due() {
+    let house = House::new().await;
+    let (idle, over) = (house.timed(Some(10), None).await, house.timed(None, Some(10)).await);
+    let house = house.again(after(10)).await;
+    let (account, service) = (&house.account, &house.service);
+    let kept = async |key: &str| house.relay.kept_answer(account, key).await.unwrap();
+    let rename = async |key: &str, talk: &ConversationSid| {
+        let named = ConversationChange { friendly_name: Change::Set("x".to_owned()), ..Default::default() };
+        house.relay.once(account, (key, "f"), Made::Change, house.update(talk, named)).await
+    };
+    assert!(matches!(rename("refused", &over).await, Err(RelayError::Closed)));
+    assert_eq!(house.stands(&over).await, State::Closed, "what was due is done");
+    assert_eq!(kept("refused").await, None, "and the key is free");
+    let new = super::command::NewMessage {
+        author: "system".to_owned(),
+        template: None,
+        media: Vec::new(),
+        body: Some("hello".to_owned()),
+        attributes: None,
+        created: None,
+        updated: None,
+    };
+    let post = house.relay.post_message(account, service, idle.as_str(), new, Cause::api(false));
+    let posted = house.relay.once(account, ("posted", "f"), Made::Message, post).await.unwrap().1;
+    assert_eq!(kept("posted").await.unwrap().made.as_deref(), Some(posted.record.sid.as_str()));
+    // Nor by what is made when it is first looked at.
+    let other = crate::model::AccountSid::parse("AC00000000000000000000000000000009").unwrap();
+    let nothing = async {
+        house.relay.default_service(&other).await.unwrap();
+    };
+    house.relay.once(&other, ("looked", "f"), Made::Change, nothing).await;
+    assert_eq!(house.relay.kept_answer(&other, "looked").await.unwrap(), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,6 @@ use super::intake::Origin;
 use super::{ATTEMPTS, Relay, RelayError};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::tables;
-use crate::model::Forwarded;
 use crate::telemetry::inbound::{InboundOutcome, inbound};
 
 const KEPT: u64 = 10_000;
@@ -64,23 +63,6 @@ impl Relay {
             "body": base64::engine::general_purpose::STANDARD.encode(body),
             "body_bytes": request.body.len(),
         });
-        self.keep(origin, reason, raw).await
-    }
-
-    /// Keeps a message that an application did not take for too long.
-    pub async fn keep_unforwarded(
-        &self,
-        origin: Origin<'_>,
-        reason: &str,
-        message: &Forwarded,
-    ) -> Result<(), RelayError> {
-        let raw = serde_json::to_value(message).unwrap_or_default();
-        let text = raw.to_string();
-        let raw = if text.len() <= MOST_BODY {
-            raw
-        } else {
-            json!({ "beginning": text[..text.floor_char_boundary(MOST_BODY)], "bytes": text.len() })
-        };
         self.keep(origin, reason, raw).await
     }
 

@@ -167,7 +167,7 @@ impl Relay {
             let leaving = Leaving { service: service.clone(), identity: user.identity.clone() };
             let (seq, now, payload) = (self.ledger.birth(), self.clock.now(), leaving.encode());
             work::enqueue(&mut batch, of, Queue::Cleanup, cleanup::LANE, sid, seq, now, payload);
-            let after = After { wake: vec![Wake::cleanup(sid)], ..After::default() };
+            let after = After { wake: vec![Wake::cleanup(account, sid)], ..After::default() };
             match self.commits.commit(account, batch, after).await {
                 Ok(()) => return Ok(()),
                 Err(CommitError::Conflict(_)) => {}
@@ -185,7 +185,7 @@ impl Relay {
         service: &ServiceSid,
         identity: &str,
     ) -> Result<(), RelayError> {
-        let prefix = tables::persons(account.as_str(), &super::decide_roster::identity_name(identity));
+        let prefix = tables::persons(account.as_str(), &tables::identity_name(identity));
         let snapshot = self.ledger.snapshot();
         // All of them first: few people are in so many that it matters which of them are open.
         let most = self.limits.conversations_per_user();

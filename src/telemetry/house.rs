@@ -9,6 +9,7 @@ use super::names;
 pub fn register() {
     super::commit::register();
     gauge!(names::BINDINGS).increment(0.0);
+    gauge!(names::SDK_SESSIONS).set(0.0);
     for outcome in ["taken", "refused"] {
         counter!(names::CONFIG_RELOADS, "outcome" => outcome).absolute(0);
     }
@@ -37,4 +38,9 @@ pub fn sizes(ledger_bytes: u64, bindings_bytes: u64, disk_free: u64, bindings: O
     if let Some(bindings) = bindings {
         gauge!(names::BINDINGS).set(bindings as f64);
     }
+}
+
+/// How many people are connected, read when somebody scrapes.
+pub fn connected(sessions: usize) {
+    gauge!(names::SDK_SESSIONS).set(sessions as f64);
 }

@@ -44,16 +44,20 @@ pub enum PostOutcome {
     Retried,
     /// It is a dead letter now.
     Dead,
+    /// It was a dead letter, and the oldest of too many.
+    Dropped,
 }
 
 impl PostOutcome {
-    const ALL: [PostOutcome; 3] = [PostOutcome::Taken, PostOutcome::Retried, PostOutcome::Dead];
+    const ALL: [PostOutcome; 4] =
+        [PostOutcome::Taken, PostOutcome::Retried, PostOutcome::Dead, PostOutcome::Dropped];
 
     fn name(self) -> &'static str {
         match self {
             PostOutcome::Taken => "taken",
             PostOutcome::Retried => "retried",
             PostOutcome::Dead => "dead",
+            PostOutcome::Dropped => "dropped",
         }
     }
 }

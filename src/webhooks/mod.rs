@@ -14,6 +14,6 @@ mod post;
 mod settings;
 
 pub use ask::Asker;
-pub use dead_letters::{DeadLetter, DeadLetters};
+pub use dead_letters::{DeadLetter, DeadLetters, Unforwarded};
 pub use post::Post;
 pub use settings::{AGENT, OnTimeout, Settings, Site};

@@ -32,6 +32,8 @@ pub enum Leave {
 }
 
 struct State {
+    /// It has taken something, as far as is remembered.
+    took: bool,
     open: usize,
     failures: u32,
     not_before: Timestamp,
@@ -40,7 +42,7 @@ struct State {
 
 impl Default for State {
     fn default() -> State {
-        State { open: 0, failures: 0, not_before: Timestamp(0), parked: VecDeque::new() }
+        State { took: false, open: 0, failures: 0, not_before: Timestamp(0), parked: VecDeque::new() }
     }
 }
 
@@ -87,12 +89,17 @@ impl Origins {
         state.open = state.open.saturating_sub(1);
         if answered {
             let back = state.failures >= DOWN;
-            (state.failures, state.not_before) = (0, Timestamp(0));
+            (state.took, state.failures, state.not_before) = (true, 0, Timestamp(0));
             return back;
         }
         state.failures = state.failures.saturating_add(1);
         state.not_before = now.plus(wait.min(LONGEST));
         false
+    }
+
+    /// Whether something else was taken since an event's last try failed: then nothing has failed since.
+    pub fn takes_others(&self, origin: &str) -> bool {
+        self.0.get(origin).is_some_and(|state| state.took && state.failures == 0)
     }
 
     /// Keeps a row in hand until a request of its receiver ends; gives it back where too many are kept.
@@ -142,7 +149,7 @@ mod tests {
         }
         assert_eq!((origins.ask("a", later), origins.ask("a", later)), (Leave::Go, back));
         assert!(origins.ended("a", true, wait, later), "it is back");
-        assert!(!origins.down("a"));
+        assert!(!origins.down("a") && origins.takes_others("a") && !origins.takes_others("b"));
         assert_eq!((origins.ask("a", later), origins.ask("a", later)), (Leave::Go, Leave::Go));
     }
 

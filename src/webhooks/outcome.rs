@@ -14,9 +14,18 @@ pub enum Ended {
     /// The receiver took it.
     Taken,
     /// Nobody knows, or not now: tried again.
-    Again(String),
+    Again(String, Fault),
     /// The receiver will not have it: trying again leads to the same.
     Refused(String),
+}
+
+/// Whose trouble it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Of the way there, or of a receiver that cannot do anything now.
+    Way,
+    /// The receiver's own, with this event.
+    Own,
 }
 
 /// Reads an answer. A receiver that is up and answers with an error of the caller's, or sends us elsewhere, has decided
@@ -25,13 +34,14 @@ pub fn ended(answer: &Result<Answer, CallError>) -> Ended {
     match answer {
         Ok(answer) => match answer.status {
             200..=299 => Ended::Taken,
-            408 | 425 | 429 | 500.. => Ended::Again(format!("answered {}", answer.status)),
+            status @ (408 | 425 | 429 | 502..=504) => Ended::Again(format!("answered {status}"), Fault::Way),
+            status @ 500.. => Ended::Again(format!("answered {status}"), Fault::Own),
             status => Ended::Refused(format!("answered {status}")),
         },
         // What came was a whole head with a good status, or nobody would have read on.
         Err(CallError::TooLarge) => Ended::Taken,
         Err(error @ CallError::Url) => Ended::Refused(error.to_string()),
-        Err(error) => Ended::Again(error.to_string()),
+        Err(error) => Ended::Again(error.to_string(), Fault::Way),
     }
 }
 
@@ -55,13 +65,23 @@ mod tests {
         for status in [200, 204, 299] {
             assert_eq!(with(status), Ended::Taken);
         }
-        for status in [408, 425, 429, 500, 502, 503, 599] {
-            assert_eq!(with(status), Ended::Again(format!("answered {status}")));
+        for (status, fault) in [
+            (408, Fault::Way),
+            (425, Fault::Way),
+            (429, Fault::Way),
+            (500, Fault::Own),
+            (501, Fault::Own),
+            (502, Fault::Way),
+            (503, Fault::Way),
+            (504, Fault::Way),
+            (599, Fault::Own),
+        ] {
+            assert_eq!(with(status), Ended::Again(format!("answered {status}"), fault));
         }
         for status in [301, 304, 400, 403, 404, 410] {
             assert_eq!(with(status), Ended::Refused(format!("answered {status}")));
         }
-        assert!(matches!(ended(&Err(CallError::TimedOut)), Ended::Again(_)));
+        assert!(matches!(ended(&Err(CallError::TimedOut)), Ended::Again(_, Fault::Way)));
         assert!(matches!(ended(&Err(CallError::Url)), Ended::Refused(_)));
     }
 

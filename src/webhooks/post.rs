@@ -11,7 +11,7 @@ use trunkline_adapter::Timestamp;
 
 use super::dead_letters::DeadLetter;
 use super::origins::{Leave, Origins, origin};
-use super::outcome::{Ended, backoff, ended};
+use super::outcome::{Ended, Fault, backoff, ended};
 use super::settings::{Site, TIMEOUT};
 use crate::announce::{EventJob, To};
 use crate::egress::{Body, Request};
@@ -23,7 +23,7 @@ use crate::model::{
     ScopedWebhook, WebhookSid,
 };
 use crate::telemetry::webhooks::{PostOutcome, told};
-use crate::work::{Job, Queue, Taken, Window};
+use crate::work::{self, Job, Queue, Taken, Window};
 
 /// The header with a token that is the same at every try.
 pub(super) const TOKEN: &str = "I-Twilio-Idempotency-Token";
@@ -37,6 +37,12 @@ const MOST_ANSWER: usize = 64 * 1024;
 const BUSY: Duration = Duration::from_millis(50);
 /// After a failure to read, the queue is looked at again a little later.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Tries after which an event lets others pass, where its receiver took something since the last of them.
+const TRIES_BESIDE_OTHERS: u32 = 4;
+/// The same where the receiver is told nothing else.
+const TRIES_ALONE: u32 = 6;
+/// Between what an event was ordered by and its token, in the subject of one that others have passed.
+const ASIDE: char = '!';
 /// Messages read at a time for a webhook that came after them.
 const PAGE: usize = 32;
 
@@ -121,7 +127,7 @@ impl Post {
             }
         }
         while let Some((flight, ended)) = open.next().await {
-            self.settle(&flight, &ended, false).await;
+            self.settle(&flight, &ended, false, false).await;
         }
     }
 
@@ -159,7 +165,7 @@ impl Post {
         if origins.down(&flight.origin) && self.expired(&flight.taken.job, now) {
             // Others have shown that nobody is there.
             let ended = Ended::Refused("no answer for as long as it was retried".to_owned());
-            let kept = self.settle(&flight, &ended, true).await;
+            let kept = self.settle(&flight, &ended, true, false).await;
             give_back(window, &flight.taken, kept);
             return;
         }
@@ -207,10 +213,12 @@ impl Post {
         origins: &mut Origins,
         open: &mut Open,
     ) {
-        let answered = !matches!(ended, Ended::Again(_));
+        let answered = !matches!(ended, Ended::Again(..));
+        let others = origins.takes_others(&flight.origin);
+        let aside = lets_pass(&flight.taken.subject, flight.tries + 1, &ended, others);
         let wait = backoff(origins.failures(&flight.origin) + 1, &self.site.mint);
         let back = origins.ended(&flight.origin, answered, wait, self.site.clock.now());
-        let kept = self.settle(&flight, &ended, true).await;
+        let kept = self.settle(&flight, &ended, true, aside).await;
         give_back(window, &flight.taken, kept);
         if back {
             window.hurry();
@@ -224,16 +232,44 @@ impl Post {
         }
     }
 
+    /// Puts an event where it is tried on its own; gives what is left of its row.
+    fn step_aside(&self, flight: &Flight, now: Timestamp, batch: &mut Batch) -> Option<Job> {
+        let Flight { taken, event, tries, .. } = flight;
+        let attempts = tries + 1;
+        let not_before = now.plus(backoff(attempts, &self.site.mint));
+        let alone = Job { attempts, not_before, payload: event.encode().to_vec(), ..taken.job.clone() };
+        let (lane, subject) = (self.account.as_str(), aside_of(taken, event));
+        let key = work::row_key(lane, Queue::Webhook, lane, &subject, self.site.ledger.birth());
+        batch.insert(key, alone.encode());
+        let next = self.advanced(flight, now);
+        match &next {
+            Some(next) => batch.put(taken.key.clone(), next.encode()),
+            None => batch.delete(taken.key.clone()),
+        };
+        next
+    }
+
     /// Writes down what became of a try; gives the row's new value, if there still is one.
-    async fn settle(&self, flight: &Flight, ended: &Ended, may_bury: bool) -> Option<Job> {
+    async fn settle(&self, flight: &Flight, ended: &Ended, may_bury: bool, aside: bool) -> Option<Job> {
         let now = self.site.clock.now();
         let Flight { taken, event, .. } = flight;
         let mut batch = Batch::default();
         let reason = match ended {
             Ended::Taken => None,
             Ended::Refused(reason) => Some(reason),
-            Ended::Again(reason) if may_bury && self.expired(&taken.job, now) => Some(reason),
-            Ended::Again(reason) => {
+            Ended::Again(reason, _) if may_bury && self.expired(&taken.job, now) => Some(reason),
+            Ended::Again(reason, _) if aside => {
+                let next = self.step_aside(flight, now, &mut batch);
+                tracing::warn!(
+                    account = %self.account, subject = %taken.subject, event = %event.event, reason,
+                    "An event lets those behind it pass: its receiver takes others, and not this one"
+                );
+                self.commit(batch).await;
+                self.site.wakeups.work(Queue::Webhook, self.account.as_str(), &aside_of(taken, event));
+                told(PostOutcome::Retried);
+                return next;
+            }
+            Ended::Again(reason, _) => {
                 let attempts = flight.tries + 1;
                 let not_before = now.plus(backoff(attempts, &self.site.mint));
                 let again = Job { attempts, not_before, ..taken.job.clone() };
@@ -252,6 +288,7 @@ impl Post {
         if let Some(reason) = reason {
             let letter = DeadLetter {
                 event: event.clone(),
+                message: None,
                 subject: taken.subject.to_string(),
                 since: taken.job.since,
                 attempts: flight.tries + 1,
@@ -267,7 +304,7 @@ impl Post {
         }
         self.commit(batch).await;
         if reason.is_some() {
-            self.site.letters.buried();
+            self.site.letters.buried(&self.account).await;
             told(PostOutcome::Dead);
         } else {
             told(PostOutcome::Taken);
@@ -383,6 +420,21 @@ impl Post {
     }
 }
 
+/// What an event that stepped aside is ordered by: nothing but itself.
+fn aside_of(taken: &Taken, event: &EventJob) -> String {
+    format!("{}{ASIDE}{}", taken.subject, event.token)
+}
+
+/// Whether those behind an event may pass it. Order is kept while a receiver is well; one that takes what others are told
+/// and does not take this event has a trouble with this event. Where nothing else is told to it, that it answers at all
+/// has to do, if the answer is its own: a gateway's says that nobody is behind it.
+fn lets_pass(subject: &str, tries: u32, ended: &Ended, takes_others: bool) -> bool {
+    let Ended::Again(_, fault) = ended else { return false };
+    let others = tries >= TRIES_BESIDE_OTHERS && takes_others;
+    let alone = tries >= TRIES_ALONE && *fault == Fault::Own;
+    (others || alone) && !subject.contains(ASIDE)
+}
+
 fn give_back(window: &mut Window, taken: &Taken, kept: Option<Job>) {
     match kept {
         Some(job) => {
@@ -390,5 +442,31 @@ fn give_back(window: &mut Window, taken: &Taken, kept: Option<Job>) {
             window.put_back(&taken.subject, job, due);
         }
         None => window.done(&taken.subject),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_steps_aside_where_its_receiver_is_well_and_only_once() {
+        let own = Ended::Again("answered 500".to_owned(), Fault::Own);
+        let way = Ended::Again("no way".to_owned(), Fault::Way);
+        for (tries, ended, takes_others, passed) in [
+            (TRIES_BESIDE_OTHERS - 1, &own, true, false),
+            (TRIES_BESIDE_OTHERS, &own, true, true),
+            (TRIES_BESIDE_OTHERS, &way, true, true),
+            (TRIES_ALONE - 1, &own, false, false),
+            (TRIES_ALONE, &own, false, true),
+            // Whoever does not answer at all is not well, however long it takes.
+            (10_000, &way, false, false),
+            (10_000, &Ended::Taken, true, false),
+            (10_000, &Ended::Refused("answered 422".to_owned()), true, false),
+        ] {
+            let case = format!("{tries} {ended:?} {takes_others}");
+            assert_eq!(lets_pass("CH1/A", tries, ended, takes_others), passed, "{case}");
+            assert!(!lets_pass("CH1/A!token", tries, ended, takes_others), "{case}");
+        }
     }
 }

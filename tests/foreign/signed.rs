@@ -52,7 +52,14 @@ fn house(
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let clock = Clock::at(Timestamp::from_seconds(NOON));
     let adapter = blueprint.build(Kit { http, clock, webhook_url: webhook.clone() });
-    House { name: kind.name(), simulator: blueprint.simulator(), adapter, proxy: proxy.0, people, webhook }
+    House {
+        name: kind.name(),
+        simulator: blueprint.simulator().unwrap(),
+        adapter,
+        proxy: proxy.0,
+        people,
+        webhook,
+    }
 }
 
 fn houses() -> [House; 4] {

@@ -422,4 +422,14 @@ async fn a_daemon_killed_while_it_fetches_or_uploads_brings_the_message_once() {
         .map(|message| (message["index"].as_i64().unwrap(), message["media"].as_array().unwrap().len()))
         .collect();
     assert_eq!(by_index, BTreeMap::from([(0, 1), (1, 1)]));
+    // Two files are needed, and after the sweep of a start there are two.
+    world.restart().await;
+    let folder = world.config.store_path.join("media");
+    let swept = || async { (files_below(&folder) == 2).then_some(()) };
+    world.daemon.eventually("no orphan", swept).await;
+}
+
+fn files_below(folder: &std::path::Path) -> usize {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| if entry.path().is_dir() { files_below(&entry.path()) } else { 1 }).sum()
 }

@@ -100,7 +100,9 @@ async fn digest_of(mut reader: BufReader<TcpStream>) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_large_files_at_once_do_not_fill_the_memory() {
-    let world = World::start().await;
+    // Whoever takes nothing of an answer for so long is given up.
+    let patient = "request_timeout = \"120s\"".to_owned();
+    let world = World::start_with(|config| config.limits.push(patient)).await;
     let client = &world.client;
     let configuration = client.get("/v1/Configuration").await.expect(200);
     let service = configuration["default_chat_service_sid"].as_str().unwrap();

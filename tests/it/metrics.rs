@@ -31,6 +31,7 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("trunkline_commit_batch_size", "histogram", &[]),
     ("trunkline_commit_conflicts_total", "counter", &[]),
     ("trunkline_bindings", "gauge", &[]),
+    ("trunkline_sdk_sessions", "gauge", &[]),
     ("trunkline_inbox_messages", "gauge", &[]),
     ("trunkline_media_fetches_total", "counter", &["adapter", "outcome"]),
     ("trunkline_event_webhooks_total", "counter", &["hook", "outcome"]),

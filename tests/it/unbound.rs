@@ -330,10 +330,30 @@ async fn what_no_application_takes_for_a_day_is_kept_and_the_next_message_goes_o
     let day: u64 = 24 * 3600;
     world.daemon.env.insert("TRUNKLINE_TEST_CLOCK_AHEAD".to_owned(), (day + 60).to_string());
     world.crash().await;
-    // Tried once more, and then kept.
+    // Tried once more, and then a dead letter.
     let next = |calls: &[Call]| calls.last().is_some_and(|call| call.text("Body") == "next");
     application.until("the next message", next).await;
-    let dump = world.daemon.dump_text();
-    assert_eq!(dump.matches("nobody took it: status 500").count(), 1);
-    assert!(!dump.contains("\"Queue\""), "nothing waits any more");
+    let socket = world.daemon.socket.display().to_string();
+    let letters = |arguments: &[&str]| {
+        let output = world.daemon.cli(&[&["dead-letters"], arguments, &["--socket", &socket]].concat());
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let listed: serde_json::Value = serde_json::from_str(&letters(&["list", "--json"])).unwrap();
+    let listed = listed["dead_letters"].as_array().unwrap().clone();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(
+        (&listed[0]["event"], &listed[0]["reason"]),
+        (&"forwarded message".into(), &"status 500".into())
+    );
+    let id = listed[0]["id"].to_string();
+    assert!(letters(&["show", &id]).contains("\"poison\""), "with all that was posted");
+    assert!(!world.daemon.dump_text().contains("\"Queue\""), "nothing waits any more");
+    // Once the application is mended it gets it, under the same token.
+    application.script(|_| Reply::ok());
+    assert_eq!(letters(&["retry", &id]), "1 to be told again\n");
+    let again = |calls: &[Call]| calls.last().is_some_and(|call| call.text("Body") == "poison");
+    let calls = application.until("the poison again", again).await;
+    assert_eq!(calls[0].token, calls.last().unwrap().token);
+    assert!(!letters(&["list"]).contains("forwarded"));
 }

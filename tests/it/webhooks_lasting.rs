@@ -204,3 +204,81 @@ async fn what_nobody_takes_becomes_dead_letters_that_can_be_told_again() {
     receiver.until("the one behind", |calls| calls.iter().any(|call| call.text("Body") == "9")).await;
     assert_eq!(letters(&world)[0]["reason"], "answered 422");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_its_receiver_cannot_take_lets_those_behind_it_pass_and_is_tried_on() {
+    let world = world("").await;
+    let receiver = Receiver::start().await;
+    listen(&world, "/v1/Configuration/Webhooks", "", &receiver.url("/"), &["onMessageAdded"]).await;
+    let talks = talks(&world, 2).await;
+    receiver.script(|call| match call.text("Body") {
+        "0" => Reply::Answer(500, String::new()),
+        _ => Reply::ok(),
+    });
+    say(&world, &talks[..1], 0..3).await;
+    let heard = |calls: &[Call], body: &str| {
+        calls.iter().any(|call| call.text("ConversationSid") == talks[0] && call.text("Body") == body)
+    };
+    // It takes what others are told.
+    let mut number = 10;
+    while !heard(&receiver.calls(), "2") {
+        say(&world, &talks[1..], number..number + 1).await;
+        let of = |call: &Call| call.text("Body") == number.to_string();
+        receiver.until("another's event", |calls| calls.iter().any(of)).await;
+        number += 1;
+    }
+    let calls = receiver.calls();
+    let poison: Vec<&Call> = calls.iter().filter(|call| call.text("Body") == "0").collect();
+    assert!(poison.len() >= 4, "order is not given up at once: {}", poison.len());
+    assert!(poison.iter().all(|call| call.token == poison[0].token));
+    let told = told(&calls);
+    assert_eq!(told[&talks[0]], ["0", "1", "2"], "those behind it stay in order");
+    assert_eq!(letters(&world).len(), 0, "it is not given up");
+    // Mended, it is taken, and tried no more.
+    receiver.script(|_| Reply::ok());
+    let tries = calls.iter().filter(|call| call.text("Body") == "0").count();
+    receiver
+        .until("the event at last", |calls| {
+            calls.iter().filter(|call| call.text("Body") == "0").count() > tries
+        })
+        .await;
+    let waits = || async {
+        let metrics = world.daemon.metrics().await;
+        (metrics.value("trunkline_event_webhook_queue_messages", &[]) == 0.0).then_some(())
+    };
+    world.daemon.eventually("an empty queue", waits).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_that_hangs_holds_up_nobody_beside_it() {
+    let world = world("").await;
+    let (hangs, well) = (Receiver::start().await, Receiver::start().await);
+    let made = world.client.post("/v1/Services", &[("FriendlyName", "Other")]).await.expect(201);
+    let other = format!("/v1/Services/{}", made["sid"].as_str().unwrap());
+    listen(&world, "/v1/Configuration/Webhooks", "", &hangs.url("/"), &["onMessageAdded"]).await;
+    let path = format!("{other}/Configuration/Webhooks");
+    listen(&world, &path, "", &well.url("/"), &["onMessageAdded"]).await;
+    hangs.script(|_| Reply::Hang);
+    // As many conversations as one receiver may have requests open, and more.
+    let stuck = talks(&world, 24).await;
+    say(&world, &stuck, 0..2).await;
+    hangs.events("onMessageAdded", 16).await;
+    let talk = world.client.post(&format!("{other}/Conversations"), &[]).await.expect(201);
+    let path = format!("{other}/Conversations/{}/Messages", talk["sid"].as_str().unwrap());
+    let asked = std::time::Instant::now();
+    for number in 0..50 {
+        let body = number.to_string();
+        world.client.aloud(Method::POST, &path, &[("Body", &body)]).await.expect(201);
+    }
+    let calls = well.events("onMessageAdded", 50).await;
+    assert!(asked.elapsed() < std::time::Duration::from_secs(5), "it waited for the time-outs of the other");
+    let bodies: Vec<&str> = calls.iter().map(|call| call.text("Body")).collect();
+    let wanted: Vec<String> = (0..50).map(|number| number.to_string()).collect();
+    assert_eq!(bodies, wanted);
+    // Back again, the other hears everything too, in order.
+    hangs.script(|_| Reply::ok());
+    let all = |calls: &[Call]| told(calls).values().map(Vec::len).sum::<usize>() == 48;
+    let calls = hangs.until("everything", all).await;
+    let told = told(&calls);
+    assert!(told.values().all(|heard| *heard == ["0", "1"]), "{told:#?}");
+}

@@ -32,6 +32,8 @@ pub(crate) mod mutant {{
 """
 # Nine of ten must be noticed.
 NEEDED = 0.9
+# No test is given less, since machines have other things to do.
+LEAST_SECONDS = 12
 
 
 class Mutant:
@@ -107,16 +109,14 @@ def grown(source, mutants):
     return "".join(pieces), places
 
 
-def write(copy, mutants):
-    """The copy's files with these changes in them; a file without any is as it was."""
-    files, places = collections.defaultdict(list), {}
+def write(copy, texts, mutants):
+    """The copy's files with these changes in them, and where they are."""
+    files, places = {file: [] for file in texts}, {}
     for mutant in mutants:
         files[mutant.file].append(mutant)
     for file, of in files.items():
-        text, places[file] = grown(Source((ROOT / file).read_text()), of)
+        text, places[file] = grown(Source(texts[file]), of)
         (copy / file).write_text(text)
-    library = ROOT / "src/lib.rs"
-    (copy / "src/lib.rs").write_text(library.read_text() + SELECTOR)
     return places
 
 
@@ -163,13 +163,6 @@ def ask(program, copy, number, filters, limit):
 def main(cargo_mutants, copy, part=""):
     settings = tomllib.loads((ROOT / ".cargo/mutants.toml").read_text())
     rooms = [word for word in settings["additional_cargo_test_args"] if word != "--"]
-    listed = json.loads(subprocess.check_output([cargo_mutants, "mutants", "--list", "--json"], cwd=ROOT))
-    # What is outside of a function, a constant, cannot be chosen at run time.
-    mutants = [Mutant(number, one) for number, one in enumerate(listed, 1) if one["function"] and part in one["name"]]
-    for one in listed:
-        if not one["function"]:
-            print(f"not looked at: {one['name']}")
-
     copy = pathlib.Path(copy)
     tree, target = copy / "tree", copy / "target"
     shutil.rmtree(tree, ignore_errors=True)
@@ -177,10 +170,20 @@ def main(cargo_mutants, copy, part=""):
         if file and (ROOT / file).is_file():
             (tree / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / file, tree / file)
+    with open(tree / "src/lib.rs", "a") as library:
+        library.write(SELECTOR)
+
+    listed = json.loads(subprocess.check_output([cargo_mutants, "mutants", "--list", "--json"], cwd=tree))
+    # What is outside of a function, a constant, cannot be chosen at run time.
+    mutants = [Mutant(number, one) for number, one in enumerate(listed, 1) if one["function"] and part in one["name"]]
+    for one in listed:
+        if not one["function"]:
+            print(f"not looked at: {one['name']}")
+    texts = {file: (tree / file).read_text() for file in {mutant.file for mutant in mutants}}
 
     alive, program = mutants, None
     while program is None:
-        places = write(tree, alive)
+        places = write(tree, texts, alive)
         program, errors = build(tree, target)
         blame = blamed(errors, places)
         if program is None and not blame:
@@ -190,16 +193,23 @@ def main(cargo_mutants, copy, part=""):
             print(f"does not compile: {mutant.name}", flush=True)
     compiled = set(alive)
 
-    # The rooms of a change first, since most are noticed there; whatever passes them must pass all the others too.
-    began = time.monotonic()
-    if ask(program, tree, 0, rooms, 600) != "missed":
-        sys.exit("the tests fail without any change")
-    limit = max(settings["minimum_test_timeout"], 10 * (time.monotonic() - began))
+    # The room of a change first, since most are noticed there; whatever passes it must pass the others too.
+    def limited(filters):
+        """How long these tests may take: they wait for nothing, so one that takes so much longer has no end."""
+        began = time.monotonic()
+        if ask(program, tree, 0, filters, 600) != "missed":
+            sys.exit(f"{filters} fail without any change")
+        return filters, max(LEAST_SECONDS, 8 * (time.monotonic() - began))
+
+    homes = {mutant.file: re.match(r"src/(\w+)/", mutant.file).group(1) + "::" for mutant in alive}
+    stages = {home: [limited([home]), limited([room for room in rooms if room != home])] for home in sorted(set(homes.values()))}
 
     def look(mutant):
-        home = re.match(r"src/(\w+)/", mutant.file).group(1) + "::"
-        first = ask(program, tree, mutant.number, [home], limit)
-        return first if first != "missed" else ask(program, tree, mutant.number, [room for room in rooms if room != home], limit)
+        for filters, limit in stages[homes[mutant.file]]:
+            verdict = ask(program, tree, mutant.number, filters, limit)
+            if verdict != "missed":
+                break
+        return verdict
 
     counts = collections.defaultdict(collections.Counter)
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("TRUNKLINE_MUTANT_JOBS", os.cpu_count()))) as pool:

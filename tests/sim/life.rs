@@ -67,6 +67,7 @@ fn capabilities(proxy: &Proxy) -> Capabilities {
         templates: trunkline_adapter::Templates::Text,
         media: None,
         idempotent: false,
+        group_texts: false,
         keywords: sms,
         rate: Rate::per_second(1.0, 1),
         pair_rate: None,
@@ -200,7 +201,7 @@ impl Life {
             .iter()
             .map(|plan| {
                 let keywords = plan.proxy.channel() == Channel::Sms;
-                (plan.proxy.clone(), relay::Proxy { keywords, correlated: keywords })
+                (plan.proxy.clone(), relay::Proxy { keywords, correlated: keywords, group_texts: false })
             })
             .collect();
         self.lanes.apply(plans, policies).await?;

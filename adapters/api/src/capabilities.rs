@@ -22,6 +22,12 @@ pub struct Capabilities {
     pub media: Option<MediaLimits>,
     /// Repeating a send with the same correlation text is harmless.
     pub idempotent: bool,
+    /// It can carry group texts: everybody in them is told of every message at once, and sees the others. Whoever writes
+    /// the first adapter that can also gives the contract what that takes, which nothing else needs: the other
+    /// recipients in [`crate::Outbound`], so that one send reaches all of them and one receipt comes back for each; and
+    /// the other recipients in [`crate::InboundMessage`], so that the set of those who write to each other names the
+    /// conversation. None of ours can; the relay keeps the rules of such conversations all the same.
+    pub group_texts: bool,
     /// Whether the STOP, START and HELP keywords are ours to handle here.
     pub keywords: bool,
     /// The rate when the operator sets none.

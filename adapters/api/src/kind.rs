@@ -18,6 +18,11 @@ pub trait AdapterKind: Send + Sync {
         ""
     }
 
+    /// Whether it has proxy addresses. One that has none carries messages for nobody: people come to it themselves.
+    fn has_proxies(&self) -> bool {
+        true
+    }
+
     /// Reads `[adapter.settings]` and the adapter's own keys of each `[[adapter.proxy]]`. `proxies` come with their
     /// addresses already read. Problems are recorded in the sections; `None` when they leave nothing to build.
     fn blueprint(
@@ -32,8 +37,8 @@ pub trait Blueprint: Send + Sync {
     /// Makes the adapter. No network is touched.
     fn build(&self, kit: Kit) -> Arc<dyn Adapter>;
 
-    /// The provider's side of the same wire, for demos and tests.
-    fn simulator(&self) -> Arc<dyn Simulator>;
+    /// The provider's side of the same wire, for demos and tests; `None` where there is no provider.
+    fn simulator(&self) -> Option<Arc<dyn Simulator>>;
 }
 
 /// What the daemon hands to an adapter.

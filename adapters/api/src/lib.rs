@@ -52,7 +52,7 @@ pub use outbound::{Blame, Cause, Content, Outbound, Outcome, Scope, Template};
 pub use person::{Person, lookalike};
 pub use secret::{Secret, Secrets};
 pub use session::{
-    Answer, Call, Caller, Denied, Door, Host, Member, Notice, Reception, Stream, Tokens, Visit,
+    Answer, Call, Caller, Crowd, Denied, Door, Host, Member, Notice, Reception, Stream, Tokens, Visit,
 };
 pub use settings::{Problem, Section};
 pub use simulator::Simulator;

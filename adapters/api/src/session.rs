@@ -142,6 +142,9 @@ pub trait Door: Send + Sync + 'static {
     /// Serves one WebSocket, from the first frame to its end.
     fn serve(&self, stream: Box<dyn Stream>, reception: Reception) -> BoxFuture<'static, ()>;
 
+    /// How many people are in.
+    fn sessions(&self) -> usize;
+
     /// Looks at every session's key again: the accounts changed.
     fn recheck(&self);
 
@@ -158,4 +161,15 @@ pub struct Reception {
     pub host: Arc<dyn Host>,
     /// What is known of the connection.
     pub visit: Visit,
+    /// How many may be in.
+    pub crowd: Crowd,
+}
+
+/// How many connections there may be. One too many is told to come again later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crowd {
+    /// In all.
+    pub total: usize,
+    /// Of one identity in one service.
+    pub per_identity: usize,
 }

@@ -49,6 +49,7 @@ fn capabilities() -> Capabilities {
         media: Some(media::LIMITS),
         // The metadata comes back in the echo, but a repeated send is a second message.
         idempotent: false,
+        group_texts: false,
         keywords: false,
         rate: Rate::per_second(300.0, 300),
         pair_rate: None,

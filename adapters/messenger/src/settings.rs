@@ -70,8 +70,8 @@ impl Blueprint for Settings {
         Arc::new(Pages::new(self.clone(), kit))
     }
 
-    fn simulator(&self) -> Arc<dyn Simulator> {
-        Arc::new(PageSimulator::new(self.clone()))
+    fn simulator(&self) -> Option<Arc<dyn Simulator>> {
+        Some(Arc::new(PageSimulator::new(self.clone())))
     }
 }
 

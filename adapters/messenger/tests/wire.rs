@@ -35,7 +35,7 @@ fn adapter(base_url: &str) -> Arc<dyn Adapter> {
 }
 
 fn simulator() -> Arc<dyn Simulator> {
-    blueprint("https://graph.example").simulator()
+    blueprint("https://graph.example").simulator().unwrap()
 }
 
 fn outbound() -> Outbound {

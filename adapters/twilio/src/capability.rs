@@ -89,6 +89,7 @@ pub(crate) fn of(proxy: &Address) -> Capabilities {
         templates: if chat { Templates::Sid } else { Templates::Text },
         media: media(proxy),
         idempotent: false,
+        group_texts: false,
         keywords: !chat,
         rate,
         pair_rate,

@@ -53,8 +53,8 @@ impl Blueprint for Plan {
         Arc::new(Live::new(self.account.clone(), &self.proxies, kit))
     }
 
-    fn simulator(&self) -> Arc<dyn Simulator> {
-        Arc::new(Provider::new(self.account.clone()))
+    fn simulator(&self) -> Option<Arc<dyn Simulator>> {
+        Some(Arc::new(Provider::new(self.account.clone())))
     }
 }
 

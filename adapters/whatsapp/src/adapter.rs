@@ -53,6 +53,7 @@ fn capabilities() -> Capabilities {
         media: Some(media::LIMITS),
         // The correlation text comes back, but a repeated send is a second message.
         idempotent: false,
+        group_texts: false,
         keywords: false,
         rate: Rate::per_second(80.0, 80),
         pair_rate: Some(Rate::per_minute(10.0, 45)),

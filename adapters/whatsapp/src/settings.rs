@@ -93,8 +93,8 @@ impl Blueprint for Settings {
         Arc::new(CloudApi::new(self.clone(), kit))
     }
 
-    fn simulator(&self) -> Arc<dyn Simulator> {
-        Arc::new(CloudSimulator::new(self.clone()))
+    fn simulator(&self) -> Option<Arc<dyn Simulator>> {
+        Some(Arc::new(CloudSimulator::new(self.clone())))
     }
 }
 

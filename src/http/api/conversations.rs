@@ -59,7 +59,7 @@ async fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(call.page(&page, "conversations", records, next, &["State", "StartDate", "EndDate"]))
 }
 
-pub(super) fn new(form: &Form) -> Result<NewConversation, ApiError> {
+pub(in crate::http) fn new(form: &Form) -> Result<NewConversation, ApiError> {
     form.refuse(NOT_YET)?;
     let filled = |value: Option<&str>| value.filter(|value| !value.is_empty()).map(str::to_owned);
     let inactive = match fields::state(form.get("State"))? {
@@ -73,6 +73,7 @@ pub(super) fn new(form: &Form) -> Result<NewConversation, ApiError> {
         return Err(error::TIMERS_WITHOUT_STATE.into());
     }
     Ok(NewConversation {
+        sid: None,
         friendly_name: filled(fields::friendly_name(form)?),
         unique_name: filled(fields::unique_name(form)?),
         messaging_service_sid: filled(fields::messaging_service_sid(form, "MessagingServiceSid")?),
@@ -81,12 +82,13 @@ pub(super) fn new(form: &Form) -> Result<NewConversation, ApiError> {
         inactive_after,
         closed_after,
         webhooks: Vec::new(),
+        created_by: None,
         created,
         updated,
     })
 }
 
-fn change(form: &Form) -> Result<ConversationChange, ApiError> {
+pub(in crate::http) fn change(form: &Form) -> Result<ConversationChange, ApiError> {
     form.refuse(NOT_YET)?;
     let known = [
         "FriendlyName",

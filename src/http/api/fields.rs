@@ -69,7 +69,7 @@ pub(super) fn role_sid<'a>(form: &'a Form, name: &str) -> Result<Option<&'a str>
 }
 
 /// An identity that a chat user may have.
-pub(super) fn identity(identity: &str) -> Result<String, ApiError> {
+pub(in crate::http) fn identity(identity: &str) -> Result<String, ApiError> {
     if too_long(identity) {
         return Err(error::IDENTITY_TOO_LONG.into());
     }

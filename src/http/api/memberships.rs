@@ -9,11 +9,11 @@ use crate::http::error::{self, ApiError};
 use crate::http::form::Form;
 use crate::http::paging::Page;
 use crate::http::route::Resource;
-use crate::model::{UserRecord, UserSid};
+use crate::model::{Seat, UserRecord, UserSid};
 use crate::relay::command::{Membership, ParticipantChange};
 use crate::relay::memberships::Sought;
 
-/// Who made a conversation through the REST API.
+/// Who made a conversation that no user made at a client.
 const CREATED_BY: &str = "system";
 
 /// `/Users/{US}/Conversations`.
@@ -59,7 +59,7 @@ async fn list(call: &Call<'_>, user: &UserRecord) -> Result<Answer, ApiError> {
     Ok(call.page(&page, "conversations", records, next, &[]))
 }
 
-fn change(form: &Form) -> Result<ParticipantChange, ApiError> {
+pub(in crate::http) fn change(form: &Form) -> Result<ParticipantChange, ApiError> {
     if !form.any(&["NotificationLevel", "LastReadMessageIndex", "LastReadTimestamp"]) {
         return Err(error::UPDATE_EMPTY.into());
     }
@@ -88,7 +88,7 @@ pub(super) fn render(scope: &Scope, user: &UserRecord, found: &Membership, unrea
         "attributes": record.attributes,
         "conversation_state": conversation.head.state.name(),
         "timers": fields::timers_left(conversation),
-        "created_by": CREATED_BY,
+        "created_by": record.created_by.as_deref().unwrap_or(CREATED_BY),
         "date_created": record.created.rfc3339(),
         "date_updated": record.updated.rfc3339(),
         "unread_messages_count": unread,
@@ -145,20 +145,34 @@ pub(super) fn render_found(scope: &Scope, user: Option<&UserSid>, found: &Member
             "name": null,
         })
     });
+    let seat = participant.seat.as_ref().map(|seat| {
+        let (address, projected) = match seat {
+            Seat::Address(address) => (Some(address), None),
+            Seat::Projected(address) => (None, Some(address)),
+        };
+        json!({
+            "type": seat.seen().channel().name(),
+            "address": address,
+            "proxy_address": null,
+            "projected_address": projected,
+            "level": null,
+            "name": null,
+        })
+    });
     json!({
         "account_sid": scope.account,
         "chat_service_sid": scope.service,
         "participant_sid": participant.sid,
         "participant_user_sid": user,
         "participant_identity": participant.identity,
-        "participant_messaging_binding": binding,
+        "participant_messaging_binding": binding.or(seat),
         "conversation_sid": record.sid,
         "conversation_unique_name": record.unique_name,
         "conversation_friendly_name": record.friendly_name,
         "conversation_attributes": record.attributes,
         "conversation_date_created": record.created.rfc3339(),
         "conversation_date_updated": record.updated.rfc3339(),
-        "conversation_created_by": CREATED_BY,
+        "conversation_created_by": record.created_by.as_deref().unwrap_or(CREATED_BY),
         "conversation_state": conversation.head.state.name(),
         "conversation_timers": fields::timers_left(conversation),
         "links": {

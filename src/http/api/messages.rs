@@ -13,6 +13,7 @@ use crate::http::paging::Page;
 use crate::http::route::Resource;
 use crate::model::ids::well_formed;
 use crate::model::{Conversation, MediaSid, MessageMedia};
+use crate::relay::Relay;
 use crate::relay::command::{MessageChange, MessageView, NewMessage};
 
 /// Bytes of a body.
@@ -32,12 +33,7 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
     let named = call.route.name(1);
     match (call.route.resource, call.method) {
         (Resource::Messages, &Method::POST) => {
-            let mut new = new(&call.form)?;
-            if let Some(content) = content(&call.form)? {
-                let made = relay.templates().fill(&content.sid, &content.variables)?;
-                new.body = Some(made.text.clone());
-                new.template = Some(Box::new(made));
-            }
+            let new = posted(relay, &call.form)?;
             let (conversation, message) =
                 relay.post_message(account, service, conversation, new, call.cause).await?;
             Ok(Answer::created(render(scope, &conversation, &message)))
@@ -58,6 +54,17 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
             Ok(Answer::shown(render(scope, &conversation, &message)))
         }
     }
+}
+
+/// A message as a form describes it, made from its template where it names one.
+pub(in crate::http) fn posted(relay: &Relay, form: &Form) -> Result<NewMessage, ApiError> {
+    let mut new = new(form)?;
+    if let Some(content) = content(form)? {
+        let made = relay.templates().fill(&content.sid, &content.variables)?;
+        new.body = Some(made.text.clone());
+        new.template = Some(Box::new(made));
+    }
+    Ok(new)
 }
 
 async fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
@@ -159,7 +166,7 @@ fn new(form: &Form) -> Result<NewMessage, ApiError> {
     })
 }
 
-fn change(form: &Form) -> Result<MessageChange, ApiError> {
+pub(in crate::http) fn change(form: &Form) -> Result<MessageChange, ApiError> {
     form.refuse(NOT_YET)?;
     if !form.any(&["Author", "Body", "Attributes", "DateCreated", "DateUpdated"]) {
         return Err(error::UPDATE_EMPTY.into());

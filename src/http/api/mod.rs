@@ -3,21 +3,21 @@
 
 mod addresses;
 mod configuration;
-mod conversations;
+pub(super) mod conversations;
 mod credentials;
 mod export;
-mod fields;
+pub(super) mod fields;
 mod journal;
-mod memberships;
-mod messages;
-mod participants;
+pub(super) mod memberships;
+pub(super) mod messages;
+pub(super) mod participants;
 mod push_bindings;
 mod receipts;
 mod roles;
 mod scope;
 mod service_configuration;
 mod services;
-mod users;
+pub(super) mod users;
 mod webhook_configuration;
 mod webhooks;
 mod with_participants;

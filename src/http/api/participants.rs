@@ -10,16 +10,17 @@ use crate::http::error::{self, ApiError};
 use crate::http::form::Form;
 use crate::http::paging::Page;
 use crate::http::route::Resource;
-use crate::model::{Conversation, ParticipantRecord, ParticipantSid};
+use crate::model::{Conversation, ParticipantRecord, ParticipantSid, Seat};
 use crate::relay::RelayError;
-use crate::relay::command::{NewParticipant, ParticipantChange, Who};
+use crate::relay::command::{Change, NewParticipant, ParticipantChange, Who};
 
 const ADDRESS: &str = "MessagingBinding.Address";
 const PROXY: &str = "MessagingBinding.ProxyAddress";
 const PROJECTED: &str = "MessagingBinding.ProjectedAddress";
-/// Parameters of the original that nothing here can honour.
-const NOT_YET: &[&str] =
-    &["MessagingBinding.ProxyAddressFallback", "MessagingBinding.Name", "MessagingBinding.Level"];
+/// A parameter of the original that nothing here can honour.
+const NOT_YET: &[&str] = &["MessagingBinding.ProxyAddressFallback"];
+/// Those that only bindings of types have that we do not.
+const FOREIGN: &[&str] = &["MessagingBinding.Name", "MessagingBinding.Level"];
 
 pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
     let (relay, scope) = (call.relay, &call.scope);
@@ -27,9 +28,6 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
     let named = call.route.name(1);
     match (call.route.resource, call.method) {
         (Resource::Participants, &Method::POST) => {
-            if let Some(projected) = call.form.filled(PROJECTED) {
-                return Err(not_projected(call, projected));
-            }
             let new = new(&call.form)?;
             let (conversation, sid) =
                 relay.add_participant(account, service, conversation, new, call.cause).await?;
@@ -37,8 +35,7 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
         }
         (Resource::Participants, _) => list(call).await,
         (_, &Method::POST) => {
-            let proxy = binding_update(call).await?;
-            let change = ParticipantChange { proxy, ..change(&call.form)? };
+            let change = change(&call.form)?;
             let (conversation, sid) =
                 relay.update_participant(account, service, conversation, named, change, call.cause).await?;
             Ok(Answer::shown(shown(scope, &conversation, &sid)?))
@@ -74,11 +71,8 @@ async fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
     Ok(call.page(&page, "participants", records, next, &[]))
 }
 
-pub(super) fn new(form: &Form) -> Result<NewParticipant, ApiError> {
-    form.refuse(NOT_YET)?;
-    if form.filled(PROJECTED).is_some() {
-        return Err(error::GROUP_TEXTS.into());
-    }
+pub(in crate::http) fn new(form: &Form) -> Result<NewParticipant, ApiError> {
+    refuse_foreign(form)?;
     let (created, updated) = fields::dates(form)?;
     Ok(NewParticipant {
         who: who(form)?,
@@ -89,67 +83,39 @@ pub(super) fn new(form: &Form) -> Result<NewParticipant, ApiError> {
     })
 }
 
+fn refuse_foreign(form: &Form) -> Result<(), ApiError> {
+    form.refuse(NOT_YET)?;
+    if FOREIGN.iter().any(|name| form.filled(name).is_some()) {
+        return Err(error::BINDING_NAME.into());
+    }
+    Ok(())
+}
+
 fn who(form: &Form) -> Result<Who, ApiError> {
     let refuse = |entry: error::Entry| Err(entry.into());
-    match (form.filled("Identity"), form.get(ADDRESS), form.get(PROXY)) {
-        (Some(identity), None, None) => Ok(Who::Identity(fields::identity(identity)?)),
-        (Some(_), _, _) => refuse(error::IDENTITY_AND_BINDING),
-        (None, None, None) => refuse(error::IDENTITY_MISSING),
-        (None, None | Some(""), _) => refuse(error::ADDRESS_EMPTY),
-        // An address alone would be a member of a group text.
-        (None, Some(_), None | Some("")) => refuse(error::PROXY_EMPTY),
-        (None, Some(address), Some(proxy)) => {
+    let identity = form.filled("Identity").map(fields::identity);
+    match (identity, form.get(ADDRESS), form.get(PROXY), form.filled(PROJECTED)) {
+        (Some(identity), None, None, None) => Ok(Who::Identity(identity?)),
+        (identity, None, None, Some(projected)) => {
+            let address = Address::parse(projected).map_err(|_| error::PROJECTED_NOT_OURS)?;
+            Ok(Who::Projected { address, identity: identity.transpose()? })
+        }
+        (Some(_), ..) => refuse(error::IDENTITY_AND_BINDING),
+        (None, _, _, Some(_)) => refuse(error::PROJECTED_AND_BINDING),
+        (None, None, None, None) => refuse(error::IDENTITY_MISSING),
+        (None, None | Some(""), ..) => refuse(error::ADDRESS_EMPTY),
+        (None, Some(address), proxy, None) => {
             let address =
                 Address::parse(address).ok().filter(Address::takes_messages).ok_or(error::ADDRESS)?;
+            // An address alone is somebody in a group text.
+            let Some(proxy) = proxy.filter(|proxy| !proxy.is_empty()) else {
+                return Ok(Who::Outside(address));
+            };
             let proxy = Address::parse(proxy).map_err(|_| error::PROXY)?;
             fits(&address, &proxy)?;
             Ok(Who::Bound { address, proxy })
         }
     }
-}
-
-/// What is asked of a participant's binding: another proxy address, or the refusal for what cannot be.
-async fn binding_update(call: &Call<'_>) -> Result<Option<Address>, ApiError> {
-    let form = &call.form;
-    form.refuse(NOT_YET)?;
-    if form.get("Identity").is_some() {
-        return Err(error::IDENTITY_FIXED.into());
-    }
-    let (proxy, projected) = (form.get(PROXY), form.get(PROJECTED));
-    if proxy.is_none() && projected.is_none() {
-        return Ok(None);
-    }
-    let (account, service) = (&call.scope.account, &call.scope.service);
-    let conversation = call.relay.conversation(account, service, call.conversation()).await?;
-    let member = conversation.member_by_name(call.route.name(1)).ok_or(RelayError::ParticipantNotFound)?;
-    let binding = member.record.binding.as_ref();
-    if let Some(projected) = projected {
-        return Err(match binding {
-            _ if fields::null(projected) => error::PROJECTED_NOT_THERE.into(),
-            Some(_) => error::PROJECTED_AND_BINDING.into(),
-            None => not_projected(call, projected),
-        });
-    }
-    let proxy = proxy.unwrap_or_default();
-    match binding {
-        None if fields::null(proxy) => Err(error::PROXY_NOT_THERE.into()),
-        None => Err(error::PROXY_WITHOUT_ADDRESS.into()),
-        // Who is left with an address alone would be a member of a group text.
-        Some(_) if fields::null(proxy) => Err(error::GROUP_TEXTS.into()),
-        Some(binding) => {
-            let proxy = Address::parse(proxy).map_err(|_| error::PROXY)?;
-            fits(&binding.address, &proxy)?;
-            Ok(Some(proxy))
-        }
-    }
-}
-
-/// Why an address cannot be a projected one: it is not ours, or what it is needed for cannot be had.
-fn not_projected(call: &Call<'_>, projected: &str) -> ApiError {
-    let address = Address::parse(projected).ok();
-    let ours =
-        address.is_some_and(|address| call.relay.proxies().get(&call.scope.account, &address).is_some());
-    if ours { error::GROUP_TEXTS.into() } else { error::PROJECTED_NOT_OURS.into() }
 }
 
 /// Whether a person can be reached through a proxy address.
@@ -163,7 +129,17 @@ fn fits(address: &Address, proxy: &Address) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn change(form: &Form) -> Result<ParticipantChange, ApiError> {
+/// An address of ours that a participant gets or gives up; `otherwise` where the text is none.
+fn own_address(form: &Form, name: &str, otherwise: error::Entry) -> Result<Change<Address>, ApiError> {
+    Ok(match form.get(name) {
+        None => Change::Keep,
+        Some(text) if fields::null(text) => Change::Clear,
+        Some(text) => Change::Set(Address::parse(text).map_err(|_| otherwise)?),
+    })
+}
+
+pub(in crate::http) fn change(form: &Form) -> Result<ParticipantChange, ApiError> {
+    refuse_foreign(form)?;
     let known = [
         "RoleSid",
         "Attributes",
@@ -171,7 +147,9 @@ fn change(form: &Form) -> Result<ParticipantChange, ApiError> {
         "LastReadTimestamp",
         "DateCreated",
         "DateUpdated",
+        "Identity",
         PROXY,
+        PROJECTED,
     ];
     if !form.any(&known) {
         return Err(error::UPDATE_EMPTY.into());
@@ -179,7 +157,9 @@ fn change(form: &Form) -> Result<ParticipantChange, ApiError> {
     let (last_read_message_index, last_read_timestamp) = fields::read_horizon(form)?;
     let (created, updated) = fields::dates(form)?;
     Ok(ParticipantChange {
-        proxy: None,
+        proxy: own_address(form, PROXY, error::PROXY)?,
+        projected: own_address(form, PROJECTED, error::PROJECTED_NOT_OURS)?,
+        identity: form.get("Identity").map(fields::identity).transpose()?,
         role_sid: fields::change(fields::role_sid(form, "RoleSid")?),
         attributes: fields::attributes(form, fields::SMALL_ATTRIBUTES)?,
         last_read_message_index,
@@ -204,13 +184,20 @@ pub(super) fn render(scope: &Scope, conversation: &Conversation, record: &Partic
         }
         shown
     });
+    let seat = record.seat.as_ref().map(|seat| {
+        let name = match seat {
+            Seat::Address(_) => "address",
+            Seat::Projected(_) => "projected_address",
+        };
+        json!({ "type": seat.seen().channel().name(), name: seat.seen() })
+    });
     scope.sign(json!({
         "account_sid": scope.account,
         "conversation_sid": conversation.sid(),
         "sid": record.sid,
         "identity": record.identity,
         "attributes": record.attributes,
-        "messaging_binding": binding,
+        "messaging_binding": binding.or(seat),
         "role_sid": record.role_sid,
         "date_created": record.created.rfc3339(),
         "date_updated": record.updated.rfc3339(),
@@ -224,7 +211,6 @@ pub(super) fn render(scope: &Scope, conversation: &Conversation, record: &Partic
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-    use crate::relay::command::Change;
 
     fn form(pairs: &[(&str, &str)]) -> Form {
         let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
@@ -240,6 +226,15 @@ mod tests {
         let Who::Bound { address, proxy } = who(&bound).unwrap() else { panic!("a binding") };
         assert_eq!((address.as_str(), proxy.as_str()), ("whatsapp:+15550001", "whatsapp:+15550002222"));
         assert_eq!(who(&form(&[("Identity", "alice")])).unwrap(), Who::Identity("alice".into()));
+        // Those of group texts. Without a proxy address that can carry them, the relay refuses them.
+        let number = Address::parse("+15550001111").unwrap();
+        for pairs in [&[(ADDRESS, "+15550001111")][..], &[(ADDRESS, "+15550001111"), (PROXY, "")]] {
+            assert_eq!(who(&form(pairs)).unwrap(), Who::Outside(number.clone()), "{pairs:?}");
+        }
+        let gateway = who(&form(&[(PROJECTED, "+15550001111")])).unwrap();
+        assert_eq!(gateway, Who::Projected { address: number.clone(), identity: None });
+        let both = who(&form(&[("Identity", "alice"), (PROJECTED, "+15550001111")])).unwrap();
+        assert_eq!(both, Who::Projected { address: number, identity: Some("alice".into()) });
     }
 
     #[test]
@@ -256,16 +251,17 @@ mod tests {
             (&[("Identity", "system")], 50203),
             (&[(PROXY, "+15550001111")], 50411),
             (&[(ADDRESS, ""), (PROXY, "+15550001111")], 50411),
-            (&[(ADDRESS, "+15550001111")], 50412),
-            (&[(ADDRESS, "+15550001111"), (PROXY, "")], 50412),
             (&[(ADDRESS, "nobody@example"), (PROXY, "+15550001111")], 50407),
             (&[(ADDRESS, "hologram"), (PROXY, "+15550001111")], 50407),
             (&[(ADDRESS, &long), (PROXY, "+15550001111")], 50407),
             (&[(ADDRESS, "+15550001111"), (PROXY, "rcs:x")], 50408),
             (&[(ADDRESS, "+15550001111"), (PROXY, "+1 555 000 1111")], 50409),
             (&[(ADDRESS, "+15550001111"), (PROXY, "whatsapp:+15550001111")], 50414),
-            (&[(PROJECTED, "+15550001111")], 50452),
-            (&[("Identity", "a"), (PROJECTED, "+15550001111")], 50452),
+            (&[(PROJECTED, "rcs:x")], 50439),
+            (&[("Identity", "system"), (PROJECTED, "+15550001111")], 50203),
+            (&[("Identity", "a"), (ADDRESS, "+15550001112"), (PROJECTED, "+15550001111")], 50211),
+            (&[(ADDRESS, "+15550001112"), (PROJECTED, "+15550001111")], 50443),
+            (&[("Identity", "a"), ("MessagingBinding.Level", "to")], 50420),
             (&[("Identity", "a"), ("MessagingBinding.ProxyAddressFallback", "+1")], 20001),
             (&[("Identity", "a"), ("Attributes", "{")], 50304),
             (&[("Identity", "a"), ("RoleSid", "x")], 20001),

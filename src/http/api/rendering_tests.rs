@@ -90,6 +90,7 @@ fn world() -> World {
         created: at,
         updated: at,
         webhooks: Vec::new(),
+        created_by: None,
         rest: Map::new(),
     };
     let chat = ParticipantRecord {
@@ -99,6 +100,7 @@ fn world() -> World {
         role_sid: None,
         attributes: "{}".into(),
         birth: 2,
+        seat: None,
         created: at,
         updated: at,
         last_read_message_index: Some(0),

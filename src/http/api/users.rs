@@ -53,7 +53,7 @@ fn new(form: &Form) -> Result<NewUser, ApiError> {
     })
 }
 
-fn change(form: &Form) -> Result<UserChange, ApiError> {
+pub(in crate::http) fn change(form: &Form) -> Result<UserChange, ApiError> {
     if !form.any(&["FriendlyName", "Attributes", "RoleSid"]) {
         return Err(error::UPDATE_EMPTY.into());
     }

@@ -49,8 +49,9 @@ pub(super) fn house() -> House {
         clock,
     });
     let proxies = ["+15550001111", "whatsapp:+15550002222"];
-    let proxies =
-        proxies.map(|text| (Address::parse(text).unwrap(), Proxy { keywords: true, correlated: false }));
+    let proxies = proxies.map(|text| {
+        (Address::parse(text).unwrap(), Proxy { keywords: true, correlated: false, group_texts: false })
+    });
     relay.proxies().replace(account.clone(), HashMap::from(proxies));
     House { relay: Arc::new(relay), account, engine: memory, _folder: folder }
 }

@@ -140,7 +140,6 @@ mod tests {
             (r#"{"identity": "ana", "attributes": {"a": 1}}"#, 20001),
             (r#"{"messaging_binding": ["+15557654321", "+15550001111"]}"#, 20001),
             (r#"{"messaging_binding": {"address": "+15557654321", "proxy": "+15550001111"}}"#, 20001),
-            (r#"{"identity": "ana", "messaging_binding": {"level": "to"}}"#, 20001),
             // From here on as the Participant resource says it.
             ("{}", 50204),
             (r#"{"messaging_binding": {}}"#, 50204),
@@ -149,8 +148,8 @@ mod tests {
             (r#"{"identity": "ana", "attributes": "{"}"#, 50304),
             (r#"{"identity": "ana", "date_created": "noon"}"#, 50308),
             (r#"{"messaging_binding": {"address": "hologram", "proxy_address": "+15550001111"}}"#, 50407),
-            (r#"{"messaging_binding": {"address": "+15557654321"}}"#, 50412),
-            (r#"{"messaging_binding": {"projected_address": "+15550001111"}}"#, 50452),
+            (r#"{"identity": "ana", "messaging_binding": {"level": "to"}}"#, 50420),
+            (r#"{"messaging_binding": {"projected_address": "rcs:x"}}"#, 50439),
         ] {
             let refusal = people(&form(&[r#"{"identity": "bo"}"#, text])).unwrap_err();
             assert_eq!(refusal.code(), code, "{}", text.chars().take(80).collect::<String>());

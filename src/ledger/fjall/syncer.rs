@@ -88,6 +88,7 @@ impl Syncer {
         for writes in &group.followed {
             self.tell_followers(writes);
         }
+        self.followers.iter().for_each(|follower| follower.told());
         failpoint!("ledger::before-answers");
         telemetry::commit::committed(group.started.elapsed(), group.outcomes.len());
         for (answer, outcome) in group.outcomes {

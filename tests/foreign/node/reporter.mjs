@@ -1,4 +1,7 @@
 // Says of each test how it went, and ends with a plain line of how many passed and failed and of what tests counted.
+// What an answer said beyond its status.
+const said = (body) => (body ? `\n    ${JSON.stringify(body)}` : '');
+
 export default async function* report(events) {
   let passed = 0;
   let failed = 0;
@@ -13,7 +16,7 @@ export default async function* report(events) {
     if (!outer) type === 'test:pass' ? (passed += 1) : (failed += 1);
     yield `${'  '.repeat(data.nesting)}${word} ${data.name}\n`;
     const error = data.details?.error;
-    if (type === 'test:fail' && !outer) yield `${error?.cause?.stack ?? error?.stack ?? error}\n`;
+    if (type === 'test:fail' && !outer) yield `${error?.cause?.stack ?? error?.stack ?? error}${said(error?.cause?.body)}\n`;
   }
   yield `${[`${passed} passed, ${passed + failed ? failed : 1} failed`, ...counted].join('; ')}\n`;
 }

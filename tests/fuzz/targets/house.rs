@@ -78,8 +78,9 @@ impl House {
         }));
         let account = AccountSid::parse(ACCOUNT).expect("a SID");
         let proxies = [(SMS, true), (WHATSAPP, false), (PAGE, false)];
-        let proxies =
-            proxies.map(|(text, keywords)| (address(text), Proxy { keywords, correlated: keywords }));
+        let proxies = proxies.map(|(text, keywords)| {
+            (address(text), Proxy { keywords, correlated: keywords, group_texts: false })
+        });
         relay.proxies().replace(account.clone(), HashMap::from(proxies));
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         relay.keywords().replace(KeywordSettings {

@@ -183,7 +183,9 @@ impl Config {
             let base: String = serde_json::from_str(&adapter.settings["base_url"]).unwrap();
             base.rsplit('/').next().unwrap().to_owned()
         });
-        places.zip(loaded.config.adapters.iter().map(|adapter| adapter.blueprint.simulator())).collect()
+        places
+            .zip(loaded.config.adapters.iter().map(|adapter| adapter.blueprint.simulator().unwrap()))
+            .collect()
     }
 }
 

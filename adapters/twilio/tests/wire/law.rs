@@ -30,7 +30,7 @@ proptest! {
         name in proptest::option::of("\\PC{1,40}"),
         serial in any::<u64>(),
     ) {
-        let provider = blueprint("https://api.twilio.com").simulator();
+        let provider = blueprint("https://api.twilio.com").simulator().unwrap();
         let typed = PhoneMessage {
             id: provider.message_id(serial),
             from: address(from),
@@ -57,7 +57,7 @@ proptest! {
         text in text(),
         serials in prop::collection::vec(any::<u64>(), 1..10),
     ) {
-        let provider = blueprint("https://api.twilio.com").simulator();
+        let provider = blueprint("https://api.twilio.com").simulator().unwrap();
         let file = |serial: &u64| PhoneFile {
             id: provider.file_id(*serial),
             content_type: "image/jpeg".to_owned(),
@@ -93,7 +93,7 @@ proptest! {
 
     #[test]
     fn a_status_comes_back_to_its_correlation(correlation in "[!-~]{1,200}", error in proptest::option::of(1_u32..)) {
-        let provider = blueprint("https://api.twilio.com").simulator();
+        let provider = blueprint("https://api.twilio.com").simulator().unwrap();
         let adapter = offline();
         let escaped: String = form_urlencoded::byte_serialize(correlation.as_bytes()).collect();
         for (from, to) in [("+15550001111", "+12025550123"), ("whatsapp:+15550002222", "whatsapp:+15550003333")] {

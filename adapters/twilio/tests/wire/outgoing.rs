@@ -74,7 +74,7 @@ fn fixture(name: &str) -> String {
 #[tokio::test]
 async fn the_provider_takes_what_we_send() {
     let text = "50% & free = +1\n👋";
-    let provider = blueprint("https://api.twilio.com").simulator();
+    let provider = blueprint("https://api.twilio.com").simulator().unwrap();
     let mut seen = None;
     let outcome = send_to(
         |request| {
@@ -109,7 +109,7 @@ async fn published_answers_are_understood() {
 
 #[tokio::test]
 async fn the_providers_refusals_find_who_must_act() {
-    let provider = blueprint("https://api.twilio.com").simulator();
+    let provider = blueprint("https://api.twilio.com").simulator().unwrap();
     let refuse = |change: fn(&mut ProviderRequest)| {
         let provider = provider.clone();
         move |mut request: ProviderRequest| {
@@ -138,7 +138,7 @@ async fn the_providers_refusals_find_who_must_act() {
 
 #[tokio::test]
 async fn a_throttle_says_how_long() {
-    let provider = blueprint("https://api.twilio.com").simulator();
+    let provider = blueprint("https://api.twilio.com").simulator().unwrap();
     let answer = provider.throttled();
     assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
     let headers: String = answer.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();

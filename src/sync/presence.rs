@@ -1,0 +1,58 @@
+//! Who is online: whoever has a session. Known in memory alone; a daemon that has just started knows nobody yet.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::object::Realm;
+use crate::ledger::engine::Revision;
+
+#[derive(Default)]
+pub struct Presence(Mutex<HashMap<(Realm, String), State>>);
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    sessions: usize,
+    /// The number under which the last change is told.
+    changed: Revision,
+}
+
+impl Presence {
+    /// A session begins. Says whether that made somebody come online.
+    pub fn come(&self, realm: &Realm, identity: &str, number: Revision) -> bool {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = all.entry((realm.clone(), identity.to_owned())).or_default();
+        state.sessions += 1;
+        let news = state.sessions == 1;
+        if news {
+            state.changed = number;
+        }
+        news
+    }
+
+    /// A session ends. Says whether that was the last one.
+    pub fn go(&self, realm: &Realm, identity: &str, number: Revision) -> bool {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(state) = all.get_mut(&(realm.clone(), identity.to_owned())) else { return false };
+        state.sessions = state.sessions.saturating_sub(1);
+        let news = state.sessions == 0;
+        if news {
+            state.changed = number;
+        }
+        news
+    }
+
+    /// Whether somebody is online, and the number of the last change of that.
+    pub fn of(&self, realm: &Realm, identity: &str) -> (bool, Revision) {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = all.get(&(realm.clone(), identity.to_owned())).copied().unwrap_or_default();
+        (state.sessions > 0, state.changed)
+    }
+
+    /// Whether somebody was online since the start.
+    pub fn known(&self, realm: &Realm, identity: &str) -> bool {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(&(realm.clone(), identity.to_owned()))
+    }
+}

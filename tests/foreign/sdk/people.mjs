@@ -1,0 +1,68 @@
+// Clients of one house, in the version of the SDK that TRUNKLINE_SDK names; what is not shut down by a test is at its end.
+import { createRequire } from 'node:module';
+
+export const VERSION = process.env.TRUNKLINE_SDK ?? '3.0.1';
+const sdk = createRequire(import.meta.url)(`sdk-${VERSION}`);
+export const { Client } = sdk;
+
+// Whether this version has a method that came later.
+export const has = (what, method) => typeof what.prototype[method] === 'function';
+
+const open = new Set();
+
+export function connect(token, uri) {
+  const client = new Client(token, { Twilsock: { uri }, logLevel: 'silent' });
+  open.add(client);
+  return client;
+}
+
+export async function enter(token, uri) {
+  const client = connect(token, uri);
+  await new Promise((resolve, reject) => {
+    client.once('initialized', resolve);
+    client.once('initFailed', ({ error }) => reject(Object.assign(new Error(error?.message ?? 'not initialized'), error)));
+  });
+  return client;
+}
+
+export async function leave(client) {
+  open.delete(client);
+  client.removeAllListeners();
+  await client.shutdown();
+}
+
+export async function leaveAll() {
+  for (const client of [...open]) await leave(client);
+}
+
+// The next event of this name for which `fits` holds; asked for before what causes it.
+export function next(who, event, fits = () => true, seconds = 15) {
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(() => {
+      who.off(event, heard);
+      reject(new Error(`${event} did not come within ${seconds} s`));
+    }, seconds * 1000);
+    function heard(what) {
+      if (!fits(what)) return;
+      clearTimeout(late);
+      who.off(event, heard);
+      resolve(what);
+    }
+    who.on(event, heard);
+  });
+}
+
+// The next update of something for this reason.
+export const updated = (who, event, reason, fits = () => true) =>
+  next(who, event, (told) => told.updateReasons.includes(reason) && fits(told));
+
+// Every item of a paginator, from where it stands.
+export async function all(page, turn = 'nextPage', more = 'hasNextPage') {
+  const items = [...page.items];
+  while (page[more]) {
+    page = await page[turn]();
+    if (turn === 'nextPage') items.push(...page.items);
+    else items.unshift(...page.items);
+  }
+  return items;
+}
