@@ -33,6 +33,7 @@ pub mod decide_timers;
 pub mod decide_users;
 mod error;
 mod events;
+mod fetching;
 pub mod groups;
 mod hooks;
 mod idempotency;
@@ -97,6 +98,7 @@ use crate::work::Wakeups;
 
 pub use conversations::MOST_AT_ONCE;
 pub use error::{Improper, Misfit, RelayError, RoleUse};
+pub use fetching::{Fetched, Fetches};
 pub use idempotency::{KEYS_KEPT, Made};
 pub use intake::Origin;
 pub use journal::{Journal, Leg, Waiting};
@@ -146,6 +148,7 @@ pub struct Relay {
     parked: Arc<parked::Sweep>,
     alarm: Arc<timers::Alarm>,
     unreadable: unreadable::Ring,
+    fetches: OnceLock<Arc<dyn Fetches>>,
     commits: Arc<Commits>,
     hooks: Arc<Hooks>,
     /// Asks pre-action webhooks; plugged in by `app`.
@@ -186,6 +189,7 @@ impl Relay {
             hooks: Arc::default(),
             asker: OnceLock::new(),
             inbox: inbox::Inbox::default(),
+            fetches: OnceLock::new(),
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{Address, BoxFuture, Capabilities, Clock, Door, Outbound, Outcome, Section, Simulator, Webhook};
+use crate::{
+    Address, BoxFuture, Capabilities, Clock, Door, MediaSource, Outbound, Outcome, Section, Simulator,
+    Webhook,
+};
 
 /// A kind of adapter, as named by `kind = "…"` in the configuration.
 pub trait AdapterKind: Send + Sync {
@@ -64,6 +67,12 @@ pub trait Adapter: Send + Sync + 'static {
     fn webhook(&self) -> Option<&dyn Webhook> {
         None
     }
+
+    /// How the files that people send are had.
+    fn media(&self) -> Option<&dyn MediaSource> {
+        None
+    }
+
     /// Where people connect to us and stay.
     fn door(&self) -> Option<Arc<dyn Door>> {
         None
