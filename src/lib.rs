@@ -16,6 +16,7 @@
 //! | [`outbound`] | lanes: rate, retries, opt-outs, outcomes |
 //! | [`webhooks`] | event webhooks on their way out: asking, telling, dead letters |
 //! | [`http`] | the server, the REST API, providers' webhooks, the operator's doors |
+//! | [`media`] | files: their bytes, links to them, what nobody needs any more |
 //! | [`config`] | the file, checked whole; differences; secrets; watching |
 //! | [`console`] | the page of simulated phones |
 //! | [`simulator`] | the providers' side on loopback, phones to type on, faults |
@@ -39,6 +40,7 @@ pub mod egress;
 pub mod forward;
 pub mod http;
 pub mod ledger;
+pub mod media;
 pub mod model;
 pub mod outbound;
 pub mod relay;

@@ -171,6 +171,7 @@ pub fn draft(conversation: &Conversation) -> Draft {
         source: None,
         reply_to: None,
         template: None,
+        media: Vec::new(),
     }
 }
 

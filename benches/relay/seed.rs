@@ -128,6 +128,7 @@ impl Writer {
             source: None,
             reply_to: None,
             template: None,
+            media: Vec::new(),
         }
     }
 }

@@ -5,8 +5,8 @@ use trunkline_adapter::{Part, Timestamp};
 
 use super::cause::channel;
 use crate::model::{
-    AccountSid, Conversation, Event, MessageRecord, ParticipantRecord, PersonBinding, ReceiptRecord, Seat,
-    ServiceSid, State, UserRecord,
+    AccountSid, Conversation, Event, MessageMedia, MessageRecord, ParticipantRecord, PersonBinding,
+    ReceiptRecord, Seat, ServiceSid, State, UserRecord,
 };
 
 /// Most bytes of a text that are told: the most that a REST caller can write.
@@ -95,7 +95,7 @@ pub fn message(pairs: &mut Pairs, index: u64, record: &MessageRecord) {
     pairs.put("Author", record.author.as_str());
     pairs.maybe("ParticipantSid", record.participant.as_ref().map(|sid| sid.as_str()));
     pairs.put("Attributes", record.attributes.as_str());
-    pairs.maybe("Media", media(&record.parts()));
+    pairs.maybe("Media", media(&record.parts(), &record.media));
 }
 
 /// A text as far as it is told.
@@ -103,8 +103,17 @@ pub(super) fn told(text: &str) -> &str {
     &text[..text.floor_char_boundary(MOST_BODY)]
 }
 
-/// The files of a message, as JSON text.
-pub fn media(parts: &[Part]) -> Option<String> {
+/// The files of a message, as JSON text: those it carries, or where there are none, those its sender's provider told of.
+pub fn media(parts: &[Part], media: &[MessageMedia]) -> Option<String> {
+    if !media.is_empty() {
+        let item = |one: &MessageMedia| {
+            json!({
+                "Sid": one.sid, "Filename": one.filename, "ContentType": one.content_type, "Size": one.size,
+                "Category": one.category.name(),
+            })
+        };
+        return Some(media.iter().map(item).collect::<Value>().to_string());
+    }
     let items: Vec<Value> = parts
         .iter()
         .filter_map(|part| match part {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use trunkline_adapter::{Address, Clock, Crowd, Kit};
 
 use super::roster::Live;
-use crate::config::{Config, Inbound, TemplateConfig, Usual};
+use crate::config::{Config, Inbound, MediaPlace, TemplateConfig, Usual};
+use crate::media;
 use crate::model::{AccountSid, ServiceSid};
 use crate::outbound::{LanePlan, Policies, Unknown};
 use crate::relay::decide::Roster;
@@ -149,6 +150,16 @@ pub fn limits(config: &Config) -> LimitSettings {
     let limits = &config.limits;
     let roster = Roster { participants: limits.participants, outside: limits.outside_participants };
     LimitSettings { roster, conversations_per_user: limits.conversations_per_user }
+}
+
+/// Where files lie.
+pub fn media_place(config: &Config) -> media::Place {
+    match &config.media.place {
+        MediaPlace::Files => media::Place::Files,
+        MediaPlace::Bucket { bucket, prefix } => {
+            media::Place::Bucket { bucket: bucket.clone(), prefix: prefix.clone() }
+        }
+    }
 }
 
 /// How many people may be connected.

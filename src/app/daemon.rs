@@ -21,7 +21,7 @@ use super::running::Running;
 use super::staff::Staff;
 use super::tellers::Tellers;
 use super::walks::Walks;
-use super::{build, listeners, log_key, notify};
+use super::{build, listeners, notify, store_key};
 use crate::bindings::Bindings;
 use crate::config::{self, Config};
 use crate::egress::{Caller, Guard};
@@ -32,6 +32,7 @@ use crate::http::{self, Accounts, Base, Clients, Front, Limits, Listener, Socket
 use crate::ledger::engine::Follower;
 use crate::ledger::store::{Durability, OpenError, Store, StoreSettings};
 use crate::ledger::{Ledger, LedgerError};
+use crate::media::{Links, Media, MediaError};
 use crate::model::Mint;
 use crate::outbound::{Lanes, OptOuts, Surroundings};
 use crate::relay::{Parts, Relay};
@@ -93,6 +94,8 @@ pub enum StartError {
     Listen(#[source] io::Error),
     #[error("the store's folder cannot be used")]
     Folder(#[source] io::Error),
+    #[error("the place of files cannot be used")]
+    Media(#[from] MediaError),
     #[error("the HTTP client cannot be made")]
     Client(#[from] reqwest::Error),
     #[error("the configuration names no account")]
@@ -136,13 +139,14 @@ impl Daemon {
         let bindings = Bindings::new(&folder.join("bindings"));
         let tap = Tap::default();
         let store = open(&config, clock, vec![bindings.follower(), tap.follower()])?;
-        match log_key::load(&folder) {
+        match store_key::load(&folder, store_key::LOG) {
             Ok(key) => mask::set_key(&key),
             Err(error) => tracing::warn!(
                 %error,
                 "The key that masks addresses cannot be kept; lines of this run cannot be joined with others"
             ),
         }
+        let link_key = store_key::load(&folder, store_key::LINKS).map_err(StartError::Folder)?;
         failpoint!("start::opened");
         let (running, clean) = Running::mark(&folder).map_err(StartError::Folder)?;
         if !clean {
@@ -170,7 +174,7 @@ impl Daemon {
         let accounts = Arc::new(Accounts::new(Vec::new()));
         let tokens = Arc::new(Tokens::new(accounts.clone(), relay.clone(), clock));
         let clients = Arc::new(Clients::new(relay.clone(), hub.clone(), clock));
-        let sockets = Arc::new(Reception::new(tokens, clients));
+        let sockets = Arc::new(Reception::new(tokens.clone(), clients));
         let caller = Caller::new(Guard::default(), webhooks::AGENT)?;
         let hooks = relay.hooks().clone();
         let mint = Arc::new(Mint::system());
@@ -188,6 +192,8 @@ impl Daemon {
             mint: Arc::new(Mint::system()),
         };
         let http = build::client()?;
+        let media = Media::open(&folder, &build::media_place(&config)).await?;
+        let links = Arc::new(Links::new(&link_key, clock));
         let forwards = Forwards::new(Courier::new(
             ledger.clone(),
             clock,
@@ -213,6 +219,8 @@ impl Daemon {
             accounts,
             base: Arc::new(Base::new(None)),
             bindings,
+            media,
+            links,
             ledger,
             incarnation: store.incarnation(),
             store: folder.clone(),
@@ -240,6 +248,7 @@ impl Daemon {
         let limits = Limits {
             webhook_body: config.limits.webhook_body,
             form_body: config.limits.form_body,
+            media_body: config.limits.media_body,
             request_timeout: config.limits.request_timeout,
             concurrent: config.limits.concurrent_requests,
         };
@@ -249,6 +258,12 @@ impl Daemon {
             house.roster.clone(),
             house.accounts.clone(),
             house.base.clone(),
+            http::media::Door {
+                relay: house.relay.clone(),
+                media: house.media.clone(),
+                links: house.links.clone(),
+                tokens,
+            },
             limits,
         );
         let front = Arc::new(front.with_sockets(house.sockets.clone()));
@@ -267,6 +282,7 @@ impl Daemon {
 
         let mut background = JoinSet::new();
         background.spawn(house.clone().forget_keys());
+        background.spawn(house.clone().sweep_media());
         background.spawn(house.relay.clone().keep_time());
         background.spawn(hub.run());
         background.spawn(house.exporter.clone().keep_up());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use trunkline_adapter::{Address, Clock};
 
+use super::plugs::Named;
 use super::roster::Roster;
 use super::tellers::Tellers;
 use super::walks::Walks;
@@ -19,6 +20,7 @@ use crate::forward::Forwards;
 use crate::http::{self, Accounts, Base, Sockets};
 use crate::ledger::store::Incarnation;
 use crate::ledger::{Ledger, LedgerError};
+use crate::media::{Links, Media};
 use crate::model::AccountSid;
 use crate::outbound::Lanes;
 use crate::relay::Relay;
@@ -37,6 +39,8 @@ pub(super) struct House {
     /// Receives SDK clients.
     pub sockets: Arc<Sockets>,
     pub bindings: Arc<Bindings>,
+    pub media: Media,
+    pub links: Arc<Links>,
     pub ledger: Ledger,
     pub incarnation: Incarnation,
     /// The store's folder.
@@ -61,6 +65,8 @@ pub(super) struct House {
     pub files: watch::Sender<Vec<PathBuf>>,
 }
 
+/// How often files that nobody needs any more are removed; at the start too.
+const SWEEP_MEDIA: Duration = Duration::from_secs(3600);
 /// How often idempotency keys are swept. A key whose day is over does not count, swept or not.
 const SWEEP_KEYS: Duration = Duration::from_secs(3600);
 
@@ -74,6 +80,18 @@ impl House {
                 }
             }
             tokio::time::sleep(SWEEP_KEYS).await;
+        }
+    }
+
+    /// Removes the contents that no row names any more; runs until dropped.
+    pub(super) async fn sweep_media(self: Arc<House>) {
+        loop {
+            match self.media.sweep(&Named(self.relay.clone())).await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "Files that nobody needs any more were removed"),
+                Err(error) => tracing::error!(%error, "Files that nobody needs any more cannot be removed"),
+            }
+            tokio::time::sleep(SWEEP_MEDIA).await;
         }
     }
 
@@ -111,6 +129,7 @@ impl House {
             telemetry::inbound::register(name);
         }
         self.relay.keywords().replace(build::keywords(config));
+        self.links.set_ttl(config.media.link_ttl);
         self.relay.limits().replace(build::limits(config));
         self.relay.templates().replace(build::templates(config));
         // Adapters work for the account the store was opened for; another first account takes effect with a restart.

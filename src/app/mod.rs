@@ -9,13 +9,13 @@ mod dead_letters;
 mod forwarding;
 mod house;
 mod listeners;
-mod log_key;
 mod notify;
 mod plugs;
 pub mod registry;
 mod roster;
 mod running;
 mod staff;
+mod store_key;
 mod tellers;
 mod walks;
 

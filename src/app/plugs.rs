@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use trunkline_adapter::Address;
 
-use crate::model::{AccountSid, ConversationSid, ParticipantSid};
+use crate::ledger::LedgerError;
+use crate::media::Needed;
+use crate::model::{AccountSid, ContentHash, ConversationSid, ParticipantSid};
 use crate::outbound::{Learned, OptOuts};
 use crate::relay::Relay;
 
@@ -38,5 +42,14 @@ impl Learned for Aliases {
         let (relay, account) = (self.relay.clone(), self.account.clone());
         let (conversation, participant) = (conversation.clone(), participant.clone());
         tokio::spawn(async move { relay.learn(&account, &conversation, &participant, &addresses).await });
+    }
+}
+
+/// Which contents rows name, as the ledger has them.
+pub(super) struct Named(pub Arc<Relay>);
+
+impl Needed for Named {
+    fn needed<'a>(&'a self, content: &'a ContentHash) -> BoxFuture<'a, Result<bool, LedgerError>> {
+        self.0.content_needed(content).boxed()
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use trunkline_adapter::settings::{SecretSource, Source, Table, Unreadable};
 use trunkline_adapter::{AdapterKind, Channel, Section};
 
+use super::media::Media;
 use super::sections::{Egress, Limits, Log, OptOut, Queue, Server, Store, Webhooks};
 use super::{account, adapter, messaging_service, template};
 
@@ -57,6 +58,7 @@ impl Catalogue {
             ("[opt_out]", asked(OptOut::read)),
             ("[webhooks]", asked(Webhooks::read)),
             ("[egress]", asked(Egress::read)),
+            ("[media]", asked(Media::read)),
             ("[log]", asked(Log::read)),
             ("[limits]", asked(Limits::read)),
             ("[[account]]", asked(|section| account::account(section, &mut HashSet::new()))),

@@ -69,6 +69,7 @@ pub fn diff(old: &Config, new: &Config) -> Change {
         (old.messaging_services != new.messaging_services, "messaging_service"),
         (old.webhooks != new.webhooks, "webhooks"),
         (old.egress != new.egress, "egress"),
+        (old.media.link_ttl != new.media.link_ttl, "media.link_ttl"),
         (old.templates != new.templates, "template"),
         (old.limits.live() != new.limits.live(), "limits of conversations and connections"),
         (old.log.level != new.log.level, "log.level"),
@@ -84,6 +85,7 @@ pub fn diff(old: &Config, new: &Config) -> Change {
         (old.store.path != new.store.path, "store.path"),
         (old.store.durability != new.store.durability, "store.durability"),
         (old.store.keep_free != new.store.keep_free, "store.keep_free"),
+        (old.media.place != new.media.place, "media.url"),
         (old.log.format != new.log.format, "log.format"),
         (old.limits.fixed() != new.limits.fixed(), "limits"),
     ] {

@@ -182,6 +182,7 @@ fn the_example_loads_and_shows_the_defaults() {
     assert_eq!(example.opt_out, bare.opt_out);
     assert_eq!(example.log, bare.log);
     assert_eq!(example.limits, bare.limits);
+    assert_eq!(example.media, bare.media);
 }
 
 #[test]

@@ -2,13 +2,14 @@
 
 use trunkline_adapter::settings::{Node, Problem, Table, Value, nearest};
 
-const ROOT: [&str; 12] = [
+const ROOT: [&str; 13] = [
     "server",
     "store",
     "queue",
     "opt_out",
     "webhooks",
     "egress",
+    "media",
     "log",
     "limits",
     "account",

@@ -12,6 +12,7 @@ use super::adapter::{self, AdapterConfig};
 use super::catalogue::Catalogue;
 use super::headers;
 use super::line::{Line, LineNumbers};
+use super::media::Media;
 use super::messaging_service::{self, MessagingService};
 use super::sections::{Egress, Limits, Log, OptOut, Queue, Server, Store, Webhooks};
 use super::syntax;
@@ -35,6 +36,8 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// `[egress]`.
     pub egress: Egress,
+    /// `[media]`.
+    pub media: Media,
     /// `[log]`.
     pub log: Log,
     /// `[limits]`.
@@ -129,6 +132,7 @@ pub(super) fn from_text(
         opt_out: one(&mut root, "opt_out", OptOut::read),
         webhooks: one(&mut root, "webhooks", Webhooks::read),
         egress: one(&mut root, "egress", Egress::read),
+        media: one(&mut root, "media", Media::read),
         log: one(&mut root, "log", Log::read),
         limits: one(&mut root, "limits", Limits::read),
         accounts: account::accounts(&mut root),

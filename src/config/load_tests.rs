@@ -171,8 +171,9 @@ fn headers_of_the_wrong_form_are_told_and_read() {
 }
 
 #[test]
-fn a_later_option_is_unknown_today() {
-    assert!(only("[media]\nurl = \"file:\"").contains("unknown header"));
+fn a_place_of_files_that_is_none_is_told() {
+    assert!(only("[media]\nurl = \"/srv/files\"").contains("must be \"file:\" or \"s3://bucket/prefix\""));
+    assert!(only("[media]\nlink_ttl = \"1s\"").contains("must lie between"));
 }
 
 #[test]
@@ -180,7 +181,7 @@ fn an_unknown_kind_is_told_without_guessing_at_its_keys() {
     let said = load(&format!("{ACCOUNT}{}", ADAPTER.replace("twilio", "carrier-pigeon"))).unwrap_err();
     assert_eq!(
         said,
-        ["t:6: adapter.us.kind: there is no kind \"carrier-pigeon\", only twilio, whatsapp, messenger"]
+        ["t:6: adapter.us.kind: there is no kind \"carrier-pigeon\", only twilio, whatsapp, messenger, sdk"]
     );
     let near = ADAPTER.replace("twilio", "twillio").replace("auth_token", "auth_tokn");
     let said = load(&format!("{ACCOUNT}{near}")).unwrap_err();

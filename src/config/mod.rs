@@ -20,6 +20,7 @@ mod line;
 mod load;
 #[cfg(test)]
 mod load_tests;
+mod media;
 mod messaging_service;
 mod network;
 mod outline;
@@ -35,6 +36,7 @@ pub use adapter::{AdapterConfig, ProxyConfig};
 pub use diff::{AdapterChange, Change, diff};
 pub use line::Line;
 pub use load::{Config, Loaded, Refused, load};
+pub use media::{Media, MediaPlace};
 pub use messaging_service::{Inbound, MessagingService};
 pub use network::Network;
 pub use secret::SystemSecrets;

@@ -133,6 +133,8 @@ pub struct Limits {
     pub webhook_body: usize,
     /// Bytes of a form.
     pub form_body: usize,
+    /// Bytes of a file.
+    pub media_body: usize,
     /// How long a client may take to send its request, and how long the answer may take.
     pub request_timeout: Duration,
     /// Requests worked on at once; more are told to come back.
@@ -162,8 +164,9 @@ impl Limits {
     }
 
     /// The others, which a listener is opened with.
-    pub fn fixed(&self) -> (usize, usize, Duration, usize) {
-        (self.webhook_body, self.form_body, self.request_timeout, self.concurrent_requests)
+    pub fn fixed(&self) -> ([usize; 3], Duration, usize) {
+        let bodies = [self.webhook_body, self.form_body, self.media_body];
+        (bodies, self.request_timeout, self.concurrent_requests)
     }
 }
 
@@ -268,7 +271,7 @@ fn path(section: &mut Section, key: &'static str, default: &str) -> PathBuf {
     PathBuf::from(text)
 }
 
-fn duration(
+pub(super) fn duration(
     section: &mut Section,
     key: &'static str,
     bounds: RangeInclusive<Duration>,
@@ -387,7 +390,8 @@ impl Limits {
         let connections_per_identity = count("connections_per_identity", 1_000_000, 100);
         Limits {
             webhook_body: word(bytes(section, "webhook_body", body.clone(), 4 << 20)),
-            form_body: word(bytes(section, "form_body", body, 1 << 20)),
+            form_body: word(bytes(section, "form_body", body.clone(), 1 << 20)),
+            media_body: word(bytes(section, "media_body", body, 150 << 20)),
             request_timeout: duration(section, "request_timeout", timeout, Duration::from_secs(15)),
             concurrent_requests: usize::try_from(concurrent).unwrap_or(1024),
             participants,

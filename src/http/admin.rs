@@ -12,7 +12,7 @@ use http::{Method, Request, Response, StatusCode};
 use super::body::{Body, full};
 use super::operator::{Operator, json, plain};
 use super::route::NOWHERE;
-use super::server::{Admission, Handler};
+use super::server::{Admission, Entry, Handler};
 use crate::telemetry;
 
 pub use super::operator::{bind, call};
@@ -41,7 +41,7 @@ impl Handler for Admin {
         if !matches!(head.method, Method::GET | Method::HEAD) {
             return Admission { label, verdict: Err(plain(StatusCode::METHOD_NOT_ALLOWED, &[])) };
         }
-        Admission { label, verdict: Ok(0) }
+        Admission { label, verdict: Ok(Entry::Whole(0)) }
     }
 
     fn answer(self: Arc<Self>, request: Request<Bytes>) -> BoxFuture<'static, Response<Body>> {

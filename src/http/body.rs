@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -9,6 +10,7 @@ use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 /// What an answer carries. It fails only where a long answer breaks off half-way.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -28,6 +30,48 @@ pub enum BodyError {
     TooLarge,
     /// The caller went away, or sent what is not HTTP.
     Broken,
+    /// Nothing came for too long.
+    Slow,
+}
+
+/// A body that is read in pieces by whoever answers.
+#[derive(Debug)]
+pub struct Streamed {
+    upload: Upload,
+    most: u64,
+    patience: Duration,
+}
+
+impl Streamed {
+    /// Of at most so many bytes, each piece of which may let us wait so long.
+    pub fn new(upload: Upload, most: usize, patience: Duration) -> Streamed {
+        Streamed { upload, most: most as u64, patience }
+    }
+
+    /// How many bytes it may have.
+    pub fn most(&self) -> u64 {
+        self.most
+    }
+
+    /// The next piece; nothing at the end.
+    ///
+    /// # Errors
+    /// A declared length over the limit is refused before anything is read.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
+        if self.upload.declared.is_some_and(|declared| declared > self.most) {
+            return Err(BodyError::TooLarge);
+        }
+        match timeout(self.patience, self.upload.chunk()).await {
+            Ok(Ok(_)) if self.upload.taken > self.most => Err(BodyError::TooLarge),
+            Ok(read) => read,
+            Err(_) => Err(BodyError::Slow),
+        }
+    }
+
+    /// What is left of it.
+    pub fn rest(self) -> Upload {
+        self.upload
+    }
 }
 
 /// The body of a request, not read yet.
@@ -46,6 +90,12 @@ impl Upload {
         let over = hyper::body::Body::is_end_stream(&incoming);
         let waits = headers.contains_key(EXPECT);
         Upload { incoming: (!over).then_some(incoming), declared, waits, taken: 0 }
+    }
+
+    /// Hands it to somebody else.
+    pub fn take(&mut self) -> Upload {
+        let Upload { incoming, declared, waits, taken } = self;
+        Upload { incoming: incoming.take(), declared: *declared, waits: *waits, taken: *taken }
     }
 
     /// Whether nothing of it is left on the connection.

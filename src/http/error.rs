@@ -60,6 +60,14 @@ catalogue! {
     IDEMPOTENCY_KEY = 20001, 400, "Idempotency-Key must have 1 to 255 visible characters";
     IDEMPOTENCY_REUSED = 20422, 422, "This Idempotency-Key was used with another request in the last 24 hours";
     IDEMPOTENCY_LOST = 20409, 409, "The request with this Idempotency-Key was carried out, and its answer cannot be given again";
+    MEDIA_EMPTY = 20001, 400, "There is nothing in the file";
+    MEDIA_FORM = 20001, 400, "The body is no form with a file in it";
+    MEDIA_SEVERAL = 20001, 400, "There are several files in the form";
+    MEDIA_SET = 20001, 400, "The body is no {\"command\":\"get\",\"list\":[{\"media_sid\":\"ME…\"}]} of at most 100";
+    TOO_MANY_MEDIA = 20001, 400, "There are more than 10 of MediaSid, or one of them twice";
+    FORBIDDEN = 20403, 403, "Forbidden";
+    LINK_FORGED = 20403, 403, "This is no link of ours";
+    LINK_EXPIRED = 20410, 410, "The link has expired";
     NOT_A_SOCKET = 20001, 426, "This path takes WebSocket connections only";
     SOCKET_KEY = 20001, 400, "Sec-WebSocket-Key is not 16 bytes in base64";
     ORIGIN = 20003, 403, "This page's origin is not in allowed_origins";
@@ -152,16 +160,22 @@ catalogue! {
     GROUP_TEXTS = 50452, 400, "Not eligible for group texts: no configured proxy address can carry them, so MessagingBinding.ProjectedAddress cannot be used";
     GROUP_CHANNEL = 50453, 400, "The address cannot be a projected address: there are no group texts on its channel";
     MESSAGE_NOT_FOUND = 50500, 404, "Message not found";
-    NOTHING_TO_POST = 50503, 400, "A message needs a Body or a ContentSid";
+    NOTHING_TO_POST = 50503, 400, "A message needs a Body, a MediaSid or a ContentSid";
     BODY_TOO_LONG = 50504, 400, "Body is too long";
+    MEDIA_NOT_FOUND = 50507, 404, "Media not found";
+    MEDIA_TAKEN = 50508, 409, "Media is attached to another message already";
+    MEDIA_BODY_FIXED = 50509, 400, "The body of a message with media cannot be updated";
+    MEDIA_SID = 50510, 400, "MediaSid is not the SID of a media";
+    MEDIA_CONTENT_TYPE = 50511, 400, "The content type of the media is not a media type";
+    MEDIA_TOO_LARGE = 50512, 413, "The media is too large";
     AUTHOR_OUTSIDE = 50513, 400, "The author of a message in a group text must be one of its participants";
     CONTENT_SID = 50526, 400, "ContentSid is not the SID of a template that is configured here";
     CONTENT_VARIABLES = 50527, 400, "ContentVariables is not a JSON object of texts";
     VARIABLES_ALONE = 50528, 400, "ContentVariables needs a ContentSid";
     VARIABLES_TOO_LONG = 50529, 400, "ContentVariables has more than 27801 characters";
+    NO_CHANNEL_METADATA = 50530, 404, "The message has no channel metadata";
     VARIABLE_NAME_TOO_LONG = 50540, 400, "A key of ContentVariables is longer than 16 characters";
     /// Of SDK clients: a channel keeps nothing beyond the message.
-    NO_CHANNEL_METADATA = 50530, 404, "The message has no channel metadata";
     VARIABLE_TOO_LONG = 50541, 400, "A value of ContentVariables is longer than 256 characters";
     /// Of SDK clients: no such object, or not for this one.
     NO_OBJECT = 54100, 404, "Not found";
@@ -283,6 +297,13 @@ impl From<Entry> for ApiError {
     }
 }
 
+impl From<trunkline_adapter::Denied> for ApiError {
+    fn from(denied: trunkline_adapter::Denied) -> ApiError {
+        let status = StatusCode::from_u16(denied.status).unwrap_or(StatusCode::UNAUTHORIZED);
+        ApiError::new(status, denied.code, denied.text)
+    }
+}
+
 impl From<Misfit> for ApiError {
     fn from(misfit: Misfit) -> ApiError {
         match misfit {
@@ -340,6 +361,9 @@ impl From<RelayError> for ApiError {
                 20409,
                 "The role is a default of its service and cannot be deleted",
             ),
+            RelayError::MediaNotFound => MEDIA_NOT_FOUND.into(),
+            RelayError::MediaBodyFixed => MEDIA_BODY_FIXED.into(),
+            RelayError::MediaTaken => MEDIA_TAKEN.into(),
             RelayError::TemplateNotFound => CONTENT_SID.into(),
             RelayError::VariableMissing(name) => {
                 ApiError::parameter(format!("ContentVariables has nothing for {{{{{name}}}}}"))
@@ -470,6 +494,9 @@ mod tests {
             (RelayError::AddressConfigured, 409, 20409),
             (RelayError::CredentialNotFound, 404, 20404),
             (RelayError::PushBindingNotFound, 404, 20404),
+            (RelayError::MediaNotFound, 404, 50507),
+            (RelayError::MediaTaken, 409, 50508),
+            (RelayError::MediaBodyFixed, 400, 50509),
             (RelayError::TemplateNotFound, 400, 50526),
             (RelayError::VariableMissing("1".to_owned()), 400, 20001),
             (RelayError::Contended, 503, 20503),

@@ -18,12 +18,13 @@ use serde_json::Value;
 use super::api;
 use super::auth::Accounts;
 use super::base::Base;
-use super::body::{Body, full};
+use super::body::{Body, Streamed, full};
 use super::error::{self, ApiError};
 use super::idempotency::{self, Turns};
+use super::media::{self, Door};
 use super::provider::{Inlet, Provider};
 use super::route::{self, Resource, Route};
-use super::server::{Admission, Handler, Limits};
+use super::server::{Admission, Entry, Handler, Limits};
 use super::socket::Sockets;
 use crate::model::idempotency::KeptAnswer;
 use crate::model::{AccountSid, IdempotencyRecord, Mint};
@@ -36,6 +37,7 @@ pub struct Front {
     provider: Provider,
     accounts: Arc<Accounts>,
     base: Arc<Base>,
+    media: Door,
     sockets: Option<Arc<Sockets>>,
     limits: Limits,
     mint: Mint,
@@ -48,6 +50,7 @@ impl Front {
         inlet: Arc<dyn Inlet>,
         accounts: Arc<Accounts>,
         base: Arc<Base>,
+        media: Door,
         limits: Limits,
     ) -> Front {
         telemetry::http::routes_at_zero(route::labels());
@@ -56,6 +59,7 @@ impl Front {
             provider: Provider::new(inlet),
             accounts,
             base,
+            media,
             sockets: None,
             limits,
             mint: Mint::system(),
@@ -202,6 +206,22 @@ fn admit(
     if !route.allows(&head.method) {
         return refuse(ApiError::method(route.methods).into_response());
     }
+    if route.resource == Resource::MediaLink {
+        head.extensions.insert(route);
+        return Admission { label, verdict: Ok(Entry::Whole(0)) };
+    }
+    if route.is_media() {
+        match media::claim(accounts, &head.headers) {
+            Ok(claim) => head.extensions.insert(claim),
+            Err(error) => return refuse(error.into_response()),
+        };
+        let entry = match route.resource {
+            Resource::Media => Entry::Streamed(limits.media_body),
+            _ => Entry::Whole(limits.form_body),
+        };
+        head.extensions.insert(route);
+        return Admission { label, verdict: Ok(entry) };
+    }
     let most = if route.resource == Resource::Webhook {
         // Nobody's webhook is nobody's megabytes.
         if !known(route.name(0)) {
@@ -216,7 +236,7 @@ fn admit(
         limits.form_body
     };
     head.extensions.insert(route);
-    Admission { label, verdict: Ok(most) }
+    Admission { label, verdict: Ok(Entry::Whole(most)) }
 }
 
 impl Handler for Front {
@@ -231,6 +251,13 @@ impl Handler for Front {
         async move {
             let account = request.extensions_mut().remove::<AccountSid>();
             let route = request.extensions_mut().remove::<Route>();
+            if let Some(route) = route.as_ref().filter(|route| route.resource == Resource::MediaLink) {
+                return self.media.linked(route.name(0), &request).await;
+            }
+            let claim = request.extensions_mut().remove::<media::Claim>();
+            if let (Some(route), Some(claim)) = (&route, claim) {
+                return self.media.answer(route, claim, &self.base, &request).await;
+            }
             match (route, account) {
                 (Some(route), Some(account)) => self.rest(&route, account, &request).await,
                 (Some(route), None) => self.provider.answer(route.name(0), &self.base, request).await,
@@ -240,8 +267,25 @@ impl Handler for Front {
         .boxed()
     }
 
+    fn stream<'a>(
+        self: Arc<Self>,
+        request: Request<()>,
+        body: &'a mut Streamed,
+    ) -> BoxFuture<'a, Response<Body>> {
+        async move {
+            let (mut head, ()) = request.into_parts();
+            let (route, claim) =
+                (head.extensions.remove::<Route>(), head.extensions.remove::<media::Claim>());
+            match (route, claim) {
+                (Some(route), Some(claim)) => self.media.upload(&route, claim, &self.base, &head, body).await,
+                _ => ApiError::not_found(head.uri.path()).into_response(),
+            }
+        }
+        .boxed()
+    }
+
     fn dress(&self, label: &'static str, took: Duration, response: &mut Response<Body>) {
-        if label.starts_with("/v1") || label == route::NOWHERE {
+        if label.starts_with("/v1") || label.starts_with("/media") || label == route::NOWHERE {
             dress(&self.mint, took, response.headers_mut());
         }
     }
@@ -261,10 +305,13 @@ fn dress(mint: &Mint, took: Duration, headers: &mut HeaderMap) {
         (
             "access-control-allow-headers",
             "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Unmodified-Since, \
-             Idempotency-Key, X-Twilio-Webhook-Enabled",
+             Idempotency-Key, Range, X-Twilio-Token, X-Twilio-Webhook-Enabled",
         ),
-        ("access-control-allow-methods", "GET, POST, DELETE, OPTIONS"),
-        ("access-control-expose-headers", "ETag, Idempotent-Replayed, Twilio-Request-Id, Retry-After"),
+        ("access-control-allow-methods", "GET, HEAD, POST, DELETE, OPTIONS"),
+        (
+            "access-control-expose-headers",
+            "Accept-Ranges, Content-Range, ETag, Idempotent-Replayed, Twilio-Request-Id, Retry-After",
+        ),
         ("access-control-max-age", "600"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
@@ -292,7 +339,10 @@ mod tests {
         let known = |name: &str| name == "us";
         let admission = admit(&mut head, &Accounts::new(vec![account]), known, &Limits::default());
         assert!(route::labels().any(|label| label == admission.label));
-        admission.verdict.map_err(|response| response.status().as_u16())
+        let bytes = |entry| match entry {
+            Entry::Whole(most) | Entry::Streamed(most) => most,
+        };
+        admission.verdict.map(bytes).map_err(|response| response.status().as_u16())
     }
 
     #[test]
@@ -309,6 +359,14 @@ mod tests {
             ("DELETE", "/webhooks/us", None, Err(405)),
             ("POST", "/webhooks/us", None, Ok(4 * 1024 * 1024)),
             ("POST", "/webhooks/nobody", None, Err(404)),
+            ("POST", "/v1/Services/IS1/Media", good, Ok(150 * 1024 * 1024)),
+            ("POST", "/v1/Services/IS1/Media", None, Err(401)),
+            ("GET", "/v1/Services/IS1/Media", good, Err(405)),
+            ("OPTIONS", "/v1/Services/IS1/Media", None, Err(204)),
+            ("HEAD", "/v1/Services/IS1/Media/ME1/Content", good, Ok(1024 * 1024)),
+            ("GET", "/v1/Media", good, Err(404)),
+            ("GET", "/media/x", None, Ok(0)),
+            ("POST", "/media/x", None, Err(405)),
             ("GET", "/v2/Conversations", good, Err(404)),
             ("GET", "/", None, Err(404)),
         ] {

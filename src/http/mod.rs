@@ -16,6 +16,7 @@ pub mod error;
 pub mod form;
 pub mod front;
 mod idempotency;
+pub mod media;
 pub mod operator;
 pub mod paging;
 mod patience;

@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::net::{UnixListener, UnixStream};
 
 use super::body::{Body, full};
-use super::server::{Admission, Handler};
+use super::server::{Admission, Entry, Handler};
 use crate::telemetry;
 
 /// What an operator may ask of the running daemon. `app` answers.
@@ -107,7 +107,7 @@ impl Handler for Socket {
         if head.method != method {
             return Admission { label, verdict: Err(plain(StatusCode::METHOD_NOT_ALLOWED, &[])) };
         }
-        Admission { label, verdict: Ok(0) }
+        Admission { label, verdict: Ok(Entry::Whole(0)) }
     }
 
     fn answer(self: Arc<Self>, request: Request<Bytes>) -> BoxFuture<'static, Response<Body>> {

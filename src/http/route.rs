@@ -45,6 +45,12 @@ pub enum Resource {
     Message,
     Receipts,
     Receipt,
+    Media,
+    MediaItem,
+    MediaContent,
+    MediaSet,
+    /// A signed link to a file.
+    MediaLink,
     /// Ours: the story of one message.
     Journal,
     /// Ours: a conversation whole, as JSON lines.
@@ -93,6 +99,11 @@ const TABLE: &[Row] = &[
         UPDATE,
     ),
     row(Resource::ServiceWebhooks, Reach::Inside, "/v1/Services/{service}/Configuration/Webhooks", UPDATE),
+    row(Resource::Media, Reach::Inside, "/v1/Services/{service}/Media", CREATE),
+    row(Resource::MediaItem, Reach::Inside, "/v1/Services/{service}/Media/{media}", "GET, DELETE"),
+    row(Resource::MediaContent, Reach::Inside, "/v1/Services/{service}/Media/{media}/Content", "GET, HEAD"),
+    row(Resource::MediaSet, Reach::Inside, "/v1/Services/{service}/MediaSet", CREATE),
+    row(Resource::MediaLink, Reach::Plain, "/media/{signed}", "GET, HEAD"),
     row(Resource::PushBindings, Reach::Inside, "/v1/Services/{service}/Bindings", READ),
     row(Resource::PushBinding, Reach::Inside, "/v1/Services/{service}/Bindings/{binding}", "GET, DELETE"),
     row(Resource::Addresses, Reach::Plain, "/v1/Configuration/Addresses", LIST),
@@ -201,6 +212,12 @@ impl Route {
             None => None,
         };
         Some(Route { resource: row.resource, label: row.pattern, methods: row.methods, service, names })
+    }
+
+    /// Whether it is about files by name.
+    pub fn is_media(&self) -> bool {
+        use Resource::{Media, MediaContent, MediaItem, MediaSet};
+        matches!(self.resource, Media | MediaItem | MediaContent | MediaSet)
     }
 
     /// Whether it has this method.

@@ -24,7 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
-use super::body::{Body, BodyError, Upload};
+use super::body::{Body, BodyError, Streamed, Upload};
 use super::error::{self, ApiError};
 use super::patience::Patience;
 use super::pressure::Pressure;
@@ -38,6 +38,8 @@ pub struct Limits {
     pub webhook_body: usize,
     /// Bytes of a REST request.
     pub form_body: usize,
+    /// Bytes of a file.
+    pub media_body: usize,
     /// From the request's head to the end of our answer's making; also how long a head may take to arrive, and how long a
     /// caller may take none of an answer.
     pub request_timeout: Duration,
@@ -50,6 +52,7 @@ impl Default for Limits {
         Limits {
             webhook_body: 4 * 1024 * 1024,
             form_body: 1024 * 1024,
+            media_body: 150 * 1024 * 1024,
             request_timeout: Duration::from_secs(30),
             concurrent: 512,
         }
@@ -73,7 +76,16 @@ pub struct Admission {
     /// The route, from a closed set.
     pub label: &'static str,
     /// How long its body may be, or the answer that needs no body.
-    pub verdict: Result<usize, Response<Body>>,
+    pub verdict: Result<Entry, Response<Body>>,
+}
+
+/// How a body of at most so many bytes is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Read before the request is answered.
+    Whole(usize),
+    /// Read by whoever answers, as it comes.
+    Streamed(usize),
 }
 
 /// Who answers the requests of a listener.
@@ -83,6 +95,18 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Answers a request that was admitted and is all there. Runs to its end even when the caller has left.
     fn answer(self: Arc<Self>, request: Request<Bytes>) -> BoxFuture<'static, Response<Body>>;
+
+    /// Answers a request that was admitted to stream its body. Runs to its end even when the caller has left.
+    fn stream<'a>(
+        self: Arc<Self>,
+        request: Request<()>,
+        body: &'a mut Streamed,
+    ) -> BoxFuture<'a, Response<Body>> {
+        // Nobody is admitted so by a handler that does not say how.
+        let _ = body;
+        let missing = ApiError::not_found(request.uri().path()).into_response();
+        std::future::ready(missing).boxed()
+    }
 
     /// A last touch to every answer, refusals included.
     fn dress(&self, label: &'static str, took: Duration, response: &mut Response<Body>) {
@@ -104,6 +128,7 @@ pub async fn serve<H: Handler>(
         handler,
         gate: Arc::new(Semaphore::new(limits.concurrent)),
         pressure: Arc::new(Pressure::new(limits.concurrent)),
+        uploads: Arc::new(Semaphore::new((limits.concurrent / REQUESTS_PER_UPLOAD).max(1))),
         doors: Arc::new(Semaphore::new(doors)),
         limits,
     };
@@ -129,6 +154,12 @@ pub async fn serve<H: Handler>(
 
 /// Connections that may be open for each request that may be answered at once: most are idle between two requests.
 const CONNECTIONS_PER_REQUEST: usize = 4;
+
+/// A body that is streamed takes as long as its sender likes, so it holds up nobody but other such bodies.
+const REQUESTS_PER_UPLOAD: usize = 8;
+
+/// The longest time a streamed body may take, however steadily it comes.
+const UPLOAD: Duration = Duration::from_secs(3600);
 
 /// The end of a daemon does not wait longer for its callers, however long they may take in life.
 const LAST_REQUESTS: Duration = Duration::from_secs(15);
@@ -167,6 +198,8 @@ struct House<H> {
     gate: Arc<Semaphore>,
     /// How many of them there may be.
     pressure: Arc<Pressure>,
+    /// Bodies being streamed.
+    uploads: Arc<Semaphore>,
     /// Connections open.
     doors: Arc<Semaphore>,
     limits: Limits,
@@ -178,6 +211,7 @@ impl<H> Clone for House<H> {
             handler: Arc::clone(&self.handler),
             gate: Arc::clone(&self.gate),
             pressure: Arc::clone(&self.pressure),
+            uploads: Arc::clone(&self.uploads),
             doors: Arc::clone(&self.doors),
             limits: self.limits,
         }
@@ -255,12 +289,16 @@ impl<H: Handler> House<H> {
         &self,
         deadline: Instant,
         head: Parts,
-        verdict: Result<usize, Response<Body>>,
+        verdict: Result<Entry, Response<Body>>,
         upload: &mut Upload,
         permit: OwnedSemaphorePermit,
     ) -> Response<Body> {
         let most = match verdict {
-            Ok(most) => most,
+            Ok(Entry::Whole(most)) => most,
+            Ok(Entry::Streamed(most)) => {
+                drop(permit);
+                return self.streamed(head, most, upload).await;
+            }
             Err(response) => {
                 // Reading a refused body away is no work that others should wait behind.
                 drop(permit);
@@ -274,7 +312,7 @@ impl<H: Handler> House<H> {
                 drop(permit);
                 return tidy(ApiError::from(error::BODY_TOO_LARGE).into_response(), upload).await;
             }
-            Some(Err(BodyError::Broken)) => {
+            Some(Err(BodyError::Broken | BodyError::Slow)) => {
                 return closing(ApiError::from(error::BODY_BROKEN).into_response());
             }
             None => return closing(ApiError::from(error::TOO_SLOW).into_response()),
@@ -296,6 +334,34 @@ impl<H: Handler> House<H> {
                 ApiError::unavailable("the request could not be answered").into_response()
             }
             None => ApiError::unavailable("the answer took too long").into_response(),
+        }
+    }
+}
+
+impl<H: Handler> House<H> {
+    /// Has a request answered that reads its body as it comes.
+    async fn streamed(&self, head: Parts, most: usize, upload: &mut Upload) -> Response<Body> {
+        let Ok(place) = Arc::clone(&self.uploads).try_acquire_owned() else {
+            return tidy(ApiError::unavailable("too many uploads at once").into_response(), upload).await;
+        };
+        let mut body = Streamed::new(upload.take(), most, self.limits.request_timeout);
+        let handler = Arc::clone(&self.handler);
+        let work = async move {
+            let answered = handler.stream(Request::from_parts(head, ()), &mut body);
+            let response = AssertUnwindSafe(timeout(UPLOAD, answered)).catch_unwind().await;
+            drop(place);
+            (response, body.rest())
+        };
+        // What has come whole is kept, whether or not the caller still waits.
+        let (response, mut rest) = Lasting::new(work).await;
+        match response {
+            Ok(Ok(response)) if rest.finished() => response,
+            Ok(Ok(response)) => tidy(response, &mut rest).await,
+            Ok(Err(_)) => closing(ApiError::from(error::TOO_SLOW).into_response()),
+            Err(_) => {
+                tracing::error!("Answering a request failed");
+                closing(ApiError::unavailable("the request could not be answered").into_response())
+            }
         }
     }
 }

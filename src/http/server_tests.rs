@@ -22,7 +22,7 @@ impl Handler for Echo {
                 self.entered.notify_one();
                 Err(ApiError::not_found("/refused").into_response())
             }
-            _ => Ok(1024 * 1024),
+            _ => Ok(Entry::Whole(1024 * 1024)),
         };
         Admission { label: "/echo", verdict }
     }
@@ -245,4 +245,101 @@ async fn ipv6_where_there_is_any() {
     let mut client = Client::new(&running).await;
     client.post("/", b"abc").await;
     assert_eq!(client.answer().await.0, 200);
+}
+
+/// Counts what is streamed to it, and on `/stop` does not read at all.
+struct Counting;
+
+impl Handler for Counting {
+    fn admit(&self, head: &mut Parts) -> Admission {
+        let most = if head.uri.path() == "/whole" { Entry::Whole(10) } else { Entry::Streamed(1_000_000) };
+        Admission { label: "/count", verdict: Ok(most) }
+    }
+
+    fn answer(self: Arc<Self>, request: Request<Bytes>) -> BoxFuture<'static, Response<Body>> {
+        async move { Response::new(full(format!("whole {}", request.body().len()))) }.boxed()
+    }
+
+    fn stream<'a>(
+        self: Arc<Self>,
+        request: Request<()>,
+        body: &'a mut Streamed,
+    ) -> BoxFuture<'a, Response<Body>> {
+        async move {
+            match request.uri().path() {
+                "/stop" => return Response::new(full("unread")),
+                "/break" => panic!("a bug"),
+                _ => {}
+            }
+            let mut count = 0;
+            loop {
+                match body.next().await {
+                    Ok(Some(piece)) => count += piece.len(),
+                    Ok(None) => return Response::new(full(format!("streamed {count}"))),
+                    Err(error) => return Response::new(full(format!("{error:?}"))),
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+async fn counting(limits: Limits) -> (SocketAddr, oneshot::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async { drop(stopped.await) };
+    tokio::spawn(serve(vec![Listener::Tcp(listener)], Arc::new(Counting), limits, stopped));
+    (address, stop)
+}
+
+async fn connect(address: SocketAddr) -> Client {
+    Client(BufReader::new(TcpStream::connect(address).await.unwrap()))
+}
+
+#[tokio::test]
+async fn a_streamed_body_is_read_as_it_comes_and_bounded() {
+    let (address, _stop) = counting(Limits::default()).await;
+    let mut client = connect(address).await;
+    client.post("/", &[b'x'; 300_000]).await;
+    assert_eq!(client.answer().await, (200, true, "streamed 300000".to_owned()));
+    client.post("/whole", b"0123456789").await;
+    assert_eq!(client.answer().await, (200, true, "whole 10".to_owned()));
+    // What nobody reads is read away, and the connection goes on.
+    client.post("/stop", &[b'x'; 300_000]).await;
+    assert_eq!(client.answer().await, (200, true, "unread".to_owned()));
+    client.post("/", &[b'x'; 1_000_001]).await;
+    assert_eq!(client.answer().await.2, "TooLarge");
+    // The same without a declared length.
+    let mut client = connect(address).await;
+    client.send(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    let chunk = [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
+    for _ in 0..16 {
+        client.send(&chunk).await;
+    }
+    client.send(b"0\r\n\r\n").await;
+    assert_eq!(client.answer().await.2, "TooLarge");
+    let mut client = connect(address).await;
+    client.post("/break", b"x").await;
+    assert_eq!((client.answer().await.0, client.ended().await), (503, true));
+}
+
+#[tokio::test]
+async fn a_sender_that_stops_is_not_waited_for_and_holds_up_no_request() {
+    let (address, _stop) = counting(small()).await;
+    let mut stuck = connect(address).await;
+    stuck.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc").await;
+    // There is one place for requests and one for uploads: the upload takes none of the requests'.
+    let mut client = connect(address).await;
+    let second = loop {
+        client.post("/", b"abc").await;
+        let (status, _, body) = client.answer().await;
+        if status == 503 || body != "streamed 3" {
+            break status;
+        }
+    };
+    assert_eq!(second, 503);
+    client.post("/whole", b"abc").await;
+    assert_eq!(client.answer().await, (200, true, "whole 3".to_owned()));
+    assert_eq!(stuck.answer().await.2, "Slow");
 }

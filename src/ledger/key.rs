@@ -87,6 +87,12 @@ pub enum Space {
     DeadLetter = 81,
     /// Idempotency keys of an account's callers, and what they were answered.
     Idempotency = 90,
+    /// A file's record; its SID is the partition.
+    Media = 100,
+    /// (service, SID): the files of a service.
+    MediaOfService = 101,
+    /// (content, account, SID): who needs a stored content (account and partition empty).
+    MediaContent = 102,
 }
 
 /// The groups of spaces that an engine may store apart, because they are born and die differently.
@@ -102,7 +108,7 @@ pub enum Keyspace {
 
 impl Space {
     /// Every space, in the order of its byte.
-    pub const ALL: [Space; 36] = [
+    pub const ALL: [Space; 39] = [
         Space::Meta,
         Space::Service,
         Space::Configuration,
@@ -139,6 +145,9 @@ impl Space {
         Space::Webhook,
         Space::DeadLetter,
         Space::Idempotency,
+        Space::Media,
+        Space::MediaOfService,
+        Space::MediaContent,
     ];
 
     /// Which group of rows this space is stored in.

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use trunkline_adapter::{Address, Timestamp};
 
 use super::key::{Key, Piece, Space, take_name};
+use crate::model::ContentHash;
 
 /// An account's services, in order of birth when read through their records.
 pub fn service(account: &str, service: &str) -> Key {
@@ -181,6 +182,32 @@ pub fn address_configuration(account: &str, configuration: &str) -> Key {
 /// Which configuration an address has; its row is what makes it the only one.
 pub fn configured_address(account: &str, address: &str) -> Key {
     Key::new(account, "", Space::ConfiguredAddress, &bounded(address))
+}
+
+/// A file's record.
+pub fn media(account: &str, media: &str) -> Key {
+    Key::new(account, media, Space::Media, b"")
+}
+
+/// That a file is a service's.
+pub fn media_of_service(account: &str, service: &str, media: &str) -> Key {
+    Key::new(account, service, Space::MediaOfService, media.as_bytes())
+}
+
+/// The prefix of a service's files.
+pub fn media_of_services(account: &str, service: &str) -> Key {
+    Key::new(account, service, Space::MediaOfService, b"")
+}
+
+/// That a file needs a stored content. Contents are shared between accounts, so these rows belong to none.
+pub fn media_content(content: &ContentHash, account: &str, media: &str) -> Key {
+    let rest = [Piece::Bytes(content.as_bytes()), Piece::Name(account), Piece::Bytes(media.as_bytes())];
+    Key::of("", "", Space::MediaContent, &rest)
+}
+
+/// The prefix of those who need a stored content.
+pub fn media_contents(content: &ContentHash) -> Key {
+    Key::new("", "", Space::MediaContent, content.as_bytes())
 }
 
 /// Event webhooks: of a service by its SID, of the account itself by an empty name.

@@ -90,6 +90,10 @@ sid!(
     PushBindingSid, "BS");
 
 sid!(
+    /// A file.
+    MediaSid, "ME");
+
+sid!(
     /// A webhook of one conversation.
     WebhookSid, "WH");
 

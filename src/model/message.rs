@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use trunkline_adapter::{Address, Part, Timestamp};
 
 use super::codec::{compact, read_compact};
-use super::{Compact, DecodeError, Delivery, MessageSid, ParticipantSid};
+use super::{Compact, DecodeError, Delivery, MessageMedia, MessageSid, ParticipantSid};
 
 /// A message of a conversation. Its index is in its key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct MessageRecord {
     /// The template it was made from. A message without one is stored as it always was.
     #[serde(skip)]
     pub template: Option<Box<Templated>>,
+    /// The files it carries, in their order. A message without any is stored as it always was.
+    #[serde(skip)]
+    pub media: Vec<MessageMedia>,
 }
 
 /// What a message owes to a template. Whole, so that what was posted is sent whatever becomes of the configuration.
@@ -45,6 +48,8 @@ pub struct Templated {
 
 /// The format of a message with its template behind it.
 const TEMPLATED: u8 = 2;
+/// The format of a message with its files behind it, and its template between the two if it has one.
+const WITH_MEDIA: u8 = 3;
 
 /// A provider's name for a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +65,7 @@ impl Compact for MessageRecord {
 
     fn encode(&self) -> Bytes {
         match &self.template {
+            template if !self.media.is_empty() => compact(WITH_MEDIA, &(self, template, &self.media)),
             None => compact(Self::FORMAT, self),
             Some(template) => compact(TEMPLATED, &(self, template)),
         }
@@ -70,6 +76,10 @@ impl Compact for MessageRecord {
             Some((&Self::FORMAT, rest)) => read_compact(rest),
             Some((&TEMPLATED, rest)) => read_compact(rest)
                 .map(|(record, template)| MessageRecord { template: Some(Box::new(template)), ..record }),
+            Some((&WITH_MEDIA, rest)) => read_compact(rest).map(|(record, template, media)| {
+                let record: MessageRecord = record;
+                MessageRecord { template, media, ..record }
+            }),
             Some((format, _)) => Err(format!("unknown format {format}")),
             None => Err("it is empty".to_owned()),
         };
@@ -85,15 +95,16 @@ impl MessageRecord {
 
     /// The text a recipient on a text-only channel gets: the body, or a line that says what else there was.
     pub fn relayed_text(&self) -> String {
-        relayed_text(self.body.as_deref(), &self.parts)
+        relayed_text(self.body.as_deref(), &self.parts, &self.media)
     }
 }
 
 /// As [`MessageRecord::relayed_text`], of a message that is not one yet.
-pub fn relayed_text(body: Option<&str>, parts: &[u8]) -> String {
+pub fn relayed_text(body: Option<&str>, parts: &[u8], media: &[MessageMedia]) -> String {
     match body {
         Some(body) if !body.is_empty() => body.to_owned(),
-        _ => describe(&serde_json::from_slice::<Vec<Part>>(parts).unwrap_or_default()).unwrap_or_default(),
+        _ => describe(&serde_json::from_slice::<Vec<Part>>(parts).unwrap_or_default())
+            .unwrap_or_else(|| media.iter().map(MessageMedia::line).collect::<Vec<_>>().join("\n")),
     }
 }
 

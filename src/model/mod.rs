@@ -13,6 +13,7 @@ pub mod delivery;
 mod forwarded;
 pub mod idempotency;
 pub mod ids;
+pub mod media;
 pub mod message;
 pub mod participant;
 pub mod provider_id;
@@ -32,9 +33,10 @@ pub use delivery::{Correlation, Delivery, Dispatch, Letter, Standing};
 pub use forwarded::Forwarded;
 pub use idempotency::IdempotencyRecord;
 pub use ids::{
-    AccountSid, AddressConfigurationSid, ConversationSid, CredentialSid, MessageSid, Mint, ParticipantSid,
-    PushBindingSid, ReceiptSid, RoleSid, ServiceSid, UserSid, WebhookSid,
+    AccountSid, AddressConfigurationSid, ConversationSid, CredentialSid, MediaSid, MessageSid, Mint,
+    ParticipantSid, PushBindingSid, ReceiptSid, RoleSid, ServiceSid, UserSid, WebhookSid,
 };
+pub use media::{ContentHash, MediaCategory, MediaRecord, MessageMedia};
 pub use message::{MessageRecord, Source, Templated};
 pub use participant::{GroupRow, ParticipantRecord, PersonBinding, PersonRow, Seat};
 pub use provider_id::{ParkedStatus, ProviderIdRow, Subject};

@@ -284,6 +284,7 @@ impl House {
             reply_to: None,
             source: None,
             template: template.map(Box::new),
+            media: Vec::new(),
         };
         let dispatch = Dispatch::Message {
             conversation: self.conversation.clone(),

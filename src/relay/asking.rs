@@ -57,7 +57,9 @@ impl Relay {
         };
         let mut pairs = announce::common(event, account, service, cause.source);
         render(&mut pairs);
-        match asker.ask(account, &settings, pairs).await {
+        let verdict = asker.ask(account, &settings, pairs).await;
+        failpoint!("hook::asked");
+        match verdict {
             Verdict::Proceed(fields) => Ok(fields),
             Verdict::Refuse => Err(RelayError::Vetoed),
         }
@@ -80,7 +82,7 @@ impl Relay {
                 // What a conversation makes itself of.
                 if let Some(first) = first {
                     pairs.maybe("MessageBody", message::body(&first.parts).as_deref());
-                    pairs.maybe("Media", announce::media(&first.parts).as_deref());
+                    pairs.maybe("Media", announce::media(&first.parts, &[]).as_deref());
                     let (address, proxy) = (first.from.address.clone(), first.to.clone());
                     let (aliases, rest) = (Vec::new(), Map::new());
                     announce::binding(pairs, &PersonBinding { address, proxy, aliases, rest });
@@ -204,9 +206,12 @@ impl Relay {
         current: &Conversation,
         new: &mut NewMessage,
     ) -> Result<(), RelayError> {
+        // Files that cannot be had are refused with or without a webhook; nobody is asked about them.
+        let media = self.attachments(whose.account, whose.service, &new.media).await?;
         let author = current.author(&new.author).map(|member| member.record.sid.as_str());
         let (body, attributes) = (new.body.as_deref(), new.attributes.as_deref());
-        let said = Said { body, author: &new.author, participant: author, attributes, media: None };
+        let media = super::media::told(&media);
+        let said = Said { body, author: &new.author, participant: author, attributes, media };
         let amended = self.ask_message(whose, current, &said).await?;
         new.body = amended.body.or(new.body.take());
         new.attributes = amended.attributes.or(new.attributes.take());

@@ -120,6 +120,7 @@ impl Relay {
                 }
             }
         }
+        self.clean_media(account, name).await?;
         // Conversations are gone, so nobody joins and no user is born; the service's row is gone, so nothing else is.
         let spaces = [
             Space::User,
@@ -146,6 +147,25 @@ impl Relay {
             }
         }
         self.finish_cleaning(Batch::default(), job).await
+    }
+
+    /// The files of a removed service that no message carried.
+    async fn clean_media(&self, account: &AccountSid, service: &str) -> Result<(), RelayError> {
+        loop {
+            let prefix = tables::media_of_services(account.as_str(), service);
+            let rows = self.ledger.snapshot().scan(Range::prefix(&prefix), PAGE).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let mut batch = Batch::default();
+            for (key, _) in rows {
+                let sid = key.rest().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
+                self.remove_media(account, &sid, &mut batch).await?;
+                batch.delete(key);
+            }
+            failpoint!("cleanup::before-media-page");
+            self.ledger.commit(batch).await?;
+        }
     }
 
     /// A removed user leaves every conversation they were in; who joined later under the same identity stays.
@@ -270,6 +290,9 @@ impl Relay {
                             // Kept as an event: a provider's repeat, however much later, is still one.
                             let key = tables::provider_id(account.as_str(), kind, proxy, &source.id);
                             batch.put(key, ProviderIdRow::Event.encode());
+                        }
+                        for media in &record.media {
+                            self.remove_media(account, media.sid.as_str(), &mut batch).await?;
                         }
                     }
                     Space::Receipt => {

@@ -8,8 +8,8 @@ use crate::model::push::{Hidden, PushKind};
 use crate::model::service::{Notice, Notifications};
 use crate::model::{
     AddressConfiguration, AddressKind, AutoCreationKind, Conversation, ConversationSid, CredentialRecord,
-    DeliverySummary, HookMethod, HookSettings, HookTarget, MessageRecord, ParticipantRecord, ParticipantSid,
-    RoleKind, ScopedWebhook, ServiceSid, State, Templated,
+    DeliverySummary, HookMethod, HookSettings, HookTarget, MediaSid, MessageRecord, ParticipantRecord,
+    ParticipantSid, RoleKind, ScopedWebhook, ServiceSid, State, Templated,
 };
 
 /// A value that a request may leave alone, clear or set.
@@ -129,6 +129,8 @@ pub struct NewMessage {
     pub author: String,
     /// The template its body was made from.
     pub template: Option<Box<Templated>>,
+    /// Files of the same service, none of them in a message yet.
+    pub media: Vec<MediaSid>,
     pub body: Option<String>,
     pub attributes: Option<String>,
     pub created: Option<Timestamp>,

@@ -10,12 +10,13 @@ use super::commit::{Enclosed, Wake};
 use super::decide::{Context, Decision, begin, finish, require_open, rouse};
 use super::decide_roster;
 use super::error::RelayError;
+use super::media::{self, Attachment};
 use crate::ledger::tables;
 use crate::model::conversation::Mark;
 use crate::model::message;
 use crate::model::{
-    Compact, Conversation, Delivery, Dispatch, MessageRecord, MessageSid, ParticipantRecord, ParticipantSid,
-    ProviderIdRow, ReceiptSid, Source, Subject, Templated,
+    Compact, Conversation, Delivery, Dispatch, MessageMedia, MessageRecord, MessageSid, ParticipantRecord,
+    ParticipantSid, ProviderIdRow, ReceiptSid, Source, Subject, Templated,
 };
 use crate::work::{self, Queue};
 
@@ -37,10 +38,12 @@ pub struct Draft {
     pub reply_to: Option<u64>,
     /// The template it was made from.
     pub template: Option<Box<Templated>>,
+    /// The files it carries, in their order. Each is in one message at most.
+    pub media: Vec<Attachment>,
 }
 
-/// A message posted over REST: its author is matched against the members.
-pub fn draft_of(conversation: &Conversation, new: NewMessage) -> Draft {
+/// A message posted over REST, with the files it names: its author is matched against the members.
+pub fn draft_of(conversation: &Conversation, new: NewMessage, media: Vec<Attachment>) -> Draft {
     let participant = conversation.author(&new.author).map(|member| member.record.sid.clone());
     Draft {
         author: new.author,
@@ -54,6 +57,7 @@ pub fn draft_of(conversation: &Conversation, new: NewMessage) -> Draft {
         source: None,
         reply_to: None,
         template: new.template,
+        media,
     }
 }
 
@@ -83,6 +87,11 @@ pub fn append(
         let index = decision.next.head.next_index;
         decision.next.head.next_index += 1;
         let sid = MessageSid::at(context.mint, index);
+        let media: Vec<MessageMedia> = draft
+            .media
+            .into_iter()
+            .map(|one| media::attach(context, &mut decision.batch, one, conversation.sid(), &sid))
+            .collect();
         let (mut deliveries, mut leaving) = (Vec::new(), Vec::new());
         let mut text: Option<Arc<str>> = None;
         for member in conversation.members.iter() {
@@ -115,10 +124,12 @@ pub fn append(
                 context.now,
                 dispatch.encode(),
             );
-            let text =
-                text.get_or_insert_with(|| message::relayed_text(draft.body.as_deref(), &draft.parts).into());
-            // A template, and somebody whose window may have shut, are looked at when it is their turn.
-            let simple = draft.template.is_none() && !member.record.shut(context.now);
+            let text = text.get_or_insert_with(|| {
+                message::relayed_text(draft.body.as_deref(), &draft.parts, &media).into()
+            });
+            // A template, files, and somebody whose window may have shut, are looked at when it is their turn.
+            let plain = draft.template.is_none() && media.is_empty();
+            let simple = plain && !member.record.shut(context.now);
             leaving.push((binding, enqueued, Arc::clone(text), simple));
             deliveries.push(Delivery { participant: member.record.sid.clone(), receipt });
         }
@@ -146,6 +157,7 @@ pub fn append(
             reply_to: draft.reply_to,
             source: draft.source,
             template: draft.template,
+            media,
         };
         let message_at = decision.batch.writes.len();
         decision.batch.insert(tables::message(account, own, index), record.encode());
@@ -215,6 +227,9 @@ pub fn remove_message(
         // The id stays known, so that the provider's repeat does not bring the message back.
         let key = tables::provider_id(account, &source.kind, &source.proxy, &source.id);
         decision.batch.put(key, ProviderIdRow::Event.encode());
+    }
+    for media in &record.media {
+        media::remove(&mut decision.batch, context.account, &conversation.head.service, media);
     }
     decision.batch.put(tables::tombstone(account, own, b'M', &index.to_be_bytes()), bytes::Bytes::new());
     decision.next.head.messages = Mark::ThisWrite;

@@ -68,11 +68,13 @@ fn marks_say_which_write_last_changed_what() {
         NewMessage {
             author: "a".into(),
             template: None,
+            media: Vec::new(),
             body: None,
             attributes: None,
             created: None,
             updated: None,
         },
+        Vec::new(),
     );
     let (decision, appended) = append(&context, &joined, vec![draft.clone(), draft]).unwrap();
     assert_eq!(appended.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 1]);
@@ -96,6 +98,7 @@ async fn a_full_disk_refuses_what_is_new_and_lets_the_rest_end() {
     let new = NewMessage {
         author: "a".into(),
         template: None,
+        media: Vec::new(),
         body: None,
         attributes: None,
         created: None,
@@ -125,13 +128,15 @@ async fn a_draft_takes_no_more_writes_than_were_reckoned_with() {
         let new = NewMessage {
             author: "a".into(),
             template: None,
+            media: Vec::new(),
             body: None,
             attributes: None,
             created: None,
             updated: None,
         };
         let source = |id: &str| Source { kind: "test".into(), proxy: ours(1), id: id.into() };
-        let draft = |id| Draft { source: Some(source(id)), ..draft_of(&conversation, new.clone()) };
+        let draft =
+            |id| Draft { source: Some(source(id)), ..draft_of(&conversation, new.clone(), Vec::new()) };
         let writes = |drafts| append(&context, &conversation, drafts).unwrap().0.batch.writes.len();
         let one = writes(vec![draft("1"), draft("2")]) - writes(vec![draft("1")]);
         assert_eq!((one, writes_per_draft(&conversation)), (2 + people.len(), 2 + people.len()));
@@ -276,6 +281,7 @@ async fn live(steps: Vec<Step>) {
                 let new = NewMessage {
                     author: author_name,
                     template: None,
+                    media: Vec::new(),
                     body: None,
                     attributes: None,
                     created: None,

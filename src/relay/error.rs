@@ -139,6 +139,12 @@ pub enum RelayError {
     WebhookNotFound,
     #[error("the conversation has as many webhooks as it may have")]
     TooManyWebhooks,
+    #[error("there is no such media")]
+    MediaNotFound,
+    #[error("the text beside media cannot be changed")]
+    MediaBodyFixed,
+    #[error("another message carries the media")]
+    MediaTaken,
     #[error("there is no such template")]
     TemplateNotFound,
     #[error("nothing is given for the template's blank {0}")]

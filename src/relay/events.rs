@@ -75,6 +75,7 @@ impl Relay {
                         source: Some(source(origin, &to, &id)),
                         reply_to: Some(index),
                         template: None,
+                        media: Vec::new(),
                     };
                     let (decision, _) = decide_messages::append(context, conversation, vec![draft])?;
                     Ok((Some(decision), InboundOutcome::Accepted))
@@ -231,6 +232,7 @@ impl Relay {
                                 source: Some(source(origin, &echo.from, &echo.id)),
                                 reply_to: None,
                                 template: None,
+                                media: Vec::new(),
                             };
                             let (decision, _) =
                                 decide_messages::append(&context, &conversation, vec![draft])?;

@@ -68,6 +68,7 @@ async fn post(house: &House, talk: &ConversationSid, author: &str) -> Result<(),
     let new = NewMessage {
         author: author.to_owned(),
         template: None,
+        media: Vec::new(),
         body: Some("hello".to_owned()),
         attributes: None,
         created: None,

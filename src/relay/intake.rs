@@ -375,6 +375,7 @@ impl Relay {
                 source: Some(source(origin, &message.to, &message.id)),
                 reply_to,
                 template: None,
+                media: Vec::new(),
             });
             let aliases: Vec<Address> = std::iter::once(&message.from.address)
                 .chain(&message.from.aliases)

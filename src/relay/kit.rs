@@ -169,6 +169,7 @@ impl House {
         let new = NewMessage {
             author: "system".to_owned(),
             template: None,
+            media: Vec::new(),
             body: Some(text.to_owned()),
             attributes: None,
             created: None,
@@ -180,6 +181,22 @@ impl House {
             .await;
         let view = posted.unwrap().1;
         (view.index, view.record)
+    }
+
+    /// Lets the clean-up go on until its queue is empty, ending it after every few steps.
+    pub async fn clean(&self) {
+        for _ in 0..10_000 {
+            let cleaning = tokio::spawn(Relay::clean_up(self.relay.clone(), self.account.clone()));
+            for _ in 0..7 {
+                tokio::task::yield_now().await;
+            }
+            cleaning.abort();
+            let _ = cleaning.await;
+            if self.rows(Some(Space::Queue)).await.is_empty() {
+                return;
+            }
+        }
+        panic!("the clean-up does not come to an end");
     }
 
     pub async fn state(&self, conversation: &ConversationSid) -> Arc<Conversation> {

@@ -32,7 +32,8 @@ impl Relay {
             .change(account, current.sid().as_str(), cause, |conversation, context| async move {
                 let (conversation, context) = (&*conversation, &context);
                 groups::may_post(conversation, conversation.author(&new.author))?;
-                let draft = decide_messages::draft_of(conversation, new.clone());
+                let media = self.attachments(account, service, &new.media).await?;
+                let draft = decide_messages::draft_of(conversation, new.clone(), media);
                 let (decision, mut appended) = decide_messages::append(context, conversation, vec![draft])?;
                 Ok((Some(decision), appended.pop()))
             })
@@ -98,6 +99,9 @@ impl Relay {
             let (conversation, context) = (&*conversation, &context);
             // Every change of a message bumps the head, so the head's check covers the row just read.
             let (index, record) = find(&*self.ledger.snapshot(), account.as_str(), sid, message).await?;
+            if !record.media.is_empty() && !change.body.is_keep() {
+                return Err(RelayError::MediaBodyFixed);
+            }
             let (decision, _) =
                 decide_messages::change_message(context, conversation, index, &record, change.clone())?;
             Ok((Some(decision), ()))

@@ -229,6 +229,7 @@ async fn an_idempotency_key_stands_for_what_was_asked_not_for_what_was_due() {
     let new = super::command::NewMessage {
         author: "system".to_owned(),
         template: None,
+        media: Vec::new(),
         body: Some("hello".to_owned()),
         attributes: None,
         created: None,
@@ -402,6 +403,7 @@ async fn play(steps: Vec<Step>) {
             Step::Say => {
                 let new = super::command::NewMessage {
                     template: None,
+                    media: Vec::new(),
                     author: "ana".to_owned(),
                     body: Some(at.to_string()),
                     attributes: None,

@@ -1,31 +1,15 @@
 //! Users on a relay over the memory engine: born with participants, gone with their memberships.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use super::RelayError;
 use super::command::{NewUser, Who};
 use super::kit::{House, ours, phone};
-use super::{Relay, RelayError};
 use crate::announce::Cause;
 use crate::ledger::key::Space;
 use crate::model::{ConversationSid, State};
 
 fn chat(identity: &str) -> Who {
     Who::Identity(identity.to_owned())
-}
-
-/// Lets the clean-up go on until its queue is empty, ending it after every few steps.
-async fn clean(house: &House) {
-    for _ in 0..10_000 {
-        let cleaning = tokio::spawn(Relay::clean_up(house.relay.clone(), house.account.clone()));
-        for _ in 0..7 {
-            tokio::task::yield_now().await;
-        }
-        cleaning.abort();
-        let _ = cleaning.await;
-        if house.rows(Some(Space::Queue)).await.is_empty() {
-            return;
-        }
-    }
-    panic!("the clean-up does not come to an end");
 }
 
 async fn people(house: &House, conversation: &ConversationSid) -> Vec<String> {
@@ -57,7 +41,7 @@ async fn a_removed_user_leaves_open_and_closed_conversations_and_whoever_comes_l
     // Somebody else comes under the same name before the clean-up has begun.
     house.join(&late, chat("ana")).await.unwrap();
     let new = house.relay.user(account, service, "ana").await.unwrap();
-    clean(&house).await;
+    house.clean().await;
     for room in &rooms {
         assert_eq!(people(&house, room).await, ["bo"]);
     }
@@ -81,7 +65,7 @@ async fn joins_and_removals_at_the_same_moment_leave_nobody_without_a_user() {
         });
         house.join(&room, chat("ana")).await.unwrap();
         removal.await.unwrap().unwrap();
-        clean(&house).await;
+        house.clean().await;
         let known = house.relay.user(account, service, "ana").await.is_ok();
         assert_eq!(people(&house, &room).await.len(), usize::from(known), "turn {turn}");
     }

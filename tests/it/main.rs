@@ -10,6 +10,8 @@ mod extensions;
 mod harness;
 mod holds;
 mod kills;
+mod large_files;
+mod media;
 mod metrics;
 mod notify;
 mod people;

@@ -244,6 +244,7 @@ fn post(shared: &Shared, life: &Arc<Life>, seats: &[Seat]) {
         let new = NewMessage {
             author: "system".to_owned(),
             template: None,
+            media: Vec::new(),
             body: Some(text.clone()),
             attributes: None,
             created: None,

@@ -46,7 +46,8 @@ impl Inlet for NoInlet {
 
 fn front(house: &House) -> Arc<Front> {
     let (accounts, base) = (Arc::new(Accounts::default()), Arc::new(Base::new(Some("https://b.example"))));
-    Arc::new(Front::new(house.relay.clone(), Arc::new(NoInlet), accounts, base, Limits::default()))
+    let door = crate::http::media::Door::without_files(house.relay.clone(), accounts.clone());
+    Arc::new(Front::new(house.relay.clone(), Arc::new(NoInlet), accounts, base, door, Limits::default()))
 }
 
 fn request(house: &House, method: &str, target: &str, key: Option<&str>, body: &str) -> Request<Bytes> {

@@ -11,8 +11,8 @@ use crate::http::error::{self, ApiError};
 use crate::http::form::Form;
 use crate::http::paging::Page;
 use crate::http::route::Resource;
-use crate::model::Conversation;
 use crate::model::ids::well_formed;
+use crate::model::{Conversation, MediaSid, MessageMedia};
 use crate::relay::Relay;
 use crate::relay::command::{MessageChange, MessageView, NewMessage};
 
@@ -21,7 +21,9 @@ const BODY: usize = 32 * 1024;
 /// Who a message is from when nobody says.
 const SYSTEM: &str = "system";
 /// Parameters of the original that nothing here can honour yet.
-const NOT_YET: &[&str] = &["MediaSid", "Subject"];
+const NOT_YET: &[&str] = &["Subject"];
+/// Files of one message. The original takes one over REST.
+const MOST_MEDIA: usize = 10;
 /// Characters of all content variables, of the name of one, and of one.
 const VARIABLES: (usize, usize, usize) = (27_801, 16, 256);
 
@@ -67,11 +69,9 @@ pub(in crate::http) fn posted(relay: &Relay, form: &Form) -> Result<NewMessage, 
 
 async fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
     let page = Page::read(&call.query, 100)?;
-    let descending = match call.query.filled("Order").map(str::to_ascii_lowercase).as_deref() {
-        None | Some("asc") => false,
-        Some("desc") => true,
-        Some(_) => return Err(ApiError::parameter("Order is neither asc nor desc")),
-    };
+    let refused = || ApiError::parameter("Order is neither asc nor desc");
+    let orders = [("asc", false), ("desc", true)];
+    let descending = call.query.word("Order", &orders, refused)?.unwrap_or_default();
     let (account, service) = (&call.scope.account, &call.scope.service);
     let (conversation, mut found) = call
         .relay
@@ -145,7 +145,8 @@ fn new(form: &Form) -> Result<NewMessage, ApiError> {
         form.refuse(NOT_YET)?;
     }
     let body = if templated { None } else { body(form)?.filter(|body| !body.is_empty()) };
-    if body.is_none() && !templated {
+    let media = if templated { Vec::new() } else { media_sids(form)? };
+    if body.is_none() && media.is_empty() && !templated {
         return Err(match form.filled("ContentVariables") {
             Some(_) => error::VARIABLES_ALONE.into(),
             None => error::NOTHING_TO_POST.into(),
@@ -155,6 +156,7 @@ fn new(form: &Form) -> Result<NewMessage, ApiError> {
     Ok(NewMessage {
         author: author(form)?.unwrap_or_else(|| SYSTEM.to_owned()),
         template: None,
+        media,
         body: body.map(str::to_owned),
         attributes: fields::attributes(form, fields::SMALL_ATTRIBUTES)?,
         created,
@@ -178,6 +180,33 @@ pub(in crate::http) fn change(form: &Form) -> Result<MessageChange, ApiError> {
     })
 }
 
+/// The files of a message as records show them; nothing where there are none.
+fn media(media: &[MessageMedia]) -> Option<Vec<Value>> {
+    let shown = |one: &MessageMedia| {
+        json!({
+            "sid": one.sid,
+            "size": one.size,
+            "content_type": one.content_type,
+            "filename": one.filename,
+            "category": one.category.name(),
+        })
+    };
+    (!media.is_empty()).then(|| media.iter().map(shown).collect())
+}
+
+/// The files a message is to carry.
+fn media_sids(form: &Form) -> Result<Vec<MediaSid>, ApiError> {
+    let mut sids: Vec<MediaSid> = Vec::new();
+    for text in form.all("MediaSid").filter(|text| !text.is_empty()) {
+        let sid = MediaSid::parse(text).ok_or(error::MEDIA_SID)?;
+        if sids.len() == MOST_MEDIA || sids.contains(&sid) {
+            return Err(error::TOO_MANY_MEDIA.into());
+        }
+        sids.push(sid);
+    }
+    Ok(sids)
+}
+
 pub(super) fn render(scope: &Scope, conversation: &Conversation, message: &MessageView) -> Value {
     let record = &message.record;
     let url = scope.url(&format!("/Conversations/{}/Messages/{}", conversation.sid(), record.sid));
@@ -198,7 +227,7 @@ pub(super) fn render(scope: &Scope, conversation: &Conversation, message: &Messa
         "index": message.index,
         "author": record.author,
         "body": record.body,
-        "media": null,
+        "media": media(&record.media),
         "attributes": record.attributes,
         "participant_sid": record.participant,
         "date_created": record.created.rfc3339(),
@@ -236,7 +265,8 @@ mod tests {
             (format!("Body=x&Author={}", "a".repeat(257)), 50310),
             ("Body=x&Attributes=nope".to_owned(), 50304),
             (format!("Body=x&Attributes=%22{}%22", "a".repeat(4096)), 50303),
-            ("Body=x&MediaSid=ME1".to_owned(), 20001),
+            ("Body=x&MediaSid=ME1".to_owned(), 50510),
+            (format!("MediaSid={0}&MediaSid={0}", format!("ME{}", "0".repeat(32))), 20001),
             ("ContentVariables=%7B%7D".to_owned(), 50528),
         ] {
             assert_eq!(new(&form(&text)).unwrap_err().code(), code);

@@ -163,8 +163,14 @@ async fn dispatch(
         Resource::Messages | Resource::Message => messages::answer(&call).await,
         Resource::Receipts | Resource::Receipt => receipts::answer(&call).await,
         Resource::Journal => journal::answer(&call).await,
-        // The one streams and the other is a provider's: neither comes this way.
-        Resource::Export | Resource::Webhook => Err(ApiError::not_found(call.path)),
+        // Files have a door of their own, one streams and one is a provider's: none of them comes this way.
+        Resource::Media
+        | Resource::MediaItem
+        | Resource::MediaContent
+        | Resource::MediaSet
+        | Resource::MediaLink
+        | Resource::Export
+        | Resource::Webhook => Err(ApiError::not_found(call.path)),
     }
 }
 

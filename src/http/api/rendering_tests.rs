@@ -136,6 +136,7 @@ fn world() -> World {
         reply_to: None,
         source: None,
         template: None,
+        media: Vec::new(),
     };
     let delivery = DeliverySummary::of(&[Some(DeliveryStatus::Sent)]);
     let root: Arc<str> = BASE.into();

@@ -10,7 +10,8 @@ use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use trunkline::http::front::Front;
-use trunkline::http::server::Handler;
+use trunkline::http::media::Door;
+use trunkline::http::server::{Entry, Handler};
 use trunkline::http::{Account, Accounts, AdapterEntry, Base, Inlet, Limits};
 use trunkline::relay::RelayError;
 use trunkline_adapter::{BoxFuture, Inbound, Secrets, WebhookRequest};
@@ -64,7 +65,8 @@ pub fn run(data: &[u8]) {
         let accounts = Arc::new(Accounts::new(vec![account]));
         let base = Arc::new(Base::new(Some(ROOT)));
         let relay = Arc::clone(&house.relay);
-        let front = Arc::new(Front::new(relay, Arc::new(Nobody), accounts, base, Limits::default()));
+        let door = Door::without_files(Arc::clone(&relay), Arc::clone(&accounts));
+        let front = Arc::new(Front::new(relay, Arc::new(Nobody), accounts, base, door, Limits::default()));
         let newest = HashMap::from([("CH".to_owned(), house.conversation.to_string())]);
         let mut caller = Caller { front, newest };
         for line in data.split(|byte| *byte == b'\n').take(MOST) {
@@ -128,7 +130,8 @@ impl Caller {
         let admission = self.front.admit(&mut head);
         let label = admission.label;
         let mut response = match admission.verdict {
-            Ok(most) if body.len() <= most => {
+            // A file has no place here.
+            Ok(Entry::Whole(most)) if body.len() <= most => {
                 Arc::clone(&self.front).answer(Request::from_parts(head, body)).await
             }
             Ok(_) => return None,

@@ -278,6 +278,7 @@ fn rows() -> Vec<(Key, Row)> {
         let text = trunkline::relay::command::NewMessage {
             author: "ana".to_owned(),
             template: None,
+            media: Vec::new(),
             body: Some("hello".to_owned()),
             attributes: Some("{\"a\":[1.5]}".to_owned()),
             created: None,
