@@ -156,11 +156,13 @@ impl Relay {
             // Before the commit: whoever comes after the answer must see it.
             let count = wake.len() as u64;
             self.inbox.add(subject, count);
+            failpoint!("inbox::before-keep");
             let kept = self.commits.commit(origin.account, batch, After { wake, ..After::default() }).await;
             if let Err(error) = kept {
                 self.inbox.remove(subject, count);
                 return Err(error.into());
             }
+            failpoint!("inbox::kept");
         }
         Ok(())
     }
@@ -226,6 +228,7 @@ impl Relay {
 
     /// Works on one row; says after which pause it is to be looked at again, if it is.
     async fn work_on(&self, account: &AccountSid, taken: Taken) -> (Taken, Option<Duration>) {
+        failpoint!("inbox::taken");
         let worked = match serde_json::from_slice::<InboxRow>(&taken.job.payload) {
             Ok(row) => {
                 let origin = Origin { adapter: &row.adapter, kind: &row.kind, account };
@@ -240,7 +243,9 @@ impl Relay {
             Ok(None) => {
                 let mut batch = Batch::default();
                 batch.delete(taken.key.clone());
-                self.ledger.commit(batch).await.map(|_| None).map_err(RelayError::from)
+                let deleted = self.ledger.commit(batch).await.map(|_| None).map_err(RelayError::from);
+                failpoint!("inbox::done");
+                deleted
             }
             other => other,
         };
