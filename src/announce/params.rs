@@ -152,12 +152,34 @@ pub(super) fn receipt(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::model::{ContentHash, MediaCategory, MediaSid, Mint};
 
     #[test]
     fn moments_have_milliseconds() {
         assert_eq!(instant(Timestamp(1_767_323_045_678_901)), "2026-01-02T03:04:05.678Z");
         assert_eq!(instant(Timestamp(1_767_323_045_000_000)), "2026-01-02T03:04:05.000Z");
+    }
+
+    #[test]
+    fn files_are_told_as_they_are_kept_else_as_they_came() {
+        let came = vec![Part::Text { text: "x".to_owned() }];
+        assert_eq!(media(&came, &[]), None);
+        let sid = MediaSid::new(&Mint::seeded(1));
+        let kept = MessageMedia {
+            sid: sid.clone(),
+            content: ContentHash::new([0; 32]),
+            size: 5,
+            content_type: "image/png".to_owned(),
+            filename: None,
+            category: MediaCategory::Media,
+        };
+        let told: Value = media(&came, &[kept]).map(|text| serde_json::from_str(&text).unwrap()).unwrap();
+        let expected = json!([{
+            "Sid": sid, "Filename": null, "ContentType": "image/png", "Size": 5, "Category": "media",
+        }]);
+        assert_eq!(told, expected);
     }
 
     #[test]

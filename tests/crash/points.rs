@@ -71,6 +71,7 @@ pub const POINTS: &[Point] = &[
     work("bindings::copied", 12),
     work("cleanup::before-page", 4),
     work("cleanup::before-leaving", 1),
+    work("cleanup::before-media-page", 1),
     work("cleanup::before-service-page", 3),
     work("cleanup::before-end", 1),
     work("inbox::before-keep", 3),

@@ -172,7 +172,7 @@ async fn remove(Outside { road, book }: Outside, people: Invited, mut dice: Dice
     Traces { talks: Vec::new(), removed: vec![talk] }
 }
 
-/// A user comes into a conversation and is removed, and so is a service.
+/// A user comes into a conversation and is removed, and so is a service with a file.
 async fn forget(road: &Road, talk: &Talk, identity: &str) {
     let joined =
         road.call(Method::POST, &format!("{}/Participants", talk.path()), &[("Identity", identity)]).await;
@@ -181,6 +181,7 @@ async fn forget(road: &Road, talk: &Talk, identity: &str) {
     assert!(matches!(gone.status, 204 | 404), "{} {}", gone.status, gone.text);
     let made = road.call(Method::POST, "/v1/Services", &[("FriendlyName", "Soon gone")]).await.expect(201);
     let service = format!("/v1/Services/{}", made["sid"].as_str().unwrap());
+    road.upload(&format!("{service}/Media"), "text/plain", b"a file").await.expect(201);
     let gone = road.call(Method::DELETE, &service, &[]).await;
     assert!(matches!(gone.status, 204 | 404), "{} {}", gone.status, gone.text);
 }

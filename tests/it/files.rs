@@ -354,6 +354,32 @@ async fn a_file_that_leads_elsewhere_is_not_fetched_and_the_message_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_message_with_a_file_makes_its_conversation_and_joins_it_with_the_file() {
+    let world = World::start_with(|config| {
+        config.rest = format!(
+            "[[messaging_service]]\nsid = \"MG00000000000000000000000000000001\"\n\
+             proxies = [\"{WHATSAPP}\"]\ninbound = \"autocreate\"\n"
+        );
+    })
+    .await;
+    let photo = [(CASES[0].content_type, CASES[0].name, CASES[0].content)];
+    assert_eq!(world.send_files(&world.whatsapp(BOB), "hello", &photo).await.status, 200);
+    assert_eq!(world.write(&world.whatsapp(BOB), "anybody?").await.status, 200);
+    let both = || async {
+        let made = world.client.list("/v1/Conversations", "conversations").await;
+        let [talk] = made.as_slice() else { return None };
+        let messages = world.client.messages(talk["sid"].as_str().unwrap()).await;
+        (messages.len() == 2).then_some(messages)
+    };
+    let messages = world.daemon.eventually("both messages", both).await;
+    assert_eq!(
+        (&messages[0]["body"], &messages[1]["body"]),
+        (&Value::from("hello"), &Value::from("anybody?"))
+    );
+    assert_eq!(messages[0]["media"][0]["content_type"], "image/jpeg");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_overtakes_a_file_that_is_still_to_come_and_nobody_else_waits() {
     let world = World::start().await;
     let talk = world.three(ANN, BOB, CAT).await;

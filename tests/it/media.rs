@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::Method;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::harness::{Answer, Client, World, config, read};
 
@@ -27,9 +29,8 @@ async fn media_path(client: &Client) -> String {
 }
 
 async fn upload(client: &Client, query: &str, content_type: &str, body: Vec<u8>) -> Answer {
-    let url = format!("{}{}{query}", client.base, media_path(client).await);
-    let request = client.http.post(url).basic_auth(&client.user, Some(&client.password));
-    read(request.header("content-type", content_type).body(body).send().await.unwrap()).await.unwrap()
+    let path = format!("{}{query}", media_path(client).await);
+    client.try_upload(&path, content_type, body).await.unwrap()
 }
 
 async fn uploaded(client: &Client) -> Value {
@@ -277,10 +278,19 @@ async fn what_was_uploaded_outlives_a_crash_and_nothing_else_does() {
     let mut world = World::start().await;
     let record = uploaded(&world.client).await;
     let kept = upload(&world.client, "", "text/plain", b"other".to_vec()).await.expect(201);
-    // One that breaks off half-way, and one whose row never came.
+    // One whose row never came, and one that the end comes in the middle of.
     let orphan = world.config.store_path.join("media/00").join("0".repeat(62));
     std::fs::write(&orphan, "orphan").unwrap();
-    std::fs::write(world.config.store_path.join("media/incoming/half"), "half").unwrap();
+    let mut half = TcpStream::connect(world.daemon.address).await.unwrap();
+    let credentials = STANDARD.encode(format!("{}:{}", config::ACCOUNT, config::TOKEN));
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {credentials}\r\nContent-Length: 100\r\n\r\nhalf",
+        media_path(&world.client).await
+    );
+    half.write_all(head.as_bytes()).await.unwrap();
+    let incoming = world.config.store_path.join("media/incoming");
+    let ask = || async { (files(&incoming) == 1).then_some(()) };
+    world.daemon.eventually("half an upload", ask).await;
     world.crash().await;
     swept(&world, 2).await;
     assert!(!orphan.exists());

@@ -207,6 +207,8 @@ fn unquoted(quoted: &str) -> Option<(String, usize)> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
     use super::*;
 
     const TYPE: &str = "multipart/form-data; boundary=\"xYz\"";
@@ -290,5 +292,23 @@ mod tests {
             assert!(Splitter::of(other).is_none(), "{other}");
         }
         assert!(Splitter::of(&format!("multipart/form-data; boundary={}", "x".repeat(71))).is_none());
+    }
+
+    proptest! {
+        /// Whatever comes in, however it is cut, tells the same, and little of it is kept.
+        #[test]
+        fn any_body_tells_the_same_however_it_is_cut(
+            words in proptest::collection::vec(
+                prop_oneof![
+                    Just("--xYz"), Just("\r\n"), Just("--"), Just("A: b"), Just("-"), Just(" "), Just("x"),
+                    Just("Content-Disposition: form-data; name=\"a\"; filename=\"b"), Just("\""), Just("\r"),
+                ],
+                0..60,
+            ),
+            size in 1usize..40,
+        ) {
+            let body = words.concat();
+            prop_assert_eq!(split(body.as_bytes(), size), split(body.as_bytes(), body.len().max(1)));
+        }
     }
 }

@@ -90,6 +90,18 @@ impl Client {
         read(request.send().await?).await
     }
 
+    /// Uploads a file to a path of a service's, which may be gone with the daemon.
+    pub async fn try_upload(
+        &self,
+        path: &str,
+        content_type: &str,
+        content: Vec<u8>,
+    ) -> Result<Answer, reqwest::Error> {
+        let request = self.http.post(format!("{}{path}", self.base)).header("content-type", content_type);
+        let request = request.basic_auth(&self.user, Some(&self.password)).body(content);
+        read(request.send().await?).await
+    }
+
     /// As [`Client::call`], and webhooks hear of it.
     pub async fn aloud(&self, method: Method, path: &str, fields: &[(&str, &str)]) -> Answer {
         let request = self.http.request(method, format!("{}{path}", self.base));

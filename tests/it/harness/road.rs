@@ -57,10 +57,20 @@ impl Road {
 
     /// A REST caller who asks again until there is an answer.
     pub async fn call(&self, method: Method, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let method = &method;
+        self.until_answered(async |now| now.try_call(method.clone(), path, fields).await).await
+    }
+
+    /// Uploads a file, again and again until there is an answer.
+    pub async fn upload(&self, path: &str, content_type: &str, content: &[u8]) -> Answer {
+        self.until_answered(async |now| now.try_upload(path, content_type, content.to_vec()).await).await
+    }
+
+    async fn until_answered(&self, ask: impl AsyncFn(Client) -> Result<Answer, reqwest::Error>) -> Answer {
         let mut client = self.client.clone();
         loop {
             let now = client.borrow_and_update().clone();
-            match now.try_call(method.clone(), path, fields).await {
+            match ask(now).await {
                 Ok(answer) if answer.status == 503 => tokio::time::sleep(Duration::from_millis(50)).await,
                 Ok(answer) => return answer,
                 Err(_) => moved(&mut client).await,
