@@ -68,7 +68,7 @@ fn channel(
     let blueprint = kind.blueprint(&mut settings, &mut proxies).expect("settings without problems");
     let _ = rustls::crypto::ring::default_provider().install_default();
     let kit = Kit { http: reqwest::Client::new(), clock: Clock::system(), webhook_url: URL.to_owned() };
-    let simulator: Arc<dyn Simulator> = blueprint.simulator().unwrap();
+    let simulator: Arc<dyn Simulator> = blueprint.simulator().expect("every provider can be played");
     let message = PhoneMessage {
         id: simulator.message_id(1),
         from: address(person),

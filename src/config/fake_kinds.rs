@@ -46,9 +46,19 @@ static MESSENGER: FakeKind = FakeKind {
     proxy_texts: &[],
 };
 
+static SDK: FakeKind = FakeKind {
+    name: "sdk",
+    channel: None,
+    hint: "",
+    secrets: &[],
+    texts: &["path"],
+    proxy_secrets: &[],
+    proxy_texts: &[],
+};
+
 /// All of them.
 pub(super) fn kinds() -> Vec<&'static dyn AdapterKind> {
-    vec![&TWILIO, &WHATSAPP, &MESSENGER]
+    vec![&TWILIO, &WHATSAPP, &MESSENGER, &SDK]
 }
 
 impl AdapterKind for FakeKind {
@@ -71,7 +81,11 @@ impl AdapterKind for FakeKind {
         for key in self.texts {
             settings.string(key);
         }
-        settings.base_url("base_url", "https://api.example.com");
+        if self.name == "sdk" {
+            settings.strings("allowed_origins");
+        } else {
+            settings.base_url("base_url", "https://api.example.com");
+        }
         for (address, section) in proxies {
             if self.channel.is_some_and(|channel| channel != address.channel()) {
                 section.problem("address", format!("is not a {} address", self.name), None);

@@ -181,7 +181,7 @@ fn an_unknown_kind_is_told_without_guessing_at_its_keys() {
     let said = load(&format!("{ACCOUNT}{}", ADAPTER.replace("twilio", "carrier-pigeon"))).unwrap_err();
     assert_eq!(
         said,
-        ["t:6: adapter.us.kind: there is no kind \"carrier-pigeon\", only twilio, whatsapp, messenger"]
+        ["t:6: adapter.us.kind: there is no kind \"carrier-pigeon\", only twilio, whatsapp, messenger, sdk"]
     );
     let near = ADAPTER.replace("twilio", "twillio").replace("auth_token", "auth_tokn");
     let said = load(&format!("{ACCOUNT}{near}")).unwrap_err();

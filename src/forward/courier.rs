@@ -162,7 +162,9 @@ impl Courier {
             timeout: TIMEOUT,
             most: MOST,
         };
+        failpoint!("forward::taken");
         let answer = self.caller.call(request, &today.token).await;
+        failpoint!("forward::answered");
         let end = match &answer {
             Ok(answer) if (200..300).contains(&answer.status) => {
                 self.taken(&today, taken, &forwarded, answer).await
@@ -253,7 +255,10 @@ impl Courier {
     async fn ended(&self, taken: &Taken, mut batch: Batch) -> Result<End, LedgerError> {
         batch.delete(taken.key.clone());
         match self.ledger.commit(batch).await {
-            Ok(_) => Ok(End::Done),
+            Ok(_) => {
+                failpoint!("forward::ended");
+                Ok(End::Done)
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -75,6 +75,23 @@ impl Form {
             .map(|(_, value)| value.as_str())
     }
 
+    /// What a repeated parameter lists. An empty value alone is an empty list.
+    pub fn each<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.all(name).filter(|value| !value.is_empty())
+    }
+
+    /// What one of a few words stands for, in any case; nothing where the parameter is missing or empty.
+    pub fn word<T: Copy>(
+        &self,
+        name: &str,
+        words: &[(&str, T)],
+        otherwise: impl FnOnce() -> ApiError,
+    ) -> Result<Option<T>, ApiError> {
+        let Some(given) = self.filled(name) else { return Ok(None) };
+        let known = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(given));
+        known.map(|(_, meant)| Some(*meant)).ok_or_else(otherwise)
+    }
+
     /// Whether any of these parameters is there, with whatever value.
     pub fn any(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.get(name).is_some())
@@ -123,6 +140,17 @@ mod tests {
         assert_eq!(form.get("Body"), Some("a b&c=✓+1"));
         assert_eq!(form.all("Filters").collect::<Vec<_>>(), ["x", "y"]);
         assert_eq!(form.all("filters").collect::<Vec<_>>(), ["x", "y"]);
+    }
+
+    #[test]
+    fn words_stand_for_something_in_any_case() {
+        let words = [("asc", 1), ("desc", 2)];
+        let read = |text: &str| form(text).word("Order", &words, || error::NOT_UTF8.into());
+        for (text, meant) in [("Order=DESC", Some(2)), ("order=asc", Some(1)), ("Order=", None), ("", None)] {
+            assert_eq!(read(text).unwrap(), meant, "{text}");
+        }
+        assert_eq!(read("Order=up").unwrap_err(), error::NOT_UTF8.into());
+        assert_eq!(form("a=&a=x&a=y").each("a").collect::<Vec<_>>(), ["x", "y"]);
     }
 
     #[test]

@@ -240,10 +240,10 @@ mod tests {
         assert_eq!(
             names,
             "1Meta 2Service 3Configuration 4Binding 5UniqueName 6ConversationList 7OptOut 8Person 9Unreadable \
-             10ConversationHome 11Timer 12AddressConfiguration 13ConfiguredAddress 16Head 17Conversation \
+             10ConversationHome 11Timer 12AddressConfiguration 13ConfiguredAddress 14GroupText 16Head 17Conversation \
              18Participant 19Message 20MessageIndex 21Receipt 22Tombstone 32Queue 33Lane 48ProviderId \
              49Parked 64ServiceSettings 65Role 66User 67UserIdentity 68Credential 69PushBinding 70Listed \
-             80Webhook 81DeadLetter 90Idempotency 100Media 101MediaOfService 102MediaContent"
+             71Departure 80Webhook 81DeadLetter 90Idempotency 100Media 101MediaOfService 102MediaContent"
         );
     }
 }

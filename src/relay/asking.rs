@@ -57,7 +57,9 @@ impl Relay {
         };
         let mut pairs = announce::common(event, account, service, cause.source);
         render(&mut pairs);
-        match asker.ask(account, &settings, pairs).await {
+        let verdict = asker.ask(account, &settings, pairs).await;
+        failpoint!("hook::asked");
+        match verdict {
             Verdict::Proceed(fields) => Ok(fields),
             Verdict::Refuse => Err(RelayError::Vetoed),
         }

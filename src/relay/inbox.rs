@@ -144,11 +144,13 @@ impl Relay {
             // Before the commit: whoever comes after the answer must see it.
             let count = wake.len() as u64;
             self.inbox.add(subject, count);
+            failpoint!("inbox::before-keep");
             let kept = self.commits.commit(origin.account, batch, After { wake, ..After::default() }).await;
             if let Err(error) = kept {
                 self.inbox.remove(subject, count);
                 return Err(error.into());
             }
+            failpoint!("inbox::kept");
         }
         Ok(())
     }
@@ -210,6 +212,7 @@ impl Relay {
     }
 
     async fn work_on(&self, account: &AccountSid, taken: Taken) -> (Taken, bool) {
+        failpoint!("inbox::taken");
         let worked = match serde_json::from_slice::<InboxRow>(&taken.job.payload) {
             Ok(row) => {
                 let origin = Origin { adapter: &row.adapter, kind: &row.kind, account };
@@ -224,7 +227,9 @@ impl Relay {
             Ok(()) => {
                 let mut batch = Batch::default();
                 batch.delete(taken.key.clone());
-                self.ledger.commit(batch).await.map(|_| ()).map_err(RelayError::from)
+                let deleted = self.ledger.commit(batch).await.map(|_| ()).map_err(RelayError::from);
+                failpoint!("inbox::done");
+                deleted
             }
             failed => failed,
         };

@@ -298,11 +298,14 @@ impl Relay {
                 if self.listened_to(&struck.next) {
                     Box::pin(self.tell(account, Cause::timer(), Some(&current), &mut struck)).await?;
                 }
+                failpoint!("timer::before-strike");
                 let ticket = self.cache.ticket();
                 let struck = self.commits.decided(account, struck, ticket, Some(Arc::clone(&turn)));
                 // Not what the caller asked for: an idempotency key must not be used up by it.
                 match rider::aside(struck).await {
-                    Ok(_) => {}
+                    Ok(_) => {
+                        failpoint!("timer::struck");
+                    }
                     Err(CommitError::Conflict(_)) => self.cache.forget(account, sid),
                     Err(other) => return Err(other.into()),
                 }

@@ -199,7 +199,9 @@ impl Post {
         };
         let (caller, token) = (self.site.caller.clone(), self.site.token(&self.account));
         async move {
+            failpoint!("webhook::taken");
             let answer = caller.call(request, &token).await;
+            failpoint!("webhook::answered");
             (flight, ended(&answer))
         }
         .boxed()
@@ -303,6 +305,7 @@ impl Post {
             );
         }
         self.commit(batch).await;
+        failpoint!("webhook::settled");
         if reason.is_some() {
             self.site.letters.buried(&self.account).await;
             told(PostOutcome::Dead);

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::disallowed_methods, reason = "a real daemon is measured by the real clock")]
 
+mod beside;
 mod book;
 #[path = "../it/harness/mod.rs"]
 mod harness;

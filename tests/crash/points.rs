@@ -21,6 +21,8 @@ pub enum Reached {
     UnknownFails,
     /// A start.
     Start,
+    /// A start with the clock further on than the shortest timer takes.
+    Later,
     /// An orderly end.
     Stop,
 }
@@ -68,14 +70,33 @@ pub const POINTS: &[Point] = &[
     work("cleanup::before-leaving", 1),
     work("cleanup::before-service-page", 3),
     work("cleanup::before-end", 1),
+    work("inbox::before-keep", 3),
+    work("inbox::kept", 3),
+    work("inbox::taken", 3),
+    work("hook::asked", 1),
+    work("inbox::done", 3),
+    work("forward::taken", 3),
+    work("forward::answered", 3),
+    work("forward::ended", 3),
+    work("webhook::taken", 3),
+    work("webhook::answered", 3),
+    work("webhook::settled", 3),
     work("reload::read", 1),
     work("reload::in-force", 1),
     at(Reached::Start, "start::opened"),
     at(Reached::Start, "start::marked"),
     at(Reached::Start, "bindings::merged"),
+    // After rounds of work, whose timers are over then.
+    at(Reached::Later, "timer::before-strike"),
+    at(Reached::Later, "timer::struck"),
     at(Reached::Stop, "stop::drained"),
     at(Reached::Stop, "stop::cleared"),
 ];
+
+/// How much further on the clock of a life is that is to die here.
+pub fn ahead(name: &str) -> Option<u64> {
+    POINTS.iter().find(|point| point.name == name).filter(|point| point.reached == Reached::Later).map(|_| 61)
+}
 
 /// The names in the source, each with the files that have it.
 fn marked(folder: &Path, found: &mut Vec<String>) {

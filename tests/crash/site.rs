@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::beside::Beside;
 use crate::book::{Book, Promise, Tally};
 use crate::harness::arrivals::{DUPLICATES, REPEATING};
 use crate::harness::dice::Dice;
 use crate::harness::limits::{Limit, above, exceeded};
 use crate::harness::{Act, Client, Phone, Proxy, Road, Sent, World};
 use crate::observer::{Findings, Observer};
+use crate::points::ahead;
 use crate::talk::{Outside, Talk};
 use crate::workload::{Phones, look_at_receipts, round, tell_statuses};
 
@@ -26,6 +28,9 @@ const BACKLOG: usize = 80;
 const SLOW_PEOPLE: u64 = 8;
 /// A round that takes longer hangs.
 const LONGEST_ROUND: Duration = Duration::from_secs(90);
+
+/// Sets a life's clock further on.
+const AHEAD: &str = "TRUNKLINE_TEST_CLOCK_AHEAD";
 
 /// What deaths are called that no place has.
 const SUDDEN: &str = "a random moment";
@@ -63,13 +68,16 @@ pub struct Site {
     told: usize,
     backlog: Talk,
     removed: Vec<Talk>,
+    beside: Arc<Beside>,
     rounds: u64,
 }
 
 impl Site {
     /// A daemon at work. `unknown_fails` says what becomes of sends that may have happened.
     pub async fn open(unknown_fails: bool, mut dice: Dice) -> Site {
+        let beside = Arc::new(Beside::new().await);
         let world = World::start_with(|config| {
+            beside.configure(config);
             let rate = format!("rate = {{ per_second = {}, burst = {} }}", LIMIT.per_second, LIMIT.burst);
             config.adapter("us").proxies.push(Proxy { address: SLOW.to_owned(), lines: vec![rate] });
             // Both tokens are right from the start, so that an edit may change which is used.
@@ -80,6 +88,7 @@ impl Site {
             }
         })
         .await;
+        beside.settle(&world).await;
         let mut delays = Dice(dice.roll());
         // An answer takes a moment, so that there is something to interrupt.
         world.sink.script(move |_| Act::After(delays.millis(1..15), Box::new(Act::Accept)));
@@ -104,6 +113,7 @@ impl Site {
             told: 0,
             backlog,
             removed: Vec::new(),
+            beside,
             rounds: 0,
         }
     }
@@ -134,7 +144,13 @@ impl Site {
         let looking = tokio::spawn(look_at_receipts(outside.clone(), over.clone(), roll()));
         let phones = Phones::of(&self.world, self.numbers);
         self.numbers += 100;
-        let mut working = tokio::spawn(round(outside, phones, roll(), self.backlog.clone(), missing));
+        let mut working = tokio::spawn(round(
+            outside,
+            phones,
+            roll(),
+            (self.backlog.clone(), missing),
+            self.beside.clone(),
+        ));
         let began = Instant::now();
         // Somebody edits the file in the middle of it.
         let mut edit = Some(began + self.dice.millis(50..600));
@@ -240,11 +256,15 @@ impl Site {
     ) {
         loop {
             self.world.daemon.env.remove("FAILPOINTS");
+            self.world.daemon.env.remove(AHEAD);
             if let Some(death) = deaths.get(*next) {
                 came[*next] = Some(false);
                 if let Death::At { name, after } = death {
                     let armed = format!("{name}={after}*off->return");
                     self.world.daemon.env.insert("FAILPOINTS".to_owned(), armed);
+                    if let Some(ahead) = ahead(name) {
+                        self.world.daemon.env.insert(AHEAD.to_owned(), ahead.to_string());
+                    }
                 }
                 *next += 1;
             } else {
@@ -376,6 +396,7 @@ impl Site {
         let empty = || async { (daemon.lane(SLOW).await["depth"] == 0).then_some(()) };
         daemon.eventually("an empty slow line", empty).await;
         self.observe(std::slice::from_ref(&self.backlog), &[], tally).await;
+        self.beside.look(&self.world, &self.book).await;
         let cleaned = || async {
             let rows = daemon.dump();
             rows.iter().all(|row| self.removed.iter().all(|talk| talk.sid != row.partition)).then_some(())

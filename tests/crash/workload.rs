@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use trunkline_adapter::DeliveryStatus;
 
+use crate::beside::Beside;
 use crate::book::id_of;
 use crate::harness::dice::Dice;
 use crate::harness::{PAGE, Phone, Road, SMS, Sent, WHATSAPP, World, provider};
@@ -59,7 +60,14 @@ impl Phones {
 type Doing = Pin<Box<dyn Future<Output = Traces> + Send>>;
 
 /// Everything of one round at once; ends when all of it is answered.
-pub async fn round(outside: Outside, mut phones: Phones, mut dice: Dice, backlog: Talk, slow: u64) -> Traces {
+pub async fn round(
+    outside: Outside,
+    mut phones: Phones,
+    mut dice: Dice,
+    (backlog, slow): (Talk, u64),
+    beside: Arc<Beside>,
+) -> Traces {
+    let strangers = [phones.sms(), phones.sms(), phones.sms()];
     let pair = vec![phones.whatsapp(), phones.sms()];
     let split = vec![phones.whatsapp(), phones.messenger()];
     let page = vec![phones.sms(), phones.messenger()];
@@ -77,7 +85,8 @@ pub async fn round(outside: Outside, mut phones: Phones, mut dice: Dice, backlog
         Box::pin(close(outside.clone(), closing, after, roll())),
         Box::pin(remove(outside.clone(), removed, roll())),
         Box::pin(stop(outside.clone(), stopping, roll())),
-        Box::pin(keep_busy(outside, backlog, slow)),
+        Box::pin(keep_busy(outside.clone(), backlog, slow)),
+        Box::pin(async move { kept(vec![beside.work(&outside, strangers).await]) }),
     ];
     let mut doing: JoinSet<Traces> = all.into_iter().collect();
     let mut traces = Traces::default();

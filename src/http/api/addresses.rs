@@ -116,16 +116,13 @@ fn complete(kind: AutoCreationKind, url: bool, flow: bool) -> Result<(), ApiErro
 }
 
 fn change(form: &Form) -> Result<AddressChange, ApiError> {
-    let word = |name: &str| form.filled(name).map(str::to_ascii_lowercase);
-    let kind = match word(TYPE).as_deref() {
-        None => None,
-        Some("webhook") => Some(AutoCreationKind::Webhook),
-        Some("studio") => Some(AutoCreationKind::Studio),
-        Some("default") => Some(AutoCreationKind::Default),
-        Some(_) => {
-            return Err(ApiError::parameter("AutoCreation.Type is none of webhook, studio and default"));
-        }
-    };
+    let kinds = [
+        ("webhook", AutoCreationKind::Webhook),
+        ("studio", AutoCreationKind::Studio),
+        ("default", AutoCreationKind::Default),
+    ];
+    let refused = || ApiError::parameter("AutoCreation.Type is none of webhook, studio and default");
+    let kind = form.word(TYPE, &kinds, refused)?;
     let service = match form.get(SERVICE) {
         None => Change::Keep,
         Some("") => Change::Clear,
@@ -141,8 +138,7 @@ fn change(form: &Form) -> Result<AddressChange, ApiError> {
         }
     }
     let filters = form.get(FILTERS).map(|_| {
-        let given = form.all(FILTERS).filter(|name| !name.is_empty());
-        let events = given.map(|name| Event::parse(name).filter(|event| event.is_scoped()));
+        let events = form.each(FILTERS).map(|name| Event::parse(name).filter(|event| event.is_scoped()));
         events.map(|event| event.map(|event| event.name().to_owned())).collect::<Option<Vec<_>>>()
     });
     let filters = match filters {

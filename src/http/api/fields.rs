@@ -94,12 +94,8 @@ pub(super) fn short_name(form: &Form) -> Result<Option<&str>, ApiError> {
 
 /// A word for yes or no, in any case.
 pub(super) fn boolean(form: &Form, name: &str) -> Result<Option<bool>, ApiError> {
-    match form.filled(name) {
-        None => Ok(None),
-        Some(word) if word.eq_ignore_ascii_case("true") => Ok(Some(true)),
-        Some(word) if word.eq_ignore_ascii_case("false") => Ok(Some(false)),
-        Some(_) => Err(ApiError::parameter(format!("{name} is neither true nor false"))),
-    }
+    let refused = || ApiError::parameter(format!("{name} is neither true nor false"));
+    form.word(name, &[("true", true), ("false", false)], refused)
 }
 
 /// A text of ours to keep, unless it is longer than so many characters.

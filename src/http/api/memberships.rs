@@ -63,11 +63,10 @@ pub(in crate::http) fn change(form: &Form) -> Result<ParticipantChange, ApiError
     if !form.any(&["NotificationLevel", "LastReadMessageIndex", "LastReadTimestamp"]) {
         return Err(error::UPDATE_EMPTY.into());
     }
-    let muted = match form.get("NotificationLevel").map(str::to_ascii_lowercase).as_deref() {
-        None => None,
-        Some("default") => Some(false),
-        Some("muted") => Some(true),
-        Some(_) => return Err(error::NOTIFICATION_LEVEL.into()),
+    let levels = [("default", false), ("muted", true)];
+    let muted = match form.get("NotificationLevel") {
+        Some("") => return Err(error::NOTIFICATION_LEVEL.into()),
+        _ => form.word("NotificationLevel", &levels, || error::NOTIFICATION_LEVEL.into())?,
     };
     let (last_read_message_index, last_read_timestamp) = fields::read_horizon(form)?;
     Ok(ParticipantChange { muted, last_read_message_index, last_read_timestamp, ..Default::default() })

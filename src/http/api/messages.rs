@@ -69,11 +69,9 @@ pub(in crate::http) fn posted(relay: &Relay, form: &Form) -> Result<NewMessage, 
 
 async fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
     let page = Page::read(&call.query, 100)?;
-    let descending = match call.query.filled("Order").map(str::to_ascii_lowercase).as_deref() {
-        None | Some("asc") => false,
-        Some("desc") => true,
-        Some(_) => return Err(ApiError::parameter("Order is neither asc nor desc")),
-    };
+    let refused = || ApiError::parameter("Order is neither asc nor desc");
+    let orders = [("asc", false), ("desc", true)];
+    let descending = call.query.word("Order", &orders, refused)?.unwrap_or_default();
     let (account, service) = (&call.scope.account, &call.scope.service);
     let (conversation, mut found) = call
         .relay

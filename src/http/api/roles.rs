@@ -52,11 +52,8 @@ async fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
 fn new(form: &Form) -> Result<NewRole, ApiError> {
     let name = fields::short_name(form)?.filter(|name| !name.is_empty());
     let name = name.ok_or(error::FRIENDLY_NAME_MISSING)?;
-    let kind = match form.filled("Type").map(str::to_ascii_lowercase).as_deref() {
-        Some("conversation") => RoleKind::Conversation,
-        Some("service") => RoleKind::Service,
-        _ => return Err(error::ROLE_TYPE.into()),
-    };
+    let kinds = [RoleKind::Conversation, RoleKind::Service].map(|kind| (kind.name(), kind));
+    let kind = form.word("Type", &kinds, || error::ROLE_TYPE.into())?.ok_or(error::ROLE_TYPE)?;
     if form.filled("Permission").is_none() {
         return Err(ApiError::parameter("Permission is required"));
     }
@@ -67,7 +64,7 @@ fn new(form: &Form) -> Result<NewRole, ApiError> {
 /// The permissions named, each once, if all of them may be held by such a role. A single empty one names none.
 fn permissions(form: &Form, kind: RoleKind) -> Option<Vec<String>> {
     let mut named: Vec<String> = Vec::new();
-    for permission in form.all("Permission").filter(|permission| !permission.is_empty()) {
+    for permission in form.each("Permission") {
         if !kind.permits(permission) {
             return None;
         }

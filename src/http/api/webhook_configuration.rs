@@ -33,12 +33,9 @@ fn change(form: &Form, of_account: bool) -> Result<HookChange, ApiError> {
     if !form.any(&["PreWebhookUrl", "PostWebhookUrl", "Method", "Filters", "Target"]) {
         return Err(error::UPDATE_EMPTY.into());
     }
-    let flex = match form.get("Target").filter(|_| of_account) {
-        None | Some("") => None,
-        Some(word) if word.eq_ignore_ascii_case("webhook") => Some(false),
-        Some(word) if word.eq_ignore_ascii_case("flex") => Some(true),
-        Some(_) => return Err(ApiError::parameter("Target is neither webhook nor flex")),
-    };
+    let targets = [("webhook", false), ("flex", true)];
+    let refused = || ApiError::parameter("Target is neither webhook nor flex");
+    let flex = if of_account { form.word("Target", &targets, refused)? } else { None };
     Ok(HookChange {
         pre_url: url(form, "PreWebhookUrl", error::PRE_WEBHOOK_URL)?,
         post_url: url(form, "PostWebhookUrl", error::POST_WEBHOOK_URL)?,
@@ -65,19 +62,15 @@ pub(super) fn callable(text: &str) -> bool {
 
 /// How a webhook is called, in any case.
 pub(super) fn method(form: &Form, name: &str) -> Result<Option<HookMethod>, ApiError> {
-    match form.filled(name) {
-        None => Ok(None),
-        Some(word) if word.eq_ignore_ascii_case("GET") => Ok(Some(HookMethod::Get)),
-        Some(word) if word.eq_ignore_ascii_case("POST") => Ok(Some(HookMethod::Post)),
-        Some(_) => Err(error::WEBHOOK_METHOD.into()),
-    }
+    let methods = [HookMethod::Get, HookMethod::Post].map(|method| (method.name(), method));
+    form.word(name, &methods, || error::WEBHOOK_METHOD.into())
 }
 
 fn filters(form: &Form) -> Result<Option<Vec<String>>, ApiError> {
     if form.get("Filters").is_none() {
         return Ok(None);
     }
-    let names: Vec<String> = form.all("Filters").filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let names: Vec<String> = form.each("Filters").map(str::to_owned).collect();
     let (longest, most) = FILTER;
     if names.len() > most || names.iter().any(|name| name.chars().count() > longest) {
         return Err(error::WEBHOOK_FORMAT.into());

@@ -68,13 +68,10 @@ async fn list(call: &Call<'_>) -> Result<Answer, ApiError> {
 }
 
 fn new(form: &Form) -> Result<NewWebhook, ApiError> {
-    let target = match form.filled("Target").map(str::to_ascii_lowercase).as_deref() {
-        None => return Err(error::WEBHOOK_TARGET_MISSING.into()),
-        Some("webhook") => HookTarget::Webhook,
-        Some("trigger") => HookTarget::Trigger,
-        Some("studio") => HookTarget::Studio,
-        Some(_) => return Err(error::WEBHOOK_TARGET.into()),
-    };
+    let targets = [HookTarget::Webhook, HookTarget::Trigger, HookTarget::Studio];
+    let targets = targets.map(|target| (target.name(), target));
+    let target = form.word("Target", &targets, || error::WEBHOOK_TARGET.into())?;
+    let target = target.ok_or(error::WEBHOOK_TARGET_MISSING)?;
     let WebhookChange { url, method, filters, triggers, flow_sid } = parts(form)?;
     let (filters, triggers) = (filters.unwrap_or_default(), triggers.unwrap_or_default());
     match target {
@@ -119,7 +116,7 @@ fn parts(form: &Form) -> Result<WebhookChange, ApiError> {
         return Err(error::WEBHOOK_URL_MISSING.into());
     }
     let mut filters = Vec::new();
-    for name in form.all("Configuration.Filters").filter(|name| !name.is_empty()) {
+    for name in form.each("Configuration.Filters") {
         let event = Event::parse(name).filter(|event| event.is_scoped()).ok_or(error::WEBHOOK_FILTER)?;
         if !filters.iter().any(|known| known == event.name()) {
             filters.push(event.name().to_owned());

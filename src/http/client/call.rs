@@ -38,6 +38,8 @@ impl<'a> Asked<'a> {
             (body, true) => Body::Form(Form::parse(body)?),
             (body, false) => match serde_json::from_slice(body) {
                 Ok(Value::Object(members)) => Body::Json(members),
+                // What SDK 2.0 sends with a DELETE.
+                Ok(Value::Null) => Body::None,
                 _ => return Err(ApiError::parameter("The body is not a JSON object")),
             },
         };

@@ -6,7 +6,7 @@ const sdk = createRequire(import.meta.url)(`sdk-${VERSION}`);
 export const { Client } = sdk;
 
 // Whether this version has a method that came later.
-export const has = (what, method) => typeof what.prototype[method] === 'function';
+export const has = (what, method) => typeof what[method] === 'function';
 
 const open = new Set();
 
@@ -18,11 +18,19 @@ export function connect(token, uri) {
 
 export async function enter(token, uri) {
   const client = connect(token, uri);
-  await new Promise((resolve, reject) => {
-    client.once('initialized', resolve);
-    client.once('initFailed', ({ error }) => reject(Object.assign(new Error(error?.message ?? 'not initialized'), error)));
-  });
+  const state = await next(client, 'stateChanged');
+  if (state !== 'initialized') throw new Error(`${state} instead of initialized`);
   return client;
+}
+
+// How a client is refused that comes with this token: what it says of the connection.
+export async function refusal(token, uri) {
+  const client = connect(token, uri);
+  const said = next(client, 'connectionError');
+  const state = await next(client, 'stateChanged');
+  const { terminal, httpStatusCode, errorCode } = await said;
+  await leave(client);
+  return [state, terminal, httpStatusCode, errorCode];
 }
 
 export async function leave(client) {

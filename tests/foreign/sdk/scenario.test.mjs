@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { House, Line, PROXY, SECOND_KEY, TEMPLATE, eventually } from './house.mjs';
-import { Client, VERSION, all, connect, enter, has, leave, leaveAll, next, updated } from './people.mjs';
+import { VERSION, all, connect, enter, has, leave, leaveAll, next, refusal, updated } from './people.mjs';
 
 let house;
 let line;
@@ -37,15 +37,7 @@ after(async () => {
   setTimeout(() => process.exit(), 1000).unref();
 });
 
-// How a client is refused that comes with this token.
-async function refusal(token) {
-  const client = connect(token, uri());
-  const said = next(client, 'connectionError');
-  const { error } = await next(client, 'initFailed');
-  const { httpStatusCode, errorCode } = await said;
-  await leave(client);
-  return [error.terminal, httpStatusCode, errorCode];
-}
+const denied = async (token) => refusal(token, uri());
 
 async function refused(status, code, promise) {
   const error = await promise.then(() => assert.fail(`expected ${status} with ${code}`), (error) => error);
@@ -66,12 +58,12 @@ test(`SDK ${VERSION} connects`, async () => {
 });
 
 test('a token that is wrong is refused with its code', async () => {
-  assert.deepEqual(await refusal('no token'), [true, 401, 20101]);
-  assert.deepEqual(await refusal(await house.token('ada', { secret: 'another secret of 32 letters ....' })), [true, 401, 20107]);
-  assert.deepEqual(await refusal(await house.token('ada', { key: `SK${'9'.repeat(32)}` })), [true, 401, 20103]);
-  assert.deepEqual(await refusal(await house.token('ada', { ttl: -10 })), [true, 401, 20104]);
-  assert.deepEqual(await refusal(await house.token('ada', { ttl: 90_000 })), [true, 401, 20104]);
-  assert.deepEqual(await refusal(await house.token('ada', { service: `IS${'9'.repeat(32)}` })), [true, 403, 50050]);
+  assert.deepEqual(await denied('no token'), ['failed', true, 401, 20101]);
+  assert.deepEqual(await denied(await house.token('ada', { secret: 'another secret of 32 letters ....' })), ['failed', true, 401, 20107]);
+  assert.deepEqual(await denied(await house.token('ada', { key: `SK${'9'.repeat(32)}` })), ['failed', true, 401, 20103]);
+  assert.deepEqual(await denied(await house.token('ada', { ttl: -10 })), ['failed', true, 401, 20104]);
+  assert.deepEqual(await denied(await house.token('ada', { ttl: 90_000 })), ['failed', true, 401, 20104]);
+  assert.deepEqual(await denied(await house.token('ada', { service: `IS${'9'.repeat(32)}` })), ['failed', true, 403, 50050]);
   const expired = connect(await house.token('ada', { ttl: -10 }), uri());
   await next(expired, 'tokenExpired');
   await leave(expired);
@@ -105,7 +97,7 @@ test('a conversation is made, joined and shared', async () => {
   assert.equal(me.type, 'chat');
   assert.equal((await ada.getConversationByUniqueName('room/ü 1')).sid, room.sid);
   assert.equal((await ada.getConversationBySid(room.sid)).sid, room.sid);
-  if (has(Client, 'peekConversationBySid')) {
+  if (has(ada, 'peekConversationBySid')) {
     assert.equal((await ada.peekConversationBySid(room.sid)).sid, room.sid);
   }
   await assert.rejects(room.add('bob'));
@@ -139,7 +131,7 @@ test('messages are sent, told, changed and removed', async () => {
   await second.remove();
   await removed;
   assert.deepEqual((await bobs.getMessages()).items.map((message) => message.index), [0, 2, 3]);
-  if (has(room.constructor, 'prepareMessage')) {
+  if (has(room, 'prepareMessage')) {
     const built = next(bobs, 'messageAdded');
     await room.prepareMessage().setBody('built').setAttributes({ built: true }).build().send();
     const { body, attributes } = await built;
@@ -344,7 +336,7 @@ test('a phone takes part', async () => {
 });
 
 test('templates and push registrations', async () => {
-  if (has(Client, 'getContentTemplates')) {
+  if (has(ada, 'getContentTemplates')) {
     const templates = await ada.getContentTemplates();
     assert.deepEqual(templates.map((each) => each.sid), [TEMPLATE]);
     assert.deepEqual(templates[0].variables.map((each) => each.name), ['1']);
@@ -405,7 +397,7 @@ test('a key that is taken away ends what came in with it, and a door that is clo
   await off;
   assert.equal(ada.connectionState, 'connected');
   await leave(fay);
-  assert.deepEqual(await refusal(await house.token('fay', { key: SECOND_KEY })), [true, 401, 20103]);
+  assert.deepEqual(await denied(await house.token('fay', { key: SECOND_KEY })), ['failed', true, 401, 20103]);
   house.configure({ socket: false });
   house.reload();
   await eventually('nobody there', async () => (await house.metric('trunkline_sdk_sessions')) === 0);

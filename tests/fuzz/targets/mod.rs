@@ -12,6 +12,7 @@ pub mod messenger;
 pub mod names;
 pub mod records;
 pub mod rest;
+pub mod sdk;
 pub mod seeds;
 pub mod twilio;
 mod webhook;
@@ -25,6 +26,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("twilio", twilio::run),
     ("whatsapp", whatsapp::run),
     ("messenger", messenger::run),
+    ("sdk", sdk::run),
     ("answers", answers::run),
     ("rest", rest::run),
     ("api", api::run),
