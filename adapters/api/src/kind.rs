@@ -34,6 +34,11 @@ pub trait Blueprint: Send + Sync {
     /// Makes the adapter. No network is touched.
     fn build(&self, kit: Kit) -> Arc<dyn Adapter>;
 
+    /// The path of its [`Door`], if it has one.
+    fn door_path(&self) -> Option<&str> {
+        None
+    }
+
     /// The provider's side of the same wire, for demos and tests; `None` where there is no provider.
     fn simulator(&self) -> Option<Arc<dyn Simulator>>;
 }
