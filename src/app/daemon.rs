@@ -16,7 +16,7 @@ use trunkline_adapter::Clock;
 use super::files::{Incoming, Outgoing};
 use super::forwarding::Keep;
 use super::house::{self, House};
-use super::plugs::{Aliases, Set};
+use super::plugs::{Aliases, Connected, Set};
 use super::roster::Roster;
 use super::running::Running;
 use super::staff::Staff;
@@ -172,6 +172,7 @@ impl Daemon {
         }));
         let hub = Arc::new(Hub::new(&tap, ledger.clone()));
         hub.restored(store.restoration());
+        relay.see_through(Arc::new(Connected(hub.clone())));
         let accounts = Arc::new(Accounts::new(Vec::new()));
         let tokens = Arc::new(Tokens::new(accounts.clone(), relay.clone(), clock));
         let clients = Arc::new(Clients::new(relay.clone(), hub.clone(), clock));

@@ -93,7 +93,7 @@ use crate::ledger::engine::{CommitError, Snapshot};
 use crate::ledger::key::Space;
 use crate::ledger::{Ledger, LedgerError, tables};
 use crate::ledger::{rider, typed};
-use crate::model::{AccountSid, Binding, Conversation, Json, Mint};
+use crate::model::{AccountSid, Binding, Conversation, Json, Mint, ServiceSid};
 use crate::work::Wakeups;
 
 pub use conversations::MOST_AT_ONCE;
@@ -121,6 +121,12 @@ const ATTEMPTS: usize = 8;
 pub trait OptOuts: Send + Sync {
     fn add(&self, account: &str, proxy: &Address, address: &Address);
     fn remove(&self, account: &str, proxy: &Address, address: &Address);
+}
+
+/// Knows who is connected. Plugged in by `app`.
+pub trait Online: Send + Sync {
+    /// Whether somebody is online; nothing where they never were since the start.
+    fn online(&self, account: &AccountSid, service: &ServiceSid, identity: &str) -> Option<bool>;
 }
 
 /// What the relay is made of.
@@ -153,6 +159,8 @@ pub struct Relay {
     hooks: Arc<Hooks>,
     /// Asks pre-action webhooks; plugged in by `app`.
     asker: OnceLock<Arc<dyn Ask>>,
+    /// Knows who is connected; plugged in by `app`.
+    online: OnceLock<Arc<dyn Online>>,
     inbox: inbox::Inbox,
 }
 
@@ -188,6 +196,7 @@ impl Relay {
             commits,
             hooks: Arc::default(),
             asker: OnceLock::new(),
+            online: OnceLock::new(),
             inbox: inbox::Inbox::default(),
             fetches: OnceLock::new(),
         }
@@ -212,6 +221,12 @@ impl Relay {
     pub fn ask_through(&self, asker: Arc<dyn Ask>) {
         // The first one stays: there is one daemon.
         let _ = self.asker.set(asker);
+    }
+
+    /// Plugs in who knows who is connected. Without one, nobody is.
+    pub fn see_through(&self, online: Arc<dyn Online>) {
+        // The first one stays: there is one daemon.
+        let _ = self.online.set(online);
     }
 
     /// The words that opt people out and in; a reload replaces them.
