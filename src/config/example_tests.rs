@@ -265,5 +265,5 @@ fn a_path_belongs_to_one_door() {
     let with = |path: &str| load(&format!("{account}{}{}", door("a", "/one"), door("b", path)));
     assert_eq!(with("/two").unwrap().notes, [], "nor does one lack proxy addresses");
     let told = with("/one").unwrap_err();
-    assert_eq!((told.len(), told[0].line, told[0].message.as_str()), (1, 12, "another adapter has /one"));
+    assert_eq!((told.len(), told[0].line, told[0].message.as_str()), (1, 13, "another adapter has /one"));
 }
