@@ -57,16 +57,23 @@ impl Road {
 
     /// A REST caller who asks again until there is an answer.
     pub async fn call(&self, method: Method, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let method = &method;
-        self.until_answered(async |now| now.try_call(method.clone(), path, fields).await).await
+        let ask = |now: Client| {
+            let method = method.clone();
+            async move { now.try_call(method, path, fields).await }
+        };
+        self.until_answered(ask).await
     }
 
     /// Uploads a file, again and again until there is an answer.
     pub async fn upload(&self, path: &str, content_type: &str, content: &[u8]) -> Answer {
-        self.until_answered(async |now| now.try_upload(path, content_type, content.to_vec()).await).await
+        let ask = |now: Client| async move { now.try_upload(path, content_type, content.to_vec()).await };
+        self.until_answered(ask).await
     }
 
-    async fn until_answered(&self, ask: impl AsyncFn(Client) -> Result<Answer, reqwest::Error>) -> Answer {
+    async fn until_answered<A>(&self, ask: impl Fn(Client) -> A) -> Answer
+    where
+        A: Future<Output = Result<Answer, reqwest::Error>>,
+    {
         let mut client = self.client.clone();
         loop {
             let now = client.borrow_and_update().clone();
