@@ -74,6 +74,7 @@ fn channel(
         from: address(person),
         to: address(proxy),
         text: TEXT.to_owned(),
+        media: Vec::new(),
         at: Timestamp::from_seconds(1_760_000_000),
         name: Some("Ada".to_owned()),
     };

@@ -49,7 +49,8 @@ impl Courier {
         let (Some(from), Some(to)) = (field("From"), field("To")) else { return };
         let (Ok(from), Ok(to)) = (Address::parse(&from), Address::parse(&to)) else { return };
         let callback = field("StatusCallback");
-        let submission = Submission { from, to, text: String::new(), correlation: None, callback };
+        let submission =
+            Submission { from, to, text: String::new(), media: Vec::new(), correlation: None, callback };
         let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |age| age.as_micros());
         let at = Timestamp(i64::try_from(now).unwrap_or_default());
         let (own, nobody) =

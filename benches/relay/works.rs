@@ -99,6 +99,7 @@ impl Work {
                 from: Address::parse(&from)?,
                 to: Address::parse(&to)?,
                 text,
+                media: Vec::new(),
                 at: Timestamp(now),
                 name: None,
             };
@@ -148,6 +149,7 @@ impl Fresh {
                 from: Address::parse(&from)?,
                 to: Address::parse(&to)?,
                 text: format!("A message of the bench, number {}.", wire::marked(0)),
+                media: Vec::new(),
                 at: Timestamp(now),
                 name: None,
             };

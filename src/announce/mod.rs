@@ -8,6 +8,7 @@
 
 mod ask;
 mod cause;
+mod client;
 mod hooks;
 mod job;
 mod params;
@@ -16,6 +17,7 @@ mod tell;
 
 pub use ask::{Ask, Verdict};
 pub use cause::{Cause, Reason};
+pub use client::on_behalf;
 pub use hooks::Hooks;
 pub use job::{EventJob, Replay, To};
 pub use params::{Pairs, binding, common, conversation, instant, media, message, participant, seat, user};

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use trunkline_adapter::{Part, Timestamp};
 
 use super::cause::channel;
+use super::client;
 use crate::model::{
     AccountSid, Conversation, Event, MessageMedia, MessageRecord, ParticipantRecord, PersonBinding,
     ReceiptRecord, Seat, ServiceSid, State, UserRecord,
@@ -35,6 +36,7 @@ pub fn common(event: Event, account: &AccountSid, service: &ServiceSid, source: 
     let mut pairs = Pairs::default();
     pairs.put("AccountSid", account.as_str()).put("EventType", event.name());
     pairs.put("Source", source).put("ChatServiceSid", service.as_str());
+    pairs.maybe("ClientIdentity", client::identity().as_deref());
     pairs
 }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -13,9 +13,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use trunkline_adapter::Clock;
 
+use super::files::{Incoming, Outgoing};
 use super::forwarding::Keep;
 use super::house::{self, House};
-use super::plugs::{Aliases, Set};
+use super::plugs::{Aliases, Connected, Set};
 use super::roster::Roster;
 use super::running::Running;
 use super::staff::Staff;
@@ -24,7 +25,7 @@ use super::walks::Walks;
 use super::{build, listeners, notify, store_key};
 use crate::bindings::Bindings;
 use crate::config::{self, Config};
-use crate::egress::{Caller, Guard};
+use crate::egress::{Caller, Fetcher, Guard};
 use crate::forward::{Courier, Forwards};
 use crate::http::admin::Admin;
 use crate::http::operator::{self, Socket};
@@ -32,7 +33,7 @@ use crate::http::{self, Accounts, Base, Clients, Front, Limits, Listener, Socket
 use crate::ledger::engine::Follower;
 use crate::ledger::store::{Durability, OpenError, Store, StoreSettings};
 use crate::ledger::{Ledger, LedgerError};
-use crate::media::{Links, Media, MediaError};
+use crate::media::{Downloads, Links, Media, MediaError, Pictures};
 use crate::model::Mint;
 use crate::outbound::{Lanes, OptOuts, Surroundings};
 use crate::relay::{Parts, Relay};
@@ -171,6 +172,7 @@ impl Daemon {
         }));
         let hub = Arc::new(Hub::new(&tap, ledger.clone()));
         hub.restored(store.restoration());
+        relay.see_through(Arc::new(Connected(hub.clone())));
         let accounts = Arc::new(Accounts::new(Vec::new()));
         let tokens = Arc::new(Tokens::new(accounts.clone(), relay.clone(), clock));
         let clients = Arc::new(Clients::new(relay.clone(), hub.clone(), clock));
@@ -181,7 +183,20 @@ impl Daemon {
         let webhooks = Site::new(ledger.clone(), clock, mint, wakeups.clone(), hooks, caller);
         relay.ask_through(Arc::new(Asker(webhooks.clone())));
         let learned = Arc::new(Aliases { relay: relay.clone(), account: account.clone() });
+        let media = Media::open(&folder, &build::media_place(&config)).await?;
+        let links = Arc::new(Links::new(&link_key, clock));
+        links.set_ttl(config.media.link_ttl);
+        let pictures = Arc::new(Pictures::new(media.clone()));
+        let base = house::base_url(&config, address);
+        let outgoing = Arc::new(Outgoing {
+            account: account.clone(),
+            media: media.clone(),
+            pictures: pictures.clone(),
+            links: links.clone(),
+            root: RwLock::new(base.clone()),
+        });
         let surroundings = Surroundings {
+            files: outgoing.clone(),
             hooks: relay.hooks().clone(),
             ledger: ledger.clone(),
             clock,
@@ -192,8 +207,6 @@ impl Daemon {
             mint: Arc::new(Mint::system()),
         };
         let http = build::client()?;
-        let media = Media::open(&folder, &build::media_place(&config)).await?;
-        let links = Arc::new(Links::new(&link_key, clock));
         let forwards = Forwards::new(Courier::new(
             ledger.clone(),
             clock,
@@ -203,15 +216,17 @@ impl Daemon {
             account.clone(),
             Arc::new(Keep { letters: webhooks.letters.clone(), clock }),
         ));
-        let base = house::base_url(&config, address);
         let adapters = build::adapters(&config, &HashMap::new(), &http, clock, &base);
         let plans = build::lanes(&config, &adapters);
         let lanes = Lanes::start(surroundings, plans, build::policies(&config), clean).await?;
-        let roster = Roster::new(relay.clone(), account.clone());
+        let roster = Arc::new(Roster::new(relay.clone(), account.clone()));
         roster.replace(account.clone(), adapters);
+        let fetcher = Fetcher::new(&webhooks.caller, webhooks::AGENT)?;
+        let downloads = Downloads::new(media.clone(), fetcher, config.limits.media_body as u64);
+        relay.plug_fetches(Arc::new(Incoming { downloads, roster: roster.clone() }));
         let files = house::watched(path.as_ref(), &config.secret_files);
         let house = Arc::new(House {
-            roster: Arc::new(roster),
+            roster,
             relay: relay.clone(),
             sockets,
             lanes,
@@ -221,6 +236,8 @@ impl Daemon {
             bindings,
             media,
             links,
+            pictures,
+            outgoing,
             ledger,
             incarnation: store.incarnation(),
             store: folder.clone(),
@@ -262,6 +279,7 @@ impl Daemon {
                 relay: house.relay.clone(),
                 media: house.media.clone(),
                 links: house.links.clone(),
+                pictures: house.pictures.clone(),
                 tokens,
             },
             limits,

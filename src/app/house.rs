@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use trunkline_adapter::{Address, Clock};
 
+use super::files::Outgoing;
 use super::plugs::Named;
 use super::roster::Roster;
 use super::tellers::Tellers;
@@ -20,7 +21,7 @@ use crate::forward::Forwards;
 use crate::http::{self, Accounts, Base, Sockets};
 use crate::ledger::store::Incarnation;
 use crate::ledger::{Ledger, LedgerError};
-use crate::media::{Links, Media};
+use crate::media::{Links, Media, Pictures};
 use crate::model::AccountSid;
 use crate::outbound::Lanes;
 use crate::relay::Relay;
@@ -41,6 +42,8 @@ pub(super) struct House {
     pub bindings: Arc<Bindings>,
     pub media: Media,
     pub links: Arc<Links>,
+    pub pictures: Arc<Pictures>,
+    pub outgoing: Arc<Outgoing>,
     pub ledger: Ledger,
     pub incarnation: Incarnation,
     /// The store's folder.
@@ -98,6 +101,7 @@ impl House {
     /// Puts a configuration in force. What it does not change is not touched.
     pub(super) async fn apply(&self, config: &Config) -> Result<(), LedgerError> {
         let base = base_url(config, self.listening);
+        self.outgoing.set_root(base.clone());
         let adapters = build::adapters(config, &self.roster.adapters(), &self.http, self.clock, &base);
         // The only step that can fail comes first, and a lane is there before anything can be queued for it.
         self.lanes.apply(build::lanes(config, &adapters), build::policies(config)).await?;
@@ -127,6 +131,7 @@ impl House {
         self.sockets.limit(build::crowd(config));
         for name in adapters.keys() {
             telemetry::inbound::register(name);
+            telemetry::media::register(name);
         }
         self.relay.keywords().replace(build::keywords(config));
         self.links.set_ttl(config.media.link_ttl);

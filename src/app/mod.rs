@@ -6,6 +6,7 @@
 mod build;
 mod daemon;
 mod dead_letters;
+mod files;
 mod forwarding;
 mod house;
 mod listeners;

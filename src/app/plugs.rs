@@ -8,9 +8,10 @@ use trunkline_adapter::Address;
 
 use crate::ledger::LedgerError;
 use crate::media::Needed;
-use crate::model::{AccountSid, ContentHash, ConversationSid, ParticipantSid};
+use crate::model::{AccountSid, ContentHash, ConversationSid, ParticipantSid, ServiceSid};
 use crate::outbound::{Learned, OptOuts};
-use crate::relay::Relay;
+use crate::relay::{Online, Relay};
+use crate::sync::{Hub, Realm};
 
 /// The lanes' opt-out set, as the relay knows it.
 pub(super) struct Set(pub OptOuts);
@@ -51,5 +52,14 @@ pub(super) struct Named(pub Arc<Relay>);
 impl Needed for Named {
     fn needed<'a>(&'a self, content: &'a ContentHash) -> BoxFuture<'a, Result<bool, LedgerError>> {
         self.0.content_needed(content).boxed()
+    }
+}
+
+/// Who is connected, for the relay.
+pub(super) struct Connected(pub Arc<Hub>);
+
+impl Online for Connected {
+    fn online(&self, account: &AccountSid, service: &ServiceSid, identity: &str) -> Option<bool> {
+        self.0.online(&Realm { account: account.clone(), service: service.clone() }, identity)
     }
 }

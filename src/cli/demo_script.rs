@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use trunkline_adapter::Channel;
@@ -95,20 +96,23 @@ async fn say(
     author: &Participant,
     out: &mut (dyn Write + Send),
 ) -> Result<(), DemoError> {
-    let Person { name, address, proxy, line, .. } = &author.person;
-    writeln!(out, "\n{name} writes by {}: {line}", channel(&author.person))?;
+    let Person { name, address, proxy, line, photo, .. } = &author.person;
+    let with = if photo.is_some() { " with a photo" } else { "" };
+    writeln!(out, "\n{name} writes by {}{with}: {line}", channel(&author.person))?;
     out.flush()?;
     let deadline = Instant::now() + DEADLINE;
     let late = |what: String| DemoError::Late(Late { what });
-    let typed = host
-        .write(address, proxy, line)
-        .map_err(|error| late(format!("{name} could not write ({error})")))?;
+    let typed = match photo {
+        Some(photo) => host.write_with_photo(address, proxy, line, ("image/jpeg", Bytes::from_static(photo))),
+        None => host.write(address, proxy, line),
+    };
+    let typed = typed.map_err(|error| late(format!("{name} could not write ({error})")))?;
     let taken = |message: &Message| message.serial == typed.serial && message.state != State::Sending;
     match timeout_at(deadline, host.wait_for(taken)).await {
         Ok(message) if message.state == State::Sent => {}
         _ => return Err(late(format!("the daemon did not take what {name} wrote"))),
     }
-    let message = stored(rest, talk, line).await?;
+    let message = stored(rest, talk, line, deadline).await?;
     let sid = text(&message, "sid")?;
     writeln!(out, "  in   {}", typed.id)?;
     writeln!(
@@ -123,7 +127,19 @@ async fn say(
             let here = message.phone == to.address && message.direction == Direction::Received;
             here && message.text == *line && message.state >= to.last
         };
-        let Ok(got) = timeout_at(deadline, host.wait_for(seen)).await else {
+        let pictured = |message: &Message| {
+            let here = message.phone == to.address && message.direction == Direction::Received;
+            here && message.serial > typed.serial && !message.media.is_empty() && message.state >= to.last
+        };
+        let arrived = async {
+            let got = host.wait_for(seen).await;
+            if photo.is_some() {
+                // Where a channel shows no text beside a file, the photo is a message of its own.
+                host.wait_for(pictured).await;
+            }
+            got
+        };
+        let Ok(got) = timeout_at(deadline, arrived).await else {
             let status =
                 receipt(rest, talk, &sid, reader).await?.map_or_else(|| "not there".to_owned(), shown);
             let (name, channel) = (to.name, channel(to));
@@ -139,14 +155,21 @@ async fn say(
     Ok(())
 }
 
-/// The message as the REST API shows it: acknowledged means stored, so it is there by now.
-async fn stored(rest: &Rest, talk: &Talk, line: &str) -> Result<Value, DemoError> {
-    let page = rest.get(&format!("/v1/Conversations/{}/Messages?Order=desc&PageSize=20", talk.sid)).await?;
-    let mut messages = page["messages"].as_array().into_iter().flatten();
-    let found = messages.find(|message| message["body"] == line).cloned();
-    found.ok_or_else(|| {
-        DemoError::Late(Late { what: "the message was acknowledged but not stored".to_owned() })
-    })
+/// The message as the REST API shows it: acknowledged means stored, so it is there by now, or as soon as its photo is.
+async fn stored(rest: &Rest, talk: &Talk, line: &str, deadline: Instant) -> Result<Value, DemoError> {
+    let path = format!("/v1/Conversations/{}/Messages?Order=desc&PageSize=20", talk.sid);
+    loop {
+        let page = rest.get(&path).await?;
+        let mut messages = page["messages"].as_array().into_iter().flatten();
+        match messages.find(|message| message["body"] == line).cloned() {
+            Some(message) => return Ok(message),
+            None if Instant::now() >= deadline => {
+                let what = "the message was acknowledged and did not join the conversation".to_owned();
+                return Err(DemoError::Late(Late { what }));
+            }
+            None => tokio::time::sleep(LOOK_AGAIN).await,
+        }
+    }
 }
 
 /// One reader's receipt, if there is one yet.

@@ -19,6 +19,8 @@ pub(super) struct Person {
     pub(super) proxy: Address,
     /// What they say in the script.
     pub(super) line: &'static str,
+    /// The photo they send with it.
+    pub(super) photo: Option<&'static [u8]>,
     /// The last status their provider tells of a message they saw: SMS knows no `read`.
     pub(super) last: State,
 }
@@ -100,9 +102,14 @@ impl Setting {
     }
 }
 
+/// A dock at three o'clock, drawn for the demo.
+const PHOTO: &[u8] = include_bytes!("demo_photo.jpg");
+
 fn people() -> Result<Vec<Person>, AddressError> {
     let person = |name, address, proxy, line, last| {
-        Ok(Person { name, address: Address::parse(address)?, proxy: Address::parse(proxy)?, line, last })
+        let (address, proxy) = (Address::parse(address)?, Address::parse(proxy)?);
+        let photo = (address.channel() == Channel::Whatsapp).then_some(PHOTO);
+        Ok(Person { name, address, proxy, line, photo, last })
     };
     Ok(vec![
         person("Ada", "+15550100001", "+15550001111", "Are we still on for three? Ada", State::Delivered)?,

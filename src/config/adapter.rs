@@ -53,6 +53,7 @@ struct Taken {
     names: HashSet<String>,
     addresses: HashSet<Address>,
     labels: HashSet<String>,
+    paths: HashSet<String>,
 }
 
 /// Reads `[[adapter]]`.
@@ -113,6 +114,12 @@ fn adapter(
     let keys = catalogue.of_kind(kind.name());
     let mut pairs = stand_in(kind, &proxies);
     let blueprint = kind.blueprint(&mut settings, &mut pairs);
+    let path = blueprint.as_ref().and_then(|blueprint| blueprint.door_path());
+    if let Some(path) = path
+        && !taken.paths.insert(path.to_owned())
+    {
+        settings.problem("path", format!("another adapter has {path}"), None);
+    }
     let (problems, mut seen) = settings.finish();
     section.adopt(problems);
     let mut own = Vec::with_capacity(proxies.len());

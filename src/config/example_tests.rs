@@ -250,7 +250,20 @@ fn the_summary_names_what_to_paste_at_each_provider() {
         "+15550001111  support-line  1 a second, 1 at once",
         "whatsapp:+15550002222  the provider's usual rate, to one recipient 10 a minute, 45 at once",
         "adapter pages (messenger)",
+        "adapter web (sdk)\n  socket   wss://bridge.example.com/v3/wsconnect\n",
     ] {
         assert!(text.contains(words), "{words} is not in\n{text}");
     }
+}
+
+#[test]
+fn a_path_belongs_to_one_door() {
+    let door = |name: &str, path: &str| {
+        format!("[[adapter]]\nname = \"{name}\"\nkind = \"sdk\"\n[adapter.settings]\npath = \"{path}\"\n")
+    };
+    let account = "[[account]]\nsid = \"AC00000000000000000000000000000001\"\nauth_token = { env = \"T\" }\n";
+    let with = |path: &str| load(&format!("{account}{}{}", door("a", "/one"), door("b", path)));
+    assert_eq!(with("/two").unwrap().notes, [], "nor does one lack proxy addresses");
+    let told = with("/one").unwrap_err();
+    assert_eq!((told.len(), told[0].line, told[0].message.as_str()), (1, 13, "another adapter has /one"));
 }

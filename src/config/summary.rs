@@ -26,6 +26,11 @@ pub fn summary(config: &Config, usual: &Usual) -> String {
     }
     for adapter in &config.adapters {
         let _ = writeln!(text, "\nadapter {} ({})", adapter.name, adapter.kind.name());
+        if let Some(path) = adapter.blueprint.door_path() {
+            // `http` becomes `ws`, and `https` `wss`.
+            let _ = writeln!(text, "  socket   {}{path}", base.replacen("http", "ws", 1));
+            continue;
+        }
         let hint = adapter.kind.webhook_hint();
         let _ = writeln!(text, "  webhook  {base}/webhooks/{}{hint}", adapter.name);
         let width = adapter.proxies.iter().map(|proxy| proxy.address.as_str().len()).max().unwrap_or(0);

@@ -82,6 +82,20 @@ function showState(bubble, message) {
   else bubble.querySelector(".foot").append(picture);
 }
 
+function picture(file) {
+  const image = make("img", "picture");
+  image.src = file.url;
+  image.alt = file.filename ?? "photo";
+  return image;
+}
+
+function fileLink(file) {
+  const link = make("a", "file", file.filename ?? file.content_type);
+  link.href = file.url;
+  link.download = "";
+  return link;
+}
+
 function showMessage(message, isNew) {
   const phone = phones.get(message.phone);
   if (!phone) return false;
@@ -98,7 +112,11 @@ function showMessage(message, isNew) {
   const time = make("time", "", new Date(message.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
   time.dateTime = message.at;
   foot.append(time);
-  bubble.append(make("div", "text", message.text), foot);
+  for (const file of message.media ?? []) {
+    bubble.append(file.content_type.startsWith("image/") ? picture(file) : fileLink(file));
+  }
+  if (message.text || !message.media?.length) bubble.append(make("div", "text", message.text));
+  bubble.append(foot);
   showState(bubble, message);
 
   const log = phone.log;

@@ -74,20 +74,13 @@ impl Caller {
     /// # Errors
     /// When the system's trust store cannot be read.
     pub fn new(guard: Guard, agent: &str) -> Result<Caller, reqwest::Error> {
-        // The one crypto library; a second call in the same process changes nothing.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .dns_resolver(guard.clone())
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT)
-            .tcp_nodelay(true)
-            .pool_max_idle_per_host(8)
-            .pool_idle_timeout(Duration::from_secs(30))
-            .retry(reqwest::retry::never().max_retries_per_request(0))
-            .user_agent(agent)
-            .build()?;
+        let client = spare_client(agent).dns_resolver(guard.clone()).build()?;
         Ok(Caller { client, guard })
+    }
+
+    /// The client behind the guard.
+    pub(super) fn client(&self) -> &reqwest::Client {
+        &self.client
     }
 
     /// The guard, to be given what a reload allows.
@@ -142,6 +135,21 @@ impl Caller {
     }
 }
 
+/// A client that follows nothing and repeats nothing.
+pub(super) fn spare_client(agent: &str) -> reqwest::ClientBuilder {
+    // The one crypto library; a second call in the same process changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true)
+        .pool_max_idle_per_host(8)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .retry(reqwest::retry::never().max_retries_per_request(0))
+        .user_agent(agent)
+}
+
 /// The URL as it is called, and so as it is signed: without a fragment, and without a user's name, which travels in a
 /// header of its own.
 fn called(request: &Request) -> Result<Url, CallError> {
@@ -170,7 +178,7 @@ fn with_credentials(given: &str, mut url: Url) -> Url {
     url
 }
 
-fn failed(error: reqwest::Error) -> CallError {
+pub(super) fn failed(error: reqwest::Error) -> CallError {
     if error.is_timeout() {
         return CallError::TimedOut;
     }

@@ -5,12 +5,15 @@
 //!
 //! Invariants: only http and https; the address that is connected to was checked, whatever a name resolved to a moment
 //! before; no redirect is followed and no proxy asked; neither time nor the size of an answer is the other side's to
-//! decide. Providers are reached by their adapters and never through here.
+//! decide. Providers are sent to by their adapters and never through here; files that they keep for people are fetched here,
+//! since their URLs come with what people send.
 
 mod call;
+mod fetch;
 mod guard;
 mod sign;
 
 pub use call::{Answer, Body, CallError, Caller, Request};
+pub use fetch::{Fetch, Fetched, Fetcher};
 pub use guard::{Guard, NotReachable};
 pub use sign::{HEADER, sign, with_body_hash};

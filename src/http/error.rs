@@ -173,9 +173,9 @@ catalogue! {
     CONTENT_VARIABLES = 50527, 400, "ContentVariables is not a JSON object of texts";
     VARIABLES_ALONE = 50528, 400, "ContentVariables needs a ContentSid";
     VARIABLES_TOO_LONG = 50529, 400, "ContentVariables has more than 27801 characters";
+    /// Of SDK clients: a channel keeps nothing beyond the message.
     NO_CHANNEL_METADATA = 50530, 404, "The message has no channel metadata";
     VARIABLE_NAME_TOO_LONG = 50540, 400, "A key of ContentVariables is longer than 16 characters";
-    /// Of SDK clients: a channel keeps nothing beyond the message.
     VARIABLE_TOO_LONG = 50541, 400, "A value of ContentVariables is longer than 256 characters";
     /// Of SDK clients: no such object, or not for this one.
     NO_OBJECT = 54100, 404, "Not found";

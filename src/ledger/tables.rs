@@ -174,6 +174,11 @@ pub fn push_binding(account: &str, service: &str, binding: &str) -> Key {
     Key::new(account, service, Space::PushBinding, binding.as_bytes())
 }
 
+/// The prefix of a service's devices.
+pub fn push_bindings(account: &str, service: &str) -> Key {
+    Key::new(account, service, Space::PushBinding, b"")
+}
+
 /// The configuration of an address.
 pub fn address_configuration(account: &str, configuration: &str) -> Key {
     Key::new(account, "", Space::AddressConfiguration, configuration.as_bytes())

@@ -25,6 +25,8 @@ pub struct Links {
 pub struct Linked {
     pub account: String,
     pub media: String,
+    /// Not to the file itself, but to a JPEG of at most so many bytes made of it.
+    pub jpeg: Option<u64>,
 }
 
 /// Why a link leads nowhere.
@@ -38,6 +40,8 @@ pub enum BadLink {
 
 /// The layout of what is signed; a link of another one is not ours.
 const VERSION: u8 = 1;
+/// The layout of a link to a picture that is made of the file.
+const OF_JPEG: u8 = 2;
 /// Bytes of the signature that a link carries.
 const SIGNED: usize = 16;
 
@@ -56,11 +60,12 @@ impl Links {
     }
 
     /// The link to a file, below the address the world knows us by.
-    pub fn url(&self, root: &str, account: &str, media: &str, ttl: Duration) -> String {
+    pub fn url(&self, root: &str, account: &str, media: &str, jpeg: Option<u64>, ttl: Duration) -> String {
         let expires = u64::try_from(self.clock.now().plus(ttl).millis() / 1000).unwrap_or_default();
         let mut link = BytesMut::with_capacity(64);
-        link.put_u8(VERSION);
+        link.put_u8(if jpeg.is_some() { OF_JPEG } else { VERSION });
         link.put_u64(expires);
+        jpeg.into_iter().for_each(|most| link.put_u64(most));
         put_name(&mut link, account);
         put_name(&mut link, media);
         let signature = hmac::sign(&self.key, &link);
@@ -87,13 +92,18 @@ impl Links {
 }
 
 fn unpack(link: &[u8]) -> Option<(Timestamp, Linked)> {
-    let (&VERSION, rest) = link.split_first()? else { return None };
+    let (version, rest) = link.split_first()?;
     let (expires, rest) = rest.split_first_chunk()?;
+    let (jpeg, rest) = match *version {
+        VERSION => (None, rest),
+        OF_JPEG => rest.split_first_chunk().map(|(most, rest)| (Some(u64::from_be_bytes(*most)), rest))?,
+        _ => return None,
+    };
     let seconds = i64::try_from(u64::from_be_bytes(*expires)).ok()?;
     let (account, rest) = take_name(rest)?;
     let (media, rest) = take_name(rest)?;
     let expires = Timestamp(seconds.checked_mul(1_000_000)?);
-    rest.is_empty().then_some((expires, Linked { account, media }))
+    rest.is_empty().then_some((expires, Linked { account, media, jpeg }))
 }
 
 #[cfg(test)]
@@ -113,10 +123,10 @@ mod tests {
     async fn a_link_leads_to_its_file_until_its_hour_is_over() {
         let key = [7; 32];
         let links = Links::new(&key, at(1_000_000));
-        let url = links.url("https://x.example", ACCOUNT, MEDIA, HOUR);
+        let url = links.url("https://x.example", ACCOUNT, MEDIA, None, HOUR);
         let signed = url.strip_prefix("https://x.example/media/").unwrap();
         assert!(url.len() < 140, "{url}");
-        let linked = Linked { account: ACCOUNT.to_owned(), media: MEDIA.to_owned() };
+        let linked = Linked { account: ACCOUNT.to_owned(), media: MEDIA.to_owned(), jpeg: None };
         assert_eq!(links.read(signed), Ok(linked.clone()));
         // After a restart with the same key too.
         assert_eq!(Links::new(&key, at(1_003_599)).read(signed), Ok(linked));
@@ -125,9 +135,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_link_to_a_picture_made_of_a_file_says_how_large_it_may_be() {
+        let links = Links::new(&[7; 32], at(1_000_000));
+        let url = links.url("", ACCOUNT, MEDIA, Some(5_000_000), HOUR);
+        let read = links.read(url.strip_prefix("/media/").unwrap()).unwrap();
+        assert_eq!((read.media.as_str(), read.jpeg), (MEDIA, Some(5_000_000)));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn no_other_text_is_a_link() {
         let links = Links::new(&[7; 32], at(1_000_000));
-        let url = links.url("", ACCOUNT, MEDIA, HOUR);
+        let url = links.url("", ACCOUNT, MEDIA, None, HOUR);
         let good = URL_SAFE_NO_PAD.decode(url.strip_prefix("/media/").unwrap()).unwrap();
         for place in 0..good.len() {
             let mut bad = good.clone();

@@ -8,7 +8,9 @@
 
 mod bucket;
 mod contents;
+mod convert;
 mod error;
+mod fetch;
 mod files;
 mod intake;
 mod link;
@@ -19,7 +21,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use contents::{Chunks, Contents};
+pub use convert::{Made, Pictures, jpeg_name};
 pub use error::MediaError;
+pub use fetch::{Download, Downloads};
 pub use intake::{Intake, Stored};
 pub use link::{BadLink, Linked, Links};
 pub use sniff::{content_type, shown_in_place, well_formed};

@@ -23,6 +23,8 @@ pub(super) enum Arrival {
     Landed(Landed),
     /// That a send begins is written down, or could not be; it is to begin at once.
     Noted(Result<Box<Flight>, (Taken, LedgerError)>),
+    /// What the row needs was made; its turn comes again.
+    Made(Taken),
 }
 
 /// A row whose turn is over.

@@ -143,6 +143,7 @@ impl House {
             wakeups: Wakeups::default(),
             opt_outs: OptOuts::default(),
             learned: Arc::clone(&heard) as Arc<dyn Learned>,
+            files: Arc::new(NoFiles),
             mint,
         };
         let plan = LanePlan {
@@ -265,6 +266,17 @@ impl House {
         text: &str,
         template: Option<Templated>,
     ) -> (u64, ReceiptSid) {
+        self.post_with(to, text, template, Vec::new()).await
+    }
+
+    /// The same for one with files.
+    pub(super) async fn post_with(
+        &mut self,
+        to: &str,
+        text: &str,
+        template: Option<Templated>,
+        media: Vec<MessageMedia>,
+    ) -> (u64, ReceiptSid) {
         let participant = self.person(to).await;
         let index = self.next;
         self.next += 1;
@@ -284,7 +296,7 @@ impl House {
             reply_to: None,
             source: None,
             template: template.map(Box::new),
-            media: Vec::new(),
+            media,
         };
         let dispatch = Dispatch::Message {
             conversation: self.conversation.clone(),
@@ -349,22 +361,44 @@ pub(super) fn adapter(
     script: impl FnMut(&Outbound, usize) -> (Duration, Outcome) + Send + 'static,
 ) -> Arc<Scripted> {
     Arc::new(Scripted {
-        capabilities: Capabilities {
-            channel: Channel::Sms,
-            text: TextLimit { most: 40, unit: TextUnit::Characters, over: OverLimit::Split },
-            receipts: Receipts { delivered: true, read: false, correlated: false },
-            shut: Some(63016),
-            templates: Templates::Named,
-            idempotent: false,
-            group_texts: false,
-            keywords: true,
-            rate: FAST,
-            pair_rate: None,
-        },
+        capabilities: capabilities(),
         clock,
         sent: Mutex::default(),
         script: Mutex::new(Box::new(script)),
     })
+}
+
+pub(super) fn capabilities() -> Capabilities {
+    Capabilities {
+        channel: Channel::Sms,
+        text: TextLimit { most: 40, unit: TextUnit::Characters, over: OverLimit::Split },
+        receipts: Receipts { delivered: true, read: false, correlated: false },
+        shut: Some(63016),
+        templates: Templates::Named,
+        media: None,
+        idempotent: false,
+        group_texts: false,
+        keywords: true,
+        rate: FAST,
+        pair_rate: None,
+    }
+}
+
+/// A house whose messages have no files.
+struct NoFiles;
+
+impl Files for NoFiles {
+    fn ready(&self, _: &MessageMedia, _: Option<u64>) -> Ready {
+        Ready::Never
+    }
+
+    fn make(&self, _: &MessageMedia, _: u64) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn link(&self, _: &MessageMedia) -> String {
+        String::new()
+    }
 }
 
 pub(super) fn number(person: usize) -> String {

@@ -353,6 +353,11 @@ impl Lane {
                 self.finish(plan, taken, dispatch, end);
                 return Ok(None);
             }
+            Ok(Prepared::Make(making)) => {
+                // Before there is a permit, which counts from the moment the request leaves.
+                self.flights.push(making.map(|()| Arrival::Made(taken)).boxed());
+                return Ok(None);
+            }
             Ok(Prepared::Known { id, part, parts }) => {
                 span(&self.site.proxy, &dispatch).in_scope(|| tracing::info!("The provider has it already"));
                 let step = Step::Accepted { id, learned: Vec::new(), at: None };
@@ -443,6 +448,7 @@ impl Lane {
     fn arrive(&mut self, arrival: Arrival) {
         match arrival {
             Arrival::Landed(landed) => self.land(landed),
+            Arrival::Made(taken) => self.window.return_first(&taken.subject),
             Arrival::Noted(noted) => {
                 self.noting -= 1;
                 match noted {

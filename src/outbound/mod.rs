@@ -22,6 +22,7 @@ mod lanes;
 mod mailbox;
 mod opt_out;
 mod outcome;
+mod pieces;
 mod plan;
 mod rate;
 mod send;
@@ -30,9 +31,11 @@ mod waits;
 
 pub use lanes::Lanes;
 pub use opt_out::OptOuts;
-pub use plan::{LanePlan, Learned, Policies, Surroundings, Unknown};
+pub use plan::{Files, LanePlan, Learned, Policies, Ready, Surroundings, Unknown};
 pub use status::{LaneStatus, LastOutcome};
 
+#[cfg(test)]
+mod files_test;
 #[cfg(test)]
 mod house_test;
 #[cfg(test)]

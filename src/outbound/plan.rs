@@ -4,12 +4,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trunkline_adapter::{Adapter, Address, Clock, Rate};
+use trunkline_adapter::{Adapter, Address, BoxFuture, Clock, MediaFile, Rate};
 
 use super::OptOuts;
 use crate::announce::Hooks;
 use crate::ledger::Ledger;
-use crate::model::{ConversationSid, Mint, ParticipantSid};
+use crate::model::{ConversationSid, MessageMedia, Mint, ParticipantSid};
 use crate::telemetry::outbound::Series;
 use crate::work::Wakeups;
 
@@ -86,6 +86,7 @@ pub struct Surroundings {
     pub wakeups: Wakeups,
     pub opt_outs: OptOuts,
     pub learned: Arc<dyn Learned>,
+    pub files: Arc<dyn Files>,
     /// Who hears of receipts.
     pub hooks: Arc<Hooks>,
     /// Randomness for back-off, and for the tokens of what is told.
@@ -102,4 +103,23 @@ pub trait Learned: Send + Sync {
         participant: &ParticipantSid,
         addresses: Vec<Address>,
     );
+}
+
+/// The files of messages, as lanes hand them to adapters. Plugged in by `app`.
+pub trait Files: Send + Sync {
+    /// A file as it is, or as a JPEG of at most so many bytes.
+    fn ready(&self, media: &MessageMedia, jpeg: Option<u64>) -> Ready;
+    /// Makes a JPEG of a file: afterwards there is one, or it is known that there can be none.
+    fn make(&self, media: &MessageMedia, jpeg: u64) -> BoxFuture<'static, ()>;
+    /// A link to a file, for a person.
+    fn link(&self, media: &MessageMedia) -> String;
+}
+
+/// Whether a file can be handed over.
+pub enum Ready {
+    Now(Box<MediaFile>),
+    /// It has to be made first.
+    NotYet,
+    /// Nothing of the kind can be made of it.
+    Never,
 }

@@ -6,20 +6,25 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use trunkline_adapter::{
-    Adapter, Address, Capabilities, Cause, Content, Outbound, Outcome, Template, Templates,
+    Adapter, Address, BoxFuture, Capabilities, Cause, Content, MediaFile, Outbound, Outcome, Template,
+    Templates,
 };
 
 use super::outcome::MessageRow;
-use super::plan::{LanePlan, Surroundings};
+use super::pieces::{Piece, pieces};
+use super::plan::{LanePlan, Ready, Surroundings};
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{
-    Compact, ConversationSid, Correlation, Dispatch, Head, Letter, ParticipantRecord, ParticipantSid,
-    ReceiptRecord, State, Templated,
+    Compact, ConversationSid, Correlation, Dispatch, Head, Letter, MessageMedia, MessageRecord,
+    ParticipantRecord, ParticipantSid, ReceiptRecord, State, Templated, message,
 };
 use crate::work::Taken;
 
 /// A request that takes longer is given up. Adapters have shorter time-outs of their own.
 const LONGEST_SEND: Duration = Duration::from_secs(120);
+
+/// One with a file, which has to be handed over first.
+const LONGEST_UPLOAD: Duration = Duration::from_secs(300);
 
 /// The message has no text for this channel.
 const NO_TEXT: u32 = 21602;
@@ -36,6 +41,8 @@ pub(super) enum Prepared {
         part: usize,
         parts: usize,
     },
+    /// First this, then the row's turn comes again.
+    Make(BoxFuture<'static, ()>),
     End(End),
 }
 
@@ -74,7 +81,7 @@ pub(super) async fn prepare(
             "the adapter does not know its own proxy address".to_owned(),
         )));
     };
-    let (mut row, mut template) = (None, None);
+    let (mut row, mut template, mut files) = (None, None, None);
     let (text, to, aliases, sent, correlation) = match dispatch {
         Dispatch::Notice { text } => {
             let Ok(to) = Address::parse(&taken.subject) else {
@@ -100,8 +107,9 @@ pub(super) async fn prepare(
             let letter = match taken.letter.as_ref().filter(|letter| site.ledger.holds(letter.standing)) {
                 Some(letter) => Arc::clone(letter),
                 None => match written(site, capabilities, conversation, *index, participant).await? {
-                    Ok((letter, made)) => {
+                    Ok(Written { letter, template: made, message }) => {
                         template = made;
+                        files = message.filter(|_| template.is_none());
                         letter
                     }
                     Err(end) => return Ok(Prepared::End(end)),
@@ -117,6 +125,19 @@ pub(super) async fn prepare(
             )
         }
     };
+    if let Some(message) = files {
+        let cut = match cut(capabilities, &message) {
+            Ok(cut) => cut,
+            Err(cause) => return Ok(Prepared::End(End::Fail(cause.code))),
+        };
+        let Some(piece) = cut.get(sent) else { return Ok(Prepared::End(End::Drop)) };
+        let content = match content(site, capabilities, piece, &message).await? {
+            Ok(content) => content,
+            Err(instead) => return Ok(instead),
+        };
+        let leaving = Leaving { to, aliases, correlation, row, sent, parts: cut.len(), content };
+        return ship(site, plan, capabilities, taken, dispatch, leaving).await;
+    }
     if text.is_empty() {
         return Ok(Prepared::End(End::Fail(NO_TEXT)));
     }
@@ -135,6 +156,35 @@ pub(super) async fn prepare(
         return Ok(Prepared::End(End::Drop));
     }
     let parts = pieces.len();
+    let content = match template {
+        Some(template) => Content::Template(template),
+        None => Content::Text { body: pieces.swap_remove(sent) },
+    };
+    let leaving = Leaving { to, aliases, correlation, row, sent, parts, content };
+    ship(site, plan, capabilities, taken, dispatch, leaving).await
+}
+
+/// What leaves, and as which part of how many.
+struct Leaving {
+    to: Address,
+    aliases: Vec<Address>,
+    correlation: Option<Correlation>,
+    row: Option<MessageRow>,
+    sent: usize,
+    parts: usize,
+    content: Content,
+}
+
+/// Makes a shipment of it, unless it is known to have left already.
+async fn ship(
+    site: &Surroundings,
+    plan: &LanePlan,
+    capabilities: &Capabilities,
+    taken: &Taken,
+    dispatch: &Dispatch,
+    leaving: Leaving,
+) -> Result<Prepared, LedgerError> {
+    let Leaving { to, aliases, correlation, row, sent, parts, content } = leaving;
     // Only a row that may have been sent before is worth the look.
     let again = taken.old || matches!(dispatch, Dispatch::Message { begun: true, .. });
     if again {
@@ -150,10 +200,7 @@ pub(super) async fn prepare(
             from: plan.proxy.clone(),
             to,
             aliases,
-            content: match template {
-                Some(template) => Content::Template(template),
-                None => Content::Text { body: pieces.swap_remove(sent) },
-            },
+            content,
             correlation: correlation.map_or_else(
                 || "notice".to_owned(),
                 |correlation| {
@@ -180,6 +227,54 @@ fn as_taken(made: &Templated, capabilities: &Capabilities) -> Option<Template> {
     takes.then_some(Template { sid, variables, named, text })
 }
 
+/// A message with files, cut for a channel.
+fn cut(capabilities: &Capabilities, message: &MessageRecord) -> Result<Vec<Piece>, Cause> {
+    let body = message.body.clone().filter(|body| !body.is_empty());
+    let text = body.or_else(|| message::describe(&message.parts()));
+    pieces(capabilities, text.as_deref(), &message.media)
+}
+
+/// What a piece of it is for the adapter; or what to do instead of sending it now.
+async fn content(
+    site: &Surroundings,
+    capabilities: &Capabilities,
+    piece: &Piece,
+    message: &MessageRecord,
+) -> Result<Result<Content, Prepared>, LedgerError> {
+    let number = match piece {
+        Piece::Text(body) => return Ok(Ok(Content::Text { body: body.clone() })),
+        Piece::File { number, .. } | Piece::Link { number } => *number,
+    };
+    let lost = || Prepared::End(End::Fail(capabilities.media.map_or(0, |limits| limits.lost)));
+    let Some(media) = message.media.get(number) else { return Ok(Err(lost())) };
+    // Somebody may have removed the file and left the message.
+    let key = tables::media(&site.account, media.sid.as_str());
+    if site.ledger.snapshot().get(&key).await?.is_none() {
+        return Ok(Err(lost()));
+    }
+    let Piece::File { caption, jpeg, .. } = piece else { return Ok(Ok(link(site, media, None))) };
+    Ok(match site.files.ready(media, *jpeg) {
+        Ready::Now(file) => Ok(Content::Media(MediaFile { caption: caption.clone(), ..*file })),
+        Ready::Never => Ok(link(site, media, caption.as_deref())),
+        Ready::NotYet => Err(Prepared::Make(site.files.make(media, jpeg.unwrap_or(u64::MAX)))),
+    })
+}
+
+/// A text that leads to a file which cannot go itself, with what was to be said beside it.
+fn link(site: &Surroundings, media: &MessageMedia, caption: Option<&str>) -> Content {
+    let lines = [caption.map(str::to_owned), media.filename.clone(), Some(site.files.link(media))];
+    Content::Text { body: lines.into_iter().flatten().collect::<Vec<_>>().join("\n") }
+}
+
+/// What a delivery comes to.
+struct Written {
+    letter: Arc<Letter>,
+    /// For a provider that takes it as such.
+    template: Option<Template>,
+    /// The message, where it has files.
+    message: Option<Box<MessageRecord>>,
+}
+
 /// What a delivery comes to as of now, read from the ledger; or how it ends, where there is nothing to send any more.
 async fn written(
     site: &Surroundings,
@@ -187,7 +282,7 @@ async fn written(
     conversation: &ConversationSid,
     index: u64,
     participant: &ParticipantSid,
-) -> Result<Result<(Arc<Letter>, Option<Template>), End>, LedgerError> {
+) -> Result<Result<Written, End>, LedgerError> {
     let (account, sid) = (site.account.as_str(), conversation.as_str());
     let head = tables::head(account, sid);
     let standing = site.ledger.standing(&head);
@@ -220,7 +315,8 @@ async fn written(
         born: message.created,
         standing,
     };
-    Ok(Ok((Arc::new(letter), template)))
+    let message = Some(message.record).filter(|message| !message.media.is_empty()).map(Box::new);
+    Ok(Ok(Written { letter: Arc::new(letter), template, message }))
 }
 
 /// The provider's id of a part that its receipt knows to have been taken.
@@ -250,7 +346,8 @@ pub(super) fn dispatch_of(taken: &Taken) -> Option<Dispatch> {
 /// Makes the request. Whatever happens in an adapter, there is an outcome.
 pub(super) async fn send(adapter: &dyn Adapter, outbound: &Outbound) -> Outcome {
     let sending = AssertUnwindSafe(async { adapter.send(outbound).await }).catch_unwind();
-    match tokio::time::timeout(LONGEST_SEND, sending).await {
+    let longest = if matches!(outbound.content, Content::Media(_)) { LONGEST_UPLOAD } else { LONGEST_SEND };
+    match tokio::time::timeout(longest, sending).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => Outcome::Unknown { cause: Cause::new("the adapter panicked") },
         Err(_) => Outcome::Unknown { cause: Cause::new("no answer in time") },

@@ -9,6 +9,7 @@ use super::command::{
     ParticipantChange, UserChange, Who,
 };
 use super::error::Improper;
+use super::media::Attachment;
 use super::{Relay, RelayError};
 use crate::announce::{self, Cause, Pairs, Verdict};
 use crate::model::{
@@ -23,12 +24,13 @@ const BODY: usize = 32 * 1024;
 /// Bytes of a message's attributes.
 const ATTRIBUTES: usize = 4 * 1024;
 
-/// Fields of a message that were replaced by whoever was asked.
+/// Fields of a message that were replaced by whoever was asked, and the files that were got meanwhile.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Amended {
     pub body: Option<String>,
     pub author: Option<String>,
     pub attributes: Option<String>,
+    pub media: Vec<Attachment>,
 }
 
 /// Whose event it is.
@@ -254,7 +256,7 @@ impl Relay {
         next.body = change.body.clone().apply(next.body);
         next.attributes = change.attributes.clone().unwrap_or(next.attributes);
         let fields = self.ask_about_message(whose, Event::MessageUpdate, current, index, &next).await?;
-        let Amended { body, author, attributes } = amended(&fields)?;
+        let Amended { body, author, attributes, .. } = amended(&fields)?;
         change.author = author.or(change.author.take());
         change.attributes = attributes.or(change.attributes.take());
         if let Some(body) = body {
@@ -336,6 +338,7 @@ fn amended(fields: &Map<String, Value>) -> Result<Amended, RelayError> {
         body: text(fields, "body", Improper::Body, |text| text.len() <= BODY)?,
         author: text(fields, "author", Improper::Author, |text| text.chars().count() <= NAME)?,
         attributes,
+        media: Vec::new(),
     })
 }
 

@@ -260,6 +260,16 @@ async fn only_who_is_in_a_group_text_writes_into_it_and_only_once_it_is_one() {
     let members = house.state(&group).await.members.clone();
     let sid = |at: usize| Some(members[at].record.sid.clone());
     assert_eq!(authors, [sid(1), sid(1), sid(0)]);
+    // Nor is anything put into the mouth of somebody who is not in it.
+    let message = house.messages(&group).await[0].1.sid.to_string();
+    let by = async |author: &str| {
+        let author = Some(author.to_owned());
+        let change = crate::relay::command::MessageChange { author, ..Default::default() };
+        let (account, service, cause) = (&house.account, &house.service, Cause::api(false));
+        house.relay.update_message(account, service, group.as_str(), &message, change, cause).await
+    };
+    assert_eq!(misfit(by("bo").await), Misfit::AuthorOutside);
+    by(phone(2).as_str()).await.unwrap();
     // Anybody writes where there is no group text; and who was there before it became one keeps it from being one.
     let plain = house.conversation().await;
     house.join(&plain, Who::Identity("bo".to_owned())).await.unwrap();

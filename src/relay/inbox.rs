@@ -13,12 +13,15 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use trunkline_adapter::{Address, Inbound, InboundMessage, Part, Person};
+use tokio::sync::Semaphore;
+use trunkline_adapter::{Address, Inbound, InboundMessage, Part, Person, Timestamp};
 
 use super::asking::{Amended, Said, Whose};
 use super::commit::{After, Wake};
 use super::events::{Touch, edited};
+use super::fetching::{Complete, Gathered};
 use super::intake::{Origin, remember};
+use super::media::Attachment;
 use super::opting::Opting;
 use super::{ATTEMPTS, Relay, RelayError};
 use crate::announce::{self, Cause};
@@ -30,8 +33,11 @@ use crate::work::{self, Queue, Taken, Window};
 
 /// Conversations looked at together.
 const WINDOW: usize = 1024;
+/// Events that are worked on at once: as many as there are conversations in the window, since some wait long for files or
+/// for an answer, and nobody else should.
+const MOST_OPEN: usize = WINDOW;
 /// Questions that are open at once.
-const MOST_OPEN: usize = 64;
+const MOST_ASKED: usize = 64;
 /// After a failure an event is tried again a little later.
 const AGAIN: Duration = Duration::from_secs(5);
 /// Why something is among what could not be read.
@@ -49,10 +55,16 @@ struct InboxRow {
 }
 
 /// How much waits, by conversation.
-#[derive(Default)]
 pub struct Inbox {
     waiting: Mutex<HashMap<String, u64>>,
     total: AtomicU64,
+    asking: Semaphore,
+}
+
+impl Default for Inbox {
+    fn default() -> Inbox {
+        Inbox { waiting: Mutex::default(), total: AtomicU64::new(0), asking: Semaphore::new(MOST_ASKED) }
+    }
 }
 
 impl Inbox {
@@ -197,12 +209,15 @@ impl Relay {
                 biased;
                 Some((taken, done)) = open.next(), if !open.is_empty() => {
                     let taken: Taken = taken;
-                    if done {
-                        self.inbox.remove(&taken.subject, 1);
-                        window.done(&taken.subject);
-                    } else {
-                        let due = self.clock.now().plus(AGAIN);
-                        window.put_back(&taken.subject, taken.job, Some(due));
+                    match done {
+                        None => {
+                            self.inbox.remove(&taken.subject, 1);
+                            window.done(&taken.subject);
+                        }
+                        Some(pause) => {
+                            let due = self.clock.now().plus(pause);
+                            window.put_back(&taken.subject, taken.job, Some(due));
+                        }
                     }
                 }
                 () = woken.told() => {}
@@ -211,78 +226,126 @@ impl Relay {
         }
     }
 
-    async fn work_on(&self, account: &AccountSid, taken: Taken) -> (Taken, bool) {
+    /// Works on one row; says after which pause it is to be looked at again, if it is.
+    async fn work_on(&self, account: &AccountSid, taken: Taken) -> (Taken, Option<Duration>) {
         failpoint!("inbox::taken");
         let worked = match serde_json::from_slice::<InboxRow>(&taken.job.payload) {
             Ok(row) => {
                 let origin = Origin { adapter: &row.adapter, kind: &row.kind, account };
-                self.admit(origin, &taken.subject, row.event).await
+                self.admit(origin, &taken.subject, row.event, taken.job.since).await
             }
             Err(error) => {
                 tracing::error!(%error, conversation = %taken.subject, "A row of the inbox cannot be read and is dropped");
-                Ok(())
+                Ok(None)
             }
         };
         let worked = match worked {
-            Ok(()) => {
+            Ok(None) => {
                 let mut batch = Batch::default();
                 batch.delete(taken.key.clone());
-                let deleted = self.ledger.commit(batch).await.map(|_| ()).map_err(RelayError::from);
+                let deleted = self.ledger.commit(batch).await.map(|_| None).map_err(RelayError::from);
                 failpoint!("inbox::done");
                 deleted
             }
-            failed => failed,
+            other => other,
         };
-        if let Err(error) = &worked {
+        let again = worked.unwrap_or_else(|error| {
             tracing::warn!(%error, conversation = %taken.subject, "What came in is looked at again later");
-        }
-        (taken, worked.is_ok())
+            Some(AGAIN)
+        });
+        (taken, again)
     }
 
-    /// Takes one event whose turn has come.
-    async fn admit(&self, origin: Origin<'_>, sid: &str, event: Inbound) -> Result<(), RelayError> {
+    /// Takes one event whose turn has come; says how long it must wait if it cannot be taken yet.
+    async fn admit(
+        &self,
+        origin: Origin<'_>,
+        sid: &str,
+        event: Inbound,
+        since: Timestamp,
+    ) -> Result<Option<Duration>, RelayError> {
         let message = match event {
             Inbound::Message(message) => message,
-            event => {
-                let binding = match super::intake::pair(&event) {
-                    Some((proxy, person)) => self.bound_person(origin.account, proxy, person).await?,
-                    None => None,
-                };
-                let binding = binding.as_ref();
-                let Inbound::Edit { id, of, from, to, parts, .. } = &event else {
-                    return self.take_event(origin, binding, event).await;
-                };
-                let (touch, mut change) = (Touch { id, of, from, to }, edited(parts));
-                return match self.ask_edit(origin, sid, touch, &mut change).await {
-                    Ok(()) => self.take_edit(origin, binding, touch, &change).await,
-                    Err(RelayError::Vetoed | RelayError::Improper(_)) => {
-                        self.refuse_edit(origin, touch, json!({ "edit": event })).await
-                    }
-                    Err(other) => Err(other),
-                };
-            }
+            event => return self.admit_event(origin, sid, event).await.map(|()| None),
         };
         let own = tables::provider_id(origin.account.as_str(), origin.kind, &message.to, &message.id);
         if self.ledger.snapshot().get(&own).await?.is_some() {
             inbound(origin.adapter, InboundOutcome::Duplicate);
-            return Ok(());
+            return Ok(None);
         }
         let Some(conversation) = ConversationSid::parse(sid) else {
-            return Box::pin(self.find_again(origin, message, true)).await;
+            Box::pin(self.find_again(origin, message, true)).await?;
+            return Ok(None);
         };
-        let amended = match self.ask_inbound(origin, sid, &message).await {
+        let whole = message.clone();
+        let complete = match self.with_files(origin, sid, message, since).await? {
+            Gathered::Complete(complete) => complete,
+            Gathered::Later(pause) => return Ok(Some(pause)),
+        };
+        let Complete { message, media, holds } = *complete;
+        let asked = {
+            let _turn = self.inbox.asking.acquire().await;
+            self.ask_inbound(origin, sid, &message, &media).await
+        };
+        let mut amended = match asked {
             Ok(amended) => amended,
-            Err(RelayError::Vetoed | RelayError::Improper(_)) => return self.refuse(origin, message).await,
+            Err(RelayError::Vetoed | RelayError::Improper(_)) => {
+                self.refuse(origin, message).await?;
+                return Ok(None);
+            }
             Err(other) => return Err(other),
         };
+        amended.media = media;
+        failpoint!("inbox::fetched");
         let fates = self.append_inbound(origin, &conversation, vec![message], Some(&amended)).await?;
+        drop(holds);
         for fate in fates {
-            if let Some(unbound) = self.follow_up(origin, &conversation, fate).await {
+            if self.follow_up(origin, &conversation, fate).await.is_some() {
                 // The conversation was closed meanwhile, or the person left it.
-                Box::pin(self.find_again(origin, unbound, true)).await?;
+                Box::pin(self.find_again(origin, whole.clone(), true)).await?;
             }
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Takes an event that is no message.
+    async fn admit_event(&self, origin: Origin<'_>, sid: &str, event: Inbound) -> Result<(), RelayError> {
+        let binding = match super::intake::pair(&event) {
+            Some((proxy, person)) => self.bound_person(origin.account, proxy, person).await?,
+            None => None,
+        };
+        let binding = binding.as_ref();
+        let Inbound::Edit { id, of, from, to, parts, .. } = &event else {
+            return self.take_event(origin, binding, event).await;
+        };
+        let (touch, mut change) = (Touch { id, of, from, to }, edited(parts));
+        let asked = {
+            let _turn = self.inbox.asking.acquire().await;
+            self.ask_edit(origin, sid, touch, &mut change).await
+        };
+        match asked {
+            Ok(()) => self.take_edit(origin, binding, touch, &change).await,
+            Err(RelayError::Vetoed | RelayError::Improper(_)) => {
+                self.refuse_edit(origin, touch, json!({ "edit": event })).await
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// A message with the files it refers to, where somebody is left whom it is from.
+    async fn with_files(
+        &self,
+        origin: Origin<'_>,
+        sid: &str,
+        message: InboundMessage,
+        since: Timestamp,
+    ) -> Result<Gathered, RelayError> {
+        if self.waits_for_files(&message)
+            && let Some(current) = self.load(origin.account, sid).await?
+        {
+            return self.gather(origin, &current.head.service, message, since).await;
+        }
+        Ok(Gathered::Complete(Box::new(Complete { message, media: Vec::new(), holds: Vec::new() })))
     }
 
     async fn ask_inbound(
@@ -290,6 +353,7 @@ impl Relay {
         origin: Origin<'_>,
         sid: &str,
         message: &InboundMessage,
+        media: &[Attachment],
     ) -> Result<Amended, RelayError> {
         let Some(current) = self.load(origin.account, sid).await? else { return Ok(Amended::default()) };
         let member = current.bound(&message.to, &message.from).filter(|_| current.head.state.open());
@@ -304,7 +368,7 @@ impl Relay {
             author: bound.address.as_str(),
             participant: Some(member.record.sid.as_str()),
             attributes: None,
-            media: announce::media(&message.parts, &[]),
+            media: super::media::told(media).or_else(|| announce::media(&message.parts, &[])),
         };
         self.ask_message(whose, &current, &said).await
     }

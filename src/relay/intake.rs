@@ -131,7 +131,13 @@ impl Relay {
             let message = group.events.iter().any(|event| matches!(event, Inbound::Message(_)));
             let edit = group.events.iter().any(|event| matches!(event, Inbound::Edit { .. }));
             let questions = [message.then_some(Event::MessageAdd), edit.then_some(Event::MessageUpdate)];
-            if self.to_inbox(origin.account, binding, questions.into_iter().flatten()) {
+            let files = |event: &Inbound| match event {
+                Inbound::Message(message) => self.waits_for_files(message),
+                _ => false,
+            };
+            if self.to_inbox(origin.account, binding, questions.into_iter().flatten())
+                || group.events.iter().any(files)
+            {
                 return self.put_in_inbox(origin, binding.conversation.as_str(), group.events).await;
             }
         }
@@ -219,12 +225,19 @@ impl Relay {
         for _ in 0..ATTEMPTS {
             let pair = pair_subject(&message.to, &message.from);
             let home = match self.bound_now(origin.account, &message.to, &message.from).await? {
-                Some(now) if self.to_inbox(origin.account, &now, [Event::MessageAdd]) => {
+                Some(now)
+                    if self.to_inbox(origin.account, &now, [Event::MessageAdd])
+                        || self.waits_for_files(&message) =>
+                {
                     let subject = now.conversation.as_str();
                     return self.put_in_inbox(origin, subject, vec![Inbound::Message(message)]).await;
                 }
                 Some(now) => now.conversation,
                 None => match self.make_home(origin, &message, asking).await? {
+                    Home::Made(made) if self.waits_for_files(&message) => {
+                        let subject = made.as_str();
+                        return self.put_in_inbox(origin, subject, vec![Inbound::Message(message)]).await;
+                    }
                     Home::Made(made) => made,
                     Home::Look => continue,
                     Home::Ask => {
@@ -375,7 +388,7 @@ impl Relay {
                 source: Some(source(origin, &message.to, &message.id)),
                 reply_to,
                 template: None,
-                media: Vec::new(),
+                media: amended.map(|amended| amended.media.clone()).unwrap_or_default(),
             });
             let aliases: Vec<Address> = std::iter::once(&message.from.address)
                 .chain(&message.from.aliases)

@@ -102,6 +102,9 @@ impl Relay {
             if !record.media.is_empty() && !change.body.is_keep() {
                 return Err(RelayError::MediaBodyFixed);
             }
+            if let Some(author) = &change.author {
+                groups::may_post(conversation, conversation.author(author))?;
+            }
             let (decision, _) =
                 decide_messages::change_message(context, conversation, index, &record, change.clone())?;
             Ok((Some(decision), ()))

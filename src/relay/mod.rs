@@ -33,6 +33,7 @@ pub mod decide_timers;
 pub mod decide_users;
 mod error;
 mod events;
+mod fetching;
 pub mod groups;
 mod hooks;
 mod idempotency;
@@ -92,11 +93,12 @@ use crate::ledger::engine::{CommitError, Snapshot};
 use crate::ledger::key::Space;
 use crate::ledger::{Ledger, LedgerError, tables};
 use crate::ledger::{rider, typed};
-use crate::model::{AccountSid, Binding, Conversation, Json, Mint};
+use crate::model::{AccountSid, Binding, Conversation, Json, Mint, ServiceSid};
 use crate::work::Wakeups;
 
 pub use conversations::MOST_AT_ONCE;
 pub use error::{Improper, Misfit, RelayError, RoleUse};
+pub use fetching::{Fetched, Fetches};
 pub use idempotency::{KEYS_KEPT, Made};
 pub use intake::Origin;
 pub use journal::{Journal, Leg, Waiting};
@@ -119,6 +121,12 @@ const ATTEMPTS: usize = 8;
 pub trait OptOuts: Send + Sync {
     fn add(&self, account: &str, proxy: &Address, address: &Address);
     fn remove(&self, account: &str, proxy: &Address, address: &Address);
+}
+
+/// Knows who is connected. Plugged in by `app`.
+pub trait Online: Send + Sync {
+    /// Whether somebody is online; nothing where they never were since the start.
+    fn online(&self, account: &AccountSid, service: &ServiceSid, identity: &str) -> Option<bool>;
 }
 
 /// What the relay is made of.
@@ -146,10 +154,13 @@ pub struct Relay {
     parked: Arc<parked::Sweep>,
     alarm: Arc<timers::Alarm>,
     unreadable: unreadable::Ring,
+    fetches: OnceLock<Arc<dyn Fetches>>,
     commits: Arc<Commits>,
     hooks: Arc<Hooks>,
     /// Asks pre-action webhooks; plugged in by `app`.
     asker: OnceLock<Arc<dyn Ask>>,
+    /// Knows who is connected; plugged in by `app`.
+    online: OnceLock<Arc<dyn Online>>,
     inbox: inbox::Inbox,
 }
 
@@ -185,7 +196,9 @@ impl Relay {
             commits,
             hooks: Arc::default(),
             asker: OnceLock::new(),
+            online: OnceLock::new(),
             inbox: inbox::Inbox::default(),
+            fetches: OnceLock::new(),
         }
     }
 
@@ -208,6 +221,12 @@ impl Relay {
     pub fn ask_through(&self, asker: Arc<dyn Ask>) {
         // The first one stays: there is one daemon.
         let _ = self.asker.set(asker);
+    }
+
+    /// Plugs in who knows who is connected. Without one, nobody is.
+    pub fn see_through(&self, online: Arc<dyn Online>) {
+        // The first one stays: there is one daemon.
+        let _ = self.online.set(online);
     }
 
     /// The words that opt people out and in; a reload replaces them.

@@ -12,7 +12,8 @@ use crate::ledger::key::{Key, Range};
 use crate::ledger::tables::{self, List};
 use crate::ledger::typed::{self, Stored};
 use crate::model::{
-    AccountSid, Compact, Event, Head, Json, Leaving, PersonRow, ServiceSid, UserRecord, UserSid,
+    AccountSid, Compact, Event, Head, Json, Leaving, PersonRow, PushBindingRecord, ServiceSid, UserRecord,
+    UserSid,
 };
 use crate::work::{self, Queue};
 
@@ -85,6 +86,24 @@ impl Relay {
         };
         let key = tables::user(account.as_str(), service.as_str(), sid.as_str());
         typed::json(&*snapshot, &key).await?.ok_or(RelayError::UserNotFound)
+    }
+
+    /// Whether a user is online, and has a device that gets pushes; nothing where the service does not want it known, or the
+    /// user never came.
+    pub async fn reachability(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        user: &UserRecord,
+    ) -> Result<Option<(bool, bool)>, RelayError> {
+        let online = self.online.get().and_then(|known| known.online(account, service, &user.identity));
+        let Some(online) = online else { return Ok(None) };
+        if !self.service_settings(account, service).await?.reachability {
+            return Ok(None);
+        }
+        let own = |device: &PushBindingRecord| device.identity == user.identity;
+        let devices = self.push_bindings(account, service, own, None, 1).await?;
+        Ok(Some((online, !devices.is_empty())))
     }
 
     /// The SID of the user with an identity, if there is one.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use trunkline_adapter::Address;
+use trunkline_adapter::simulator::Shelf as _;
 
 use super::host::{Inside, TypeError};
 use super::server::{Body, not_allowed, refuse, respond};
@@ -35,6 +36,7 @@ pub(super) fn answer(inside: &Arc<Inside>, head: &Parts, body: &Bytes) -> Respon
         },
         (["faults"], &Method::GET) => ok(&json!({ "faults": faults(inside) })),
         (["faults"], &Method::POST) => with_json(head, body, |turn| set_fault(inside, turn)),
+        (["files", id], &Method::GET) => file(inside, id),
         (["events"], &Method::GET) => events::stream(&inside.phones),
         (["faults"], _) => not_allowed("GET, POST"),
         (["bridge" | "phones" | "events"], _) => not_allowed("GET"),
@@ -94,10 +96,24 @@ fn write(inside: &Inside, phone: &Address, typed: Typed) -> Response<Body> {
         Ok(proxy) => proxy,
         Err(message) => return refuse(StatusCode::BAD_REQUEST, &message),
     };
-    match inside.write(phone, &proxy, typed.text) {
+    match inside.write(phone, &proxy, typed.text, None) {
         Ok(message) => json_answer(StatusCode::ACCEPTED, &message),
         Err(error) => refuse(status_of(&error), &error.to_string()),
     }
+}
+
+/// A file of a message. What is no picture is only to be saved: whoever sent it may be anybody.
+fn file(inside: &Inside, id: &str) -> Response<Body> {
+    let Some(file) = inside.files.file(id) else {
+        return refuse(StatusCode::NOT_FOUND, "there is no such file, or it had to make room for others");
+    };
+    let picture =
+        ["image/jpeg", "image/png", "image/gif", "image/webp"].contains(&file.content_type.as_str());
+    let mut response = respond(StatusCode::OK, "application/octet-stream", file.bytes);
+    if let (true, Ok(kind)) = (picture, HeaderValue::from_str(&file.content_type)) {
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+    }
+    response
 }
 
 fn status_of(error: &TypeError) -> StatusCode {

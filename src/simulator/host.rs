@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -13,6 +14,7 @@ use trunkline_adapter::{Address, Clock, Simulator};
 
 use super::courier::{Courier, WAITING};
 use super::fault::Switch;
+use super::files::Files;
 use super::phones::{Event, Phones};
 use super::provider::Working;
 use super::{Fault, Message, server};
@@ -122,19 +124,23 @@ impl Bound {
         // Serials make provider ids, and the daemon may remember those of an earlier simulator.
         let first = u64::try_from(clock.now().0).unwrap_or(1);
         let serials = Arc::new(AtomicU64::new(first));
+        let files = Arc::new(Files::none(serials.clone()));
+        let kept = files.clone();
         let mut tasks = JoinSet::new();
         let providers = providers.into_iter().map(|provider| {
             let (jobs, waiting) = mpsc::channel(WAITING);
             let simulator = provider.simulator.clone();
             let courier = Courier { simulator, client: client.clone(), phones: phones.clone(), clock };
             tasks.spawn(courier.run(waiting));
-            let switch = Switch::off();
-            Working { provider, switch, phones: phones.clone(), jobs, clock, serials: serials.clone() }
+            let (switch, phones) = (Switch::off(), phones.clone());
+            let (serials, files, client) = (serials.clone(), files.clone(), client.clone());
+            Working { provider, switch, phones, jobs, clock, serials, files, client }
         });
         let providers = providers.collect();
         let url = self.url();
         let loopback_only = self.local.ip().is_loopback();
-        let inside = Arc::new(Inside { phones, providers, bridge: Mutex::default(), loopback_only });
+        let bridge = Mutex::default();
+        let inside = Arc::new(Inside { phones, providers, files: kept, bridge, loopback_only });
         tasks.spawn(server::run(self.listener, inside.clone()));
         Ok(Host { inside, url, _tasks: tasks })
     }
@@ -144,6 +150,7 @@ impl Bound {
 pub(super) struct Inside {
     pub(super) phones: Arc<Phones>,
     pub(super) providers: Vec<Working>,
+    pub(super) files: Arc<Files>,
     bridge: Mutex<Option<Bridge>>,
     /// Then a request must be addressed to this machine by a name for it; see `server`.
     pub(super) loopback_only: bool,
@@ -162,7 +169,13 @@ impl Inside {
         self.bridge.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn write(&self, phone: &Address, proxy: &Address, text: String) -> Result<Message, TypeError> {
+    pub(super) fn write(
+        &self,
+        phone: &Address,
+        proxy: &Address,
+        text: String,
+        photo: Option<(&str, Bytes)>,
+    ) -> Result<Message, TypeError> {
         if text.trim().is_empty() {
             return Err(TypeError::Empty);
         }
@@ -172,7 +185,7 @@ impl Inside {
         if phone.channel() != proxy.channel() {
             return Err(TypeError::OtherChannel(phone.channel().name(), proxy.channel().name()));
         }
-        self.provider_of(proxy).ok_or(TypeError::UnknownProxy)?.write(phone, proxy, text)
+        self.provider_of(proxy).ok_or(TypeError::UnknownProxy)?.write(phone, proxy, text, photo)
     }
 
     pub(super) fn set_fault(&self, adapter: &str, fault: Option<Fault>) -> bool {
@@ -212,7 +225,21 @@ impl Host {
     /// # Errors
     /// See [`TypeError`].
     pub fn write(&self, phone: &Address, proxy: &Address, text: &str) -> Result<Message, TypeError> {
-        self.inside.write(phone, proxy, text.to_owned())
+        self.inside.write(phone, proxy, text.to_owned(), None)
+    }
+
+    /// As [`Host::write`], with a photo (its type and bytes) that the text is the caption of.
+    ///
+    /// # Errors
+    /// See [`TypeError`].
+    pub fn write_with_photo(
+        &self,
+        phone: &Address,
+        proxy: &Address,
+        text: &str,
+        photo: (&str, Bytes),
+    ) -> Result<Message, TypeError> {
+        self.inside.write(phone, proxy, text.to_owned(), Some(photo))
     }
 
     /// Waits for a message that fits, one that is already there included. Waits for ever, so give it a deadline.

@@ -3,6 +3,8 @@
 use serde::{Serialize, Serializer};
 use trunkline_adapter::{Address, DeliveryStatus, Timestamp};
 
+use super::Attached;
+
 /// Which way it went, as the phone's owner sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -57,6 +59,9 @@ pub struct Message {
     pub direction: Direction,
     /// What it says.
     pub text: String,
+    /// The files it holds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub media: Vec<Attached>,
     /// When it got here.
     #[serde(serialize_with = "moment")]
     pub at: Timestamp,

@@ -16,6 +16,7 @@ mod api;
 mod courier;
 mod events;
 mod fault;
+mod files;
 mod host;
 mod message;
 mod phones;
@@ -25,6 +26,7 @@ mod server;
 mod tests;
 
 pub use fault::{Fault, UnknownFault};
+pub use files::Attached;
 pub use host::{Bound, Bridge, Host, Provider, TypeError};
 pub use message::{Direction, Message, State};
 pub use phones::Phone;

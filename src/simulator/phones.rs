@@ -177,6 +177,7 @@ mod tests {
             proxy: Address::parse("+15550001111").unwrap(),
             adapter: "sms".to_owned(),
             direction: Direction::Received,
+            media: Vec::new(),
             text: format!("text {serial}"),
             at: Timestamp(0),
             state: State::Sending,

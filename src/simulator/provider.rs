@@ -4,16 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use trunkline_adapter::simulator::{PhoneMessage, ProviderAnswer, ProviderRequest, Submission};
+use trunkline_adapter::simulator::{
+    FileAnswer, PhoneFile, PhoneMessage, ProviderAnswer, ProviderRequest, Submission,
+};
 use trunkline_adapter::{Address, Clock, DeliveryStatus};
 
 use super::courier::{Job, News};
 use super::fault::Switch;
+use super::files::Files;
 use super::host::{Provider, TypeError};
 use super::phones::Phones;
-use super::{Direction, Fault, Message, State};
+use super::{Attached, Direction, Fault, Message, State};
 
 /// How late a provider with [`Fault::Delay`] answers.
 const LATE: Duration = Duration::from_secs(3);
@@ -25,6 +29,9 @@ const TOLD: [(DeliveryStatus, Duration); 3] = [
     (DeliveryStatus::Read, Duration::from_millis(300)),
 ];
 
+/// What is told about one whose files could not be had.
+const FAILED: [(DeliveryStatus, Duration); 1] = [(DeliveryStatus::Failed, Duration::ZERO)];
+
 /// A provider at work.
 pub(super) struct Working {
     pub(super) provider: Provider,
@@ -34,6 +41,10 @@ pub(super) struct Working {
     pub(super) clock: Clock,
     /// Shared by all providers, so that a serial names one message.
     pub(super) serials: Arc<AtomicU64>,
+    /// Shared likewise.
+    pub(super) files: Arc<Files>,
+    /// Fetches what links lead to.
+    pub(super) client: reqwest::Client,
 }
 
 impl Working {
@@ -46,27 +57,38 @@ impl Working {
     }
 
     /// Answers a request of our adapter.
-    pub(super) async fn answer(&self, request: &ProviderRequest) -> ProviderAnswer {
+    pub(super) async fn answer(&self, request: &ProviderRequest) -> FileAnswer {
         self.switch.while_hanging().await;
         if self.switch.throttles() {
-            return self.provider.simulator.throttled();
+            return self.provider.simulator.throttled().into();
         }
         if self.switch.fault() == Some(Fault::Delay) {
             tokio::time::sleep(LATE).await;
         }
+        if let Some(answer) = self.provider.simulator.files(request, &*self.files) {
+            return answer;
+        }
         match self.provider.simulator.accept(request) {
-            Ok(submission) => self.take(&submission),
-            Err(refused) => refused,
+            Ok(submission) => {
+                let mut files = Vec::new();
+                for file in &submission.media {
+                    files.push(self.files.collect(&self.client, file).await);
+                }
+                self.take(&submission, files.into_iter().collect()).into()
+            }
+            Err(refused) => refused.into(),
         }
     }
 
-    /// Puts a submission on the phone and lets it tell its statuses.
-    fn take(&self, submission: &Submission) -> ProviderAnswer {
+    /// Puts a submission on the phone and lets it tell its statuses. Without `files` they could not be had, which is told
+    /// later as it is in the field.
+    fn take(&self, submission: &Submission, files: Option<Vec<PhoneFile>>) -> ProviderAnswer {
         // Room for every status first: what cannot be told back must not be taken.
         let Ok(mut room) = self.jobs.try_reserve_many(TOLD.len()) else {
             return self.provider.simulator.throttled();
         };
-        let dropped = self.switch.fault() == Some(Fault::Drop);
+        let failed = files.is_none();
+        let dropped = failed || self.switch.fault() == Some(Fault::Drop);
         if !dropped && self.phones.meet(&submission.to, &submission.from, None).is_err() {
             return self.provider.simulator.throttled();
         }
@@ -82,12 +104,17 @@ impl Working {
                 adapter: self.provider.adapter.clone(),
                 direction: Direction::Received,
                 text: submission.text.clone(),
+                media: files.into_iter().flatten().map(|file| self.files.put(file)).collect(),
                 at: self.clock.now(),
                 state: State::Sending,
             });
         }
         let url = submission.callback.as_deref().unwrap_or(&self.provider.webhook_url);
-        let told = if dropped { &TOLD[..1] } else { &TOLD[..] };
+        let told = match (failed, dropped) {
+            (true, _) => &FAILED[..],
+            (_, true) => &TOLD[..1],
+            _ => &TOLD[..],
+        };
         let now = Instant::now();
         for (status, later) in told {
             let Some(place) = room.next() else { break };
@@ -99,17 +126,34 @@ impl Working {
     }
 
     /// Writes a message on a phone.
-    pub(super) fn write(&self, phone: &Address, proxy: &Address, text: String) -> Result<Message, TypeError> {
+    pub(super) fn write(
+        &self,
+        phone: &Address,
+        proxy: &Address,
+        text: String,
+        photo: Option<(&str, Bytes)>,
+    ) -> Result<Message, TypeError> {
         let room = self.jobs.try_reserve().map_err(|_| TypeError::Busy)?;
         self.phones.meet(phone, proxy, None).map_err(|_| TypeError::TooManyPhones)?;
         let serial = self.serial();
         let id = self.provider.simulator.message_id(serial);
         let at = self.clock.now();
+        let files: Vec<PhoneFile> = photo
+            .map(|(content_type, bytes)| PhoneFile {
+                id: self.provider.simulator.file_id(self.serial()),
+                content_type: content_type.to_owned(),
+                filename: None,
+                bytes,
+            })
+            .into_iter()
+            .collect();
+        let media: Vec<Attached> = files.iter().map(|file| self.files.put(file.clone())).collect();
         let typed = PhoneMessage {
             id: id.clone(),
             from: phone.clone(),
             to: proxy.clone(),
             text: text.clone(),
+            media: files,
             at,
             name: self.phones.phone(phone).and_then(|phone| phone.name),
         };
@@ -121,6 +165,7 @@ impl Working {
             adapter: self.provider.adapter.clone(),
             direction: Direction::Typed,
             text,
+            media,
             at,
             state: State::Sending,
         };

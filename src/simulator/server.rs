@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use trunkline_adapter::simulator::ProviderRequest;
 
 use super::api;
+use super::files::LARGEST;
 use super::host::Inside;
 use crate::console;
 
@@ -26,10 +27,12 @@ use crate::console;
 const CONNECTIONS: usize = 256;
 /// The largest body of a request.
 const LARGEST_BODY: usize = 256 << 10;
+/// The same of one to a provider, which may hand a file over.
+const LARGEST_UPLOAD: usize = LARGEST + (64 << 10);
 /// How long a request may take to arrive, head and body each.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(10);
 /// Everything the page needs comes from here, and nothing else may run in it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// A body of any kind.
@@ -102,7 +105,8 @@ fn names_this_machine(headers: &HeaderMap) -> bool {
 
 async fn route(inside: &Arc<Inside>, request: Request<Incoming>) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let body = match read(body).await {
+    let most = if head.uri.path().starts_with("/provider/") { LARGEST_UPLOAD } else { LARGEST_BODY };
+    let body = match read(body, most).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
@@ -131,19 +135,19 @@ async fn route(inside: &Arc<Inside>, request: Request<Incoming>) -> Response<Bod
     }
 }
 
-async fn read(body: Incoming) -> Result<Bytes, Response<Body>> {
-    match tokio::time::timeout(ARRIVE_WITHIN, Limited::new(body, LARGEST_BODY).collect()).await {
+async fn read(body: Incoming, most: usize) -> Result<Bytes, Response<Body>> {
+    match tokio::time::timeout(ARRIVE_WITHIN, Limited::new(body, most).collect()).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 256 KiB"))
+            Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"))
         }
         Ok(Err(_)) => Err(refuse(StatusCode::BAD_REQUEST, "the body ended before it was whole")),
         Err(_) => Err(refuse(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
     }
 }
 
-fn provider_answer(answer: trunkline_adapter::simulator::ProviderAnswer) -> Response<Body> {
-    let mut response = respond(answer.status, "application/json", Bytes::from(answer.body));
+fn provider_answer(answer: trunkline_adapter::simulator::FileAnswer) -> Response<Body> {
+    let mut response = respond(answer.status, "application/json", answer.body);
     for (name, value) in answer.headers {
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().insert(name, value);

@@ -50,6 +50,7 @@ impl Simulator for Acme {
             from: Address::parse(PROXY).unwrap(),
             to: Address::parse(PHONE).unwrap(),
             text: body["text"].as_str().unwrap_or_default().to_owned(),
+            media: Vec::new(),
             correlation: None,
             callback: None,
         })

@@ -14,7 +14,7 @@ use crate::ledger::key::{Key, Range};
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{
     Compact, ConversationRecord, ConversationSid, DeliverySummary, Head, Json, MessageRecord,
-    ParticipantRecord, ReceiptSid, ServiceSettings, State, UserRecord, UserSid,
+    ParticipantRecord, PushBindingRecord, ReceiptSid, ServiceSettings, State, UserRecord, UserSid,
 };
 
 /// Rows read at a time.
@@ -265,7 +265,13 @@ impl Reader<'_> {
             return Ok(None);
         }
         let (online, changed) = self.presence.of(self.realm, identity);
-        let data = render::reachability(online, false);
+        let spelt = serde_json::to_string(identity).unwrap_or_default();
+        let devices = self.all(&tables::push_bindings(self.account(), self.service())).await?;
+        let mut notifiable = false;
+        for (_, row) in devices.iter().filter(|(_, row)| contains(&row.payload, spelt.as_bytes())) {
+            notifiable |= PushBindingRecord::decode(&row.payload)?.identity == identity;
+        }
+        let data = render::reachability(online, notifiable);
         let shown = Shown { data, created: user.record.created, updated: user.record.updated };
         Ok(Some(Entry {
             key: ItemKey::Key(render::REACHABILITY.to_owned()),

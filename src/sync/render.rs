@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::object::Object;
 use crate::model::{
-    ConversationRecord, ConversationSid, DeliverySummary, Head, MessageRecord, ParticipantRecord, UserRecord,
+    ConversationRecord, ConversationSid, DeliverySummary, Head, MessageMedia, MessageRecord,
+    ParticipantRecord, UserRecord,
 };
 
 /// Who made a conversation that no user made.
@@ -45,7 +46,7 @@ pub(super) fn message(record: &MessageRecord, delivery: Option<DeliverySummary>)
     let mut data = json!({
         "sid": record.sid,
         "text": record.body,
-        "type": "text",
+        "type": if record.media.is_empty() { "text" } else { "media" },
         "author": record.author,
         "memberSid": record.participant,
         "subject": null,
@@ -56,6 +57,12 @@ pub(super) fn message(record: &MessageRecord, delivery: Option<DeliverySummary>)
         "lastUpdatedBy": record.author,
         "channelMetadata": false,
     });
+    if !record.media.is_empty() {
+        let medias: Vec<Value> = record.media.iter().map(media).collect();
+        // Older clients know one file only.
+        data["media"] = medias[0].clone();
+        data["medias"] = medias.into();
+    }
     if let Some(delivery) = delivery {
         data["delivery"] = json!({
             "total": delivery.total,
@@ -67,6 +74,16 @@ pub(super) fn message(record: &MessageRecord, delivery: Option<DeliverySummary>)
         });
     }
     data
+}
+
+fn media(media: &MessageMedia) -> Value {
+    json!({
+        "sid": media.sid,
+        "category": media.category.name(),
+        "filename": media.filename,
+        "contentType": media.content_type,
+        "size": media.size,
+    })
 }
 
 /// Somebody in a conversation.

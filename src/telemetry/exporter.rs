@@ -83,7 +83,8 @@ fn describe() {
     describe_histogram!(names::COMMIT_BATCH, "Batches committed together");
     describe_counter!(names::COMMIT_CONFLICTS, "Decisions that had to be made again");
     describe_gauge!(names::BINDINGS, "Messaging bindings in the binding table");
-    describe_gauge!(names::INBOX_MESSAGES, "What came in and waits for a pre-action webhook");
+    describe_counter!(names::MEDIA_FETCHES, "Tries to get a file from a provider by how they ended");
+    describe_gauge!(names::INBOX_MESSAGES, "What came in and waits for a pre-action webhook or its files");
     describe_counter!(names::EVENT_WEBHOOKS, "Calls of event webhooks by how they ended");
     describe_gauge!(names::EVENT_WEBHOOK_QUEUE, "Events that wait to be told to webhooks");
     describe_gauge!(names::DEAD_LETTERS, "Events that no webhook took");

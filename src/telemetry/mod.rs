@@ -8,6 +8,7 @@ pub mod http;
 pub mod inbound;
 pub mod log;
 pub mod mask;
+pub mod media;
 pub mod names;
 pub mod outbound;
 mod series;

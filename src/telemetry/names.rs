@@ -19,6 +19,7 @@ pub const COMMIT_DURATION: &str = "trunkline_commit_duration_seconds";
 pub const COMMIT_BATCH: &str = "trunkline_commit_batch_size";
 pub const COMMIT_CONFLICTS: &str = "trunkline_commit_conflicts_total";
 pub const BINDINGS: &str = "trunkline_bindings";
+pub const MEDIA_FETCHES: &str = "trunkline_media_fetches_total";
 pub const SDK_SESSIONS: &str = "trunkline_sdk_sessions";
 pub const INBOX_MESSAGES: &str = "trunkline_inbox_messages";
 pub const EVENT_WEBHOOKS: &str = "trunkline_event_webhooks_total";

@@ -67,6 +67,17 @@ struct Flight {
     tries: u32,
 }
 
+/// What becomes of an event that has to be tried again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Otherwise {
+    /// It stays where it is, even where its time is over: the daemon is about to end.
+    Stays,
+    /// It stays, or becomes a dead letter when its time is over.
+    Ends,
+    /// It lets those behind it pass, or becomes a dead letter when its time is over.
+    StepsAside,
+}
+
 type Open = FuturesUnordered<BoxFuture<'static, (Flight, Ended)>>;
 
 impl Post {
@@ -127,7 +138,7 @@ impl Post {
             }
         }
         while let Some((flight, ended)) = open.next().await {
-            self.settle(&flight, &ended, false, false).await;
+            self.settle(&flight, &ended, Otherwise::Stays).await;
         }
     }
 
@@ -165,7 +176,7 @@ impl Post {
         if origins.down(&flight.origin) && self.expired(&flight.taken.job, now) {
             // Others have shown that nobody is there.
             let ended = Ended::Refused("no answer for as long as it was retried".to_owned());
-            let kept = self.settle(&flight, &ended, true, false).await;
+            let kept = self.settle(&flight, &ended, Otherwise::Ends).await;
             give_back(window, &flight.taken, kept);
             return;
         }
@@ -217,10 +228,13 @@ impl Post {
     ) {
         let answered = !matches!(ended, Ended::Again(..));
         let others = origins.takes_others(&flight.origin);
-        let aside = lets_pass(&flight.taken.subject, flight.tries + 1, &ended, others);
+        let otherwise = match lets_pass(&flight.taken.subject, flight.tries + 1, &ended, others) {
+            true => Otherwise::StepsAside,
+            false => Otherwise::Ends,
+        };
         let wait = backoff(origins.failures(&flight.origin) + 1, &self.site.mint);
         let back = origins.ended(&flight.origin, answered, wait, self.site.clock.now());
-        let kept = self.settle(&flight, &ended, true, aside).await;
+        let kept = self.settle(&flight, &ended, otherwise).await;
         give_back(window, &flight.taken, kept);
         if back {
             window.hurry();
@@ -252,15 +266,17 @@ impl Post {
     }
 
     /// Writes down what became of a try; gives the row's new value, if there still is one.
-    async fn settle(&self, flight: &Flight, ended: &Ended, may_bury: bool, aside: bool) -> Option<Job> {
+    async fn settle(&self, flight: &Flight, ended: &Ended, otherwise: Otherwise) -> Option<Job> {
         let now = self.site.clock.now();
         let Flight { taken, event, .. } = flight;
         let mut batch = Batch::default();
         let reason = match ended {
             Ended::Taken => None,
             Ended::Refused(reason) => Some(reason),
-            Ended::Again(reason, _) if may_bury && self.expired(&taken.job, now) => Some(reason),
-            Ended::Again(reason, _) if aside => {
+            Ended::Again(reason, _) if otherwise != Otherwise::Stays && self.expired(&taken.job, now) => {
+                Some(reason)
+            }
+            Ended::Again(reason, _) if otherwise == Otherwise::StepsAside => {
                 let next = self.step_aside(flight, now, &mut batch);
                 tracing::warn!(
                     account = %self.account, subject = %taken.subject, event = %event.event, reason,

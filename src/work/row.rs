@@ -207,4 +207,32 @@ mod tests {
             "no prefix of a longer subject"
         );
     }
+
+    #[tokio::test]
+    async fn what_waits_is_counted_by_subject_over_many_pages_and_by_lane() {
+        use crate::ledger::Ledger;
+        use crate::ledger::engine::Batch;
+        let ledger = Ledger::new(std::sync::Arc::new(crate::ledger::memory::Memory::new(1)));
+        let many = PAGE as u64 + 3;
+        let rows = (0..many).map(|seq| ("15550002", "+15550001", seq)).chain([
+            ("15550003", "+15550001", 0),
+            ("15550003", "+15550001", 1),
+            ("15550002", "+15550009", 0),
+        ]);
+        for some in rows.collect::<Vec<_>>().chunks(200) {
+            let mut batch = Batch::default();
+            for (subject, lane, seq) in some {
+                enqueue(&mut batch, "AC1", Queue::Inbox, lane, subject, *seq, Timestamp(5), "x".into());
+            }
+            ledger.commit(batch).await.unwrap();
+        }
+        let count = |lane| {
+            let snapshot = ledger.snapshot();
+            async move { waiting(&*snapshot, "AC1", Queue::Inbox, lane).await.unwrap() }
+        };
+        let first = count("+15550001").await;
+        assert_eq!(first, [("15550002".to_owned(), many), ("15550003".to_owned(), 2)].into());
+        assert_eq!(count("+15550009").await, [("15550002".to_owned(), 1)].into());
+        assert!(count("+15550008").await.is_empty());
+    }
 }

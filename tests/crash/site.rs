@@ -317,7 +317,10 @@ impl Site {
         let daemon = &self.world.daemon;
         let quiet = || async {
             let lanes = daemon.lanes().await;
-            lanes.iter().all(|lane| lane["depth"] == 0 || lane["proxy_address"] == SLOW).then_some(())
+            let empty = lanes.iter().all(|lane| lane["depth"] == 0 || lane["proxy_address"] == SLOW);
+            // What waits for a file is about to be in a lane.
+            let inbox = daemon.metrics().await.value("trunkline_inbox_messages", &[]);
+            (empty && inbox == 0.0).then_some(())
         };
         daemon.eventually("empty lanes", quiet).await;
         self.observe(talks, removed, tally).await;

@@ -63,8 +63,16 @@ impl Talk {
 
     /// Somebody writes, and their provider repeats it until it is answered. Gives the request, for later repeats.
     pub async fn write(&self, road: &Road, book: &Book, person: &Person, text: &str) -> SignedRequest {
+        self.deliver(road, book, request(book, person, text), text).await
+    }
+
+    /// Somebody sends a photo with these words.
+    pub async fn show(&self, road: &Road, book: &Book, person: &Person, text: &str) -> SignedRequest {
+        self.deliver(road, book, request_with_photo(book, person, text), text).await
+    }
+
+    async fn deliver(&self, road: &Road, book: &Book, signed: SignedRequest, text: &str) -> SignedRequest {
         book.tries();
-        let signed = request(book, person, text);
         road.deliver(&signed).await;
         book.acknowledge(&self.sid, id_of(text));
         signed
@@ -85,7 +93,12 @@ impl Talk {
                 None => drop(self.post(road, book).await),
                 Some(person) => {
                     let text = format!("m{} hello", book.next());
-                    delivered.push(self.write(road, book, person, &text).await);
+                    let signed = if dice.once_in(3) {
+                        self.show(road, book, person, &text).await
+                    } else {
+                        self.write(road, book, person, &text).await
+                    };
+                    delivered.push(signed);
                 }
             }
             if dice.once_in(4)
@@ -105,6 +118,14 @@ pub fn request(book: &Book, person: &Person, text: &str) -> SignedRequest {
     let id = person.phone.simulator.message_id((1 << 60) + book.next());
     person.phone.text(&id, text)
 }
+
+/// As [`request`], with a photo that the text is the caption of.
+pub fn request_with_photo(book: &Book, person: &Person, text: &str) -> SignedRequest {
+    let id = person.phone.simulator.message_id((1 << 60) + book.next());
+    person.phone.with_files(&id, text, &[("image/jpeg", "photo.jpg", PHOTO)])
+}
+
+const PHOTO: &[u8] = include_bytes!("../it/media/photo.jpg");
 
 /// A long text of words that each name their message.
 pub fn long_text(id: &str, bytes: usize) -> String {

@@ -141,6 +141,7 @@ impl House {
                     from: address.clone(),
                     to: proxy.clone(),
                     text: text.to_owned(),
+                    media: Vec::new(),
                     at,
                     name: Some("Ana & Söhne".to_owned()),
                 };
@@ -152,6 +153,7 @@ impl House {
                 from: proxy.clone(),
                 to: address,
                 text: "Hello".to_owned(),
+                media: Vec::new(),
                 correlation: Some("ours-1".to_owned()),
                 callback: Some(format!("{}&trunkline=ours-1", self.webhook)),
             };

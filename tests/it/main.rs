@@ -7,6 +7,7 @@ mod bad_input;
 mod bindings;
 mod config;
 mod extensions;
+mod files;
 mod harness;
 mod holds;
 mod kills;

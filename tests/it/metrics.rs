@@ -33,6 +33,7 @@ const PROMISED: &[(&str, &str, &[&str])] = &[
     ("trunkline_bindings", "gauge", &[]),
     ("trunkline_sdk_sessions", "gauge", &[]),
     ("trunkline_inbox_messages", "gauge", &[]),
+    ("trunkline_media_fetches_total", "counter", &["adapter", "outcome"]),
     ("trunkline_event_webhooks_total", "counter", &["hook", "outcome"]),
     ("trunkline_event_webhook_queue_messages", "gauge", &[]),
     ("trunkline_dead_letters", "gauge", &[]),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use http::Method;
 use serde_json::Value;
 
 use crate::harness::client::Client;
@@ -185,4 +186,25 @@ async fn a_conversation_comes_with_its_participants_or_not_at_all() {
     client.post(&format!("{own}/Messages"), &[("Body", "hello"), ("Author", "ana")]).await.expect(201);
     world.sink.taken(1).await;
     world.daemon.assert_calm();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_account_is_cleaned_up_like_the_first() {
+    let second = "AC00000000000000000000000000000002";
+    let rest = format!("[[account]]\nsid = \"{second}\"\nauth_token = \"the-second-auth-token\"\n");
+    let world = World::start_with(|config| config.rest = rest).await;
+    let (user, password) = (second.to_owned(), "the-second-auth-token".to_owned());
+    let other = Client { user, password, ..world.client.clone() };
+    for client in [&world.client, &other] {
+        let talk = client.post("/v1/Conversations", &[]).await.expect(201);
+        let own = format!("/v1/Conversations/{}", text(&talk, "sid"));
+        client.post(&format!("{own}/Participants"), &[("Identity", "ana")]).await.expect(201);
+        client.post(&format!("{own}/Messages"), &[("Body", "x"), ("Author", "ana")]).await.expect(201);
+        client.call(Method::DELETE, &own, &[]).await.expect(204);
+        let gone = || async {
+            let rows = world.daemon.dump();
+            rows.iter().all(|row| row.partition != text(&talk, "sid")).then_some(())
+        };
+        world.daemon.eventually("the end of the clean-up", gone).await;
+    }
 }

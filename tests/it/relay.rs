@@ -204,21 +204,21 @@ async fn what_has_no_text_gets_words_for_it() {
     let world = World::start().await;
     let talk = world.three(ANN, BOB, CAT).await;
     let account = "AC00000000000000000000000000000009";
-    let media = format!("https://api.twilio.com/2010-04-01/Accounts/{account}/Messages/MM1/Media/ME1");
     let fields = [
         ("MessageSid", "MM00000000000000000000000000000001"),
         ("AccountSid", account),
         ("From", ANN),
         ("To", SMS),
         ("Body", ""),
-        ("NumMedia", "1"),
-        ("MediaUrl0", &media),
-        ("MediaContentType0", "image/jpeg"),
+        ("NumMedia", "0"),
+        ("Latitude", "52.5"),
+        ("Longitude", "13.4"),
     ];
     let answer = world.raw_webhook("us", provider::twilio("twilio-token-0001", "us", &fields)).await;
     assert_eq!(answer.status, 200);
     let sent = world.sink.taken(2).await;
-    assert_eq!(hops(&sent), [(PAGE, CAT, "[image]"), (WHATSAPP, BOB, "[image]")]);
+    let words = "https://maps.google.com/?q=52.5,13.4";
+    assert_eq!(hops(&sent), [(PAGE, CAT, words), (WHATSAPP, BOB, words)]);
     let messages = world.client.messages(&talk.sid).await;
     assert_eq!(messages[0]["body"], Value::Null);
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use trunkline::bindings::{Bindings, Progress};
 use trunkline::ledger::engine::Engine;
 use trunkline::ledger::{Ledger, LedgerError};
-use trunkline::model::{AccountSid, ConversationSid, Mint, ParticipantSid, ServiceSid};
-use trunkline::outbound::{LanePlan, Lanes, Learned, OptOuts, Surroundings};
+use trunkline::model::{AccountSid, ConversationSid, MessageMedia, Mint, ParticipantSid, ServiceSid};
+use trunkline::outbound::{Files, LanePlan, Lanes, Learned, OptOuts, Ready, Surroundings};
 use trunkline::relay::{self, KeywordSettings, Parts, Relay};
 use trunkline::work::Wakeups;
 use trunkline_adapter::{
@@ -65,6 +65,7 @@ fn capabilities(proxy: &Proxy) -> Capabilities {
         receipts: Receipts { delivered: true, read: !sms, correlated: sms },
         shut: None,
         templates: trunkline_adapter::Templates::Text,
+        media: None,
         idempotent: false,
         group_texts: false,
         keywords: sms,
@@ -153,6 +154,7 @@ impl Life {
             clock,
         }));
         let surroundings = Surroundings {
+            files: Arc::new(NoFiles),
             hooks: relay.hooks().clone(),
             ledger,
             clock,
@@ -255,4 +257,21 @@ fn plans(shared: &Shared, live: &mut BTreeMap<&'static str, (u64, Arc<Scripted>)
         });
     }
     plans
+}
+
+/// The people of the simulation send no files.
+struct NoFiles;
+
+impl Files for NoFiles {
+    fn ready(&self, _: &MessageMedia, _: Option<u64>) -> Ready {
+        Ready::Never
+    }
+
+    fn make(&self, _: &MessageMedia, _: u64) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn link(&self, _: &MessageMedia) -> String {
+        String::new()
+    }
 }

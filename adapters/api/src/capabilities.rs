@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Cause, Channel};
+use crate::{Cause, Channel, MediaLimits};
 
 /// What one proxy address can do.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +18,8 @@ pub struct Capabilities {
     pub shut: Option<u32>,
     /// How templates are taken.
     pub templates: Templates,
+    /// Which files are taken; `None` for none at all, so that a link in a text stands for each.
+    pub media: Option<MediaLimits>,
     /// Repeating a send with the same correlation text is harmless.
     pub idempotent: bool,
     /// It can carry group texts: everybody in them is told of every message at once, and sees the others. Whoever writes

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{Address, BoxFuture, Capabilities, Clock, Door, Outbound, Outcome, Section, Simulator, Webhook};
+use crate::{
+    Address, BoxFuture, Capabilities, Clock, Door, MediaSource, Outbound, Outcome, Section, Simulator,
+    Webhook,
+};
 
 /// A kind of adapter, as named by `kind = "…"` in the configuration.
 pub trait AdapterKind: Send + Sync {
@@ -34,6 +37,11 @@ pub trait Blueprint: Send + Sync {
     /// Makes the adapter. No network is touched.
     fn build(&self, kit: Kit) -> Arc<dyn Adapter>;
 
+    /// The path of its [`Door`], if it has one.
+    fn door_path(&self) -> Option<&str> {
+        None
+    }
+
     /// The provider's side of the same wire, for demos and tests; `None` where there is no provider.
     fn simulator(&self) -> Option<Arc<dyn Simulator>>;
 }
@@ -64,6 +72,12 @@ pub trait Adapter: Send + Sync + 'static {
     fn webhook(&self) -> Option<&dyn Webhook> {
         None
     }
+
+    /// How the files that people send are had.
+    fn media(&self) -> Option<&dyn MediaSource> {
+        None
+    }
+
     /// Where people connect to us and stay.
     fn door(&self) -> Option<Arc<dyn Door>> {
         None

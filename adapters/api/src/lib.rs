@@ -11,7 +11,9 @@
 //! 4. Put the provider's error codes into a table of [`Class`]es; [`Failure`] turns a class into an outcome.
 //! 5. Implement [`Simulator`], the provider's own side of the same wire, so that `trunkline demo` and the tests can play it.
 //!    The law: `receive(simulator.message(x))` gives back `x`.
-//! 6. Add the kind to the one list of kinds in the daemon (`src/app/registry.rs`).
+//! 6. Where people send files: implement [`MediaSource`], which names the requests by which the daemon gets them, and say in
+//!    [`Capabilities::media`] which files may be sent ([`Content::Media`]).
+//! 7. Add the kind to the one list of kinds in the daemon (`src/app/registry.rs`).
 //!
 //! Parsing is synchronous and pure; only [`Adapter::send`] may wait.
 #![warn(missing_docs)]
@@ -22,6 +24,7 @@ mod classify;
 mod clock;
 mod inbound;
 mod kind;
+mod media;
 mod outbound;
 mod person;
 mod secret;
@@ -41,6 +44,10 @@ pub use inbound::{
     Signal, StatusReport,
 };
 pub use kind::{Adapter, AdapterKind, Blueprint, Kit};
+pub use media::{
+    Fit, HostPlace, JPEG, MediaFault, MediaFile, MediaHosts, MediaLimits, MediaReader, MediaRequest,
+    MediaRule, MediaSource, MediaStep,
+};
 pub use outbound::{Blame, Cause, Content, Outbound, Outcome, Scope, Template};
 pub use person::{Person, lookalike};
 pub use secret::{Secret, Secrets};

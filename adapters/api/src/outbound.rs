@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Address, Timestamp};
+use crate::{Address, MediaFile, Timestamp};
 
 /// One request to a provider: one part of one message to one person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,14 +29,17 @@ pub enum Content {
     },
     /// A text that was approved beforehand, for channels that take free text for a while only.
     Template(Template),
+    /// A file within the channel's limits (see [`crate::MediaLimits`]).
+    Media(MediaFile),
 }
 
 impl Content {
-    /// What a person reads: the text itself, or that of the template with its blanks filled in.
+    /// What a person reads: the text itself, that of the template with its blanks filled in, or the file's caption.
     pub fn text(&self) -> &str {
         match self {
             Content::Text { body } => body,
             Content::Template(template) => &template.text,
+            Content::Media(file) => file.caption.as_deref().unwrap_or_default(),
         }
     }
 }

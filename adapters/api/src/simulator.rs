@@ -16,6 +16,17 @@ pub trait Simulator: Send + Sync {
     /// An id for a new message, in the provider's form. `serial` makes it unique.
     fn message_id(&self, serial: u64) -> String;
 
+    /// An id for a new file, in the provider's form.
+    fn file_id(&self, serial: u64) -> String {
+        serial.to_string()
+    }
+
+    /// Answers a request that is about files: one that somebody sent, which our adapter gets, or one that it uploads.
+    /// `None` when the request is about something else.
+    fn files(&self, _request: &ProviderRequest, _shelf: &dyn Shelf) -> Option<FileAnswer> {
+        None
+    }
+
     /// The provider's success answer to a submission.
     fn accepted(&self, submission: &Submission, id: &str) -> ProviderAnswer;
 
@@ -63,6 +74,62 @@ pub struct ProviderAnswer {
     pub body: String,
 }
 
+/// A file as the provider keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhoneFile {
+    /// The provider's id of it.
+    pub id: String,
+    /// MIME type.
+    pub content_type: String,
+    /// What it is called, where the channel tells that.
+    pub filename: Option<String>,
+    /// The file.
+    pub bytes: Bytes,
+}
+
+/// Where the provider keeps files.
+pub trait Shelf {
+    /// The file of an id.
+    fn file(&self, id: &str) -> Option<PhoneFile>;
+
+    /// Keeps a file that was uploaded, and gives its id.
+    fn keep(&self, content_type: String, filename: Option<String>, bytes: Bytes) -> String;
+}
+
+/// An answer that may hold a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileAnswer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl FileAnswer {
+    /// The file itself.
+    pub fn of(file: PhoneFile) -> FileAnswer {
+        let headers = vec![("content-type", file.content_type)];
+        FileAnswer { status: StatusCode::OK, headers, body: file.bytes }
+    }
+}
+
+impl From<ProviderAnswer> for FileAnswer {
+    fn from(answer: ProviderAnswer) -> FileAnswer {
+        FileAnswer { status: answer.status, headers: answer.headers, body: Bytes::from(answer.body) }
+    }
+}
+
+/// A file of a submission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubmittedFile {
+    /// The provider is to fetch it.
+    Link(String),
+    /// It was uploaded before, under this id.
+    Kept(String),
+}
+
 /// What our adapter asked the provider to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submission {
@@ -70,8 +137,10 @@ pub struct Submission {
     pub from: Address,
     /// The person it goes to.
     pub to: Address,
-    /// The text.
+    /// The text, or the caption of the files.
     pub text: String,
+    /// The files.
+    pub media: Vec<SubmittedFile>,
     /// Our correlation text as the provider saw it.
     pub correlation: Option<String>,
     /// Where statuses go, if the request says.
@@ -87,8 +156,10 @@ pub struct PhoneMessage {
     pub from: Address,
     /// The proxy address it goes to.
     pub to: Address,
-    /// The text.
+    /// The text, or the caption of the files.
     pub text: String,
+    /// The files. Channels whose messages hold one take the first.
+    pub media: Vec<PhoneFile>,
     /// When.
     pub at: Timestamp,
     /// The name the person shows.

@@ -21,6 +21,7 @@ mod redact;
 mod retry_after;
 mod settings;
 mod signature;
+mod upload;
 
 pub use codebook::{Codebook, Rule};
 pub use delivery::{Delivery, Event, kind_word, unreadable};
@@ -30,3 +31,4 @@ pub use post::{ANSWER_LIMIT, Endpoint, Target, broken_answer, post};
 pub use redact::words;
 pub use settings::AppSettings;
 pub use signature::{SIGNATURE_HEADER, sign};
+pub use upload::{FormPart, form_parts, upload, uploaded_id};

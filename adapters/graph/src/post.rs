@@ -34,13 +34,23 @@ impl Target {
     }
 
     fn request(url: &str, token: &Secret) -> Result<(Url, HeaderMap), &'static str> {
-        let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()));
-        let mut bearer = bearer.map_err(|_| "the access token is no header value")?;
-        bearer.set_sensitive(true);
+        let bearer = secret_header(token)?;
         let url = Url::parse(url).map_err(|_| "the request cannot be made: is base_url right?")?;
         let json = HeaderValue::from_static("application/json");
         Ok((url, HeaderMap::from_iter([(AUTHORIZATION, bearer), (CONTENT_TYPE, json)])))
     }
+}
+
+pub(crate) fn secret_header(token: &Secret) -> Result<HeaderValue, &'static str> {
+    let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()));
+    let mut bearer = bearer.map_err(|_| "the access token is no header value")?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
+}
+
+/// The refusal that the operator must see to.
+pub(crate) fn operator(text: &str) -> Outcome {
+    Outcome::Rejected { blame: Blame::Operator, cause: Cause::new(text) }
 }
 
 /// Posts JSON and gives back the answer's JSON if the provider took it, else what became of the message.
@@ -49,13 +59,20 @@ impl Target {
 /// The outcome to report. Only what surely happened before the first byte left is called retryable; whatever leaves
 /// open if the provider acted is [`Outcome::Unknown`].
 pub async fn post<B: Serialize>(endpoint: &Endpoint, target: &Target, body: &B) -> Result<Value, Outcome> {
-    let operator = |text| Outcome::Rejected { blame: Blame::Operator, cause: Cause::new(text) };
-    let (url, headers) = target.0.as_ref().map_err(|text| operator(*text))?;
+    let (url, headers) = target.0.as_ref().map_err(|text| operator(text))?;
     let body = serde_json::to_vec(body).map_err(|_| operator("the request cannot be written as JSON"))?;
     let mut request = reqwest::Request::new(Method::POST, url.clone());
     *request.headers_mut() = headers.clone();
     *request.body_mut() = Some(body.into());
-    let mut answer = endpoint.http.execute(request).await.map_err(|error| lost(&error))?;
+    let answer = endpoint.http.execute(request).await.map_err(|error| lost(&error))?;
+    interpreted(endpoint, answer).await
+}
+
+/// The JSON of an answer, or what the answer means.
+pub(crate) async fn interpreted(
+    endpoint: &Endpoint,
+    mut answer: reqwest::Response,
+) -> Result<Value, Outcome> {
     let status = answer.status();
     let wait = retry_after::wait(answer.headers(), endpoint.clock.now());
     let read = read(&mut answer).await;

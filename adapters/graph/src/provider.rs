@@ -48,10 +48,17 @@ pub fn admit(request: &ProviderRequest, tokens: &Secrets) -> Result<Value, Provi
     if request.method != Method::POST {
         return Err(error(StatusCode::BAD_REQUEST, 100, "Unsupported method"));
     }
+    bearer(request, tokens)?;
+    serde_json::from_slice(&request.body).map_err(|_| error(StatusCode::BAD_REQUEST, 100, "Body is not JSON"))
+}
+
+/// Checks the token of a request.
+///
+/// # Errors
+/// Graph's answer to a wrong one.
+pub fn bearer(request: &ProviderRequest, tokens: &Secrets) -> Result<(), ProviderAnswer> {
     let presented = request.headers.get(http::header::AUTHORIZATION).map(http::HeaderValue::as_bytes);
     let token = presented.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
-    if !tokens.matches(token) {
-        return Err(error(StatusCode::UNAUTHORIZED, 190, "Invalid access token"));
-    }
-    serde_json::from_slice(&request.body).map_err(|_| error(StatusCode::BAD_REQUEST, 100, "Body is not JSON"))
+    let wrong = || error(StatusCode::UNAUTHORIZED, 190, "Invalid access token");
+    tokens.matches(token).then_some(()).ok_or_else(wrong)
 }

@@ -47,10 +47,24 @@ impl AppSettings {
         format!("{}/{}/{object}/messages", self.base_url, self.api_version)
     }
 
+    /// Where files of an object are uploaded.
+    pub fn media_url(&self, object: &str) -> String {
+        format!("{}/{}/{object}/media", self.base_url, self.api_version)
+    }
+
+    /// Where a node of Graph, such as a file, is read.
+    pub fn node_url(&self, id: &str) -> String {
+        format!("{}/{}/{id}", self.base_url, self.api_version)
+    }
+
+    /// The rest of a path below the base URL and the version.
+    pub fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
+        path.strip_prefix('/')?.strip_prefix(self.api_version.as_str())?.strip_prefix('/')
+    }
+
     /// The object of a messages path below the base URL; the reverse of [`AppSettings::messages_url`].
     pub fn object_of<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let rest = path.strip_prefix('/')?.strip_prefix(self.api_version.as_str())?;
-        rest.strip_prefix('/')?.strip_suffix("/messages").filter(|object| !object.contains('/'))
+        self.below(path)?.strip_suffix("/messages").filter(|object| !object.contains('/'))
     }
 }
 

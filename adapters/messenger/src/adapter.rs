@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use trunkline_adapter::{
-    Adapter, Address, BoxFuture, Capabilities, Channel, Kit, Outbound, Outcome, OverLimit, Rate, Receipts,
-    Templates, TextLimit, TextUnit, Webhook,
+    Adapter, Address, BoxFuture, Capabilities, Channel, Kit, MediaSource, Outbound, Outcome, OverLimit, Rate,
+    Receipts, Templates, TextLimit, TextUnit, Webhook,
 };
 use trunkline_graph::{Endpoint, Target};
 
 use crate::errors::CODEBOOK;
+use crate::media::{self, Files};
 use crate::receive::Receiver;
 use crate::send;
 use crate::settings::Settings;
@@ -23,6 +24,7 @@ pub(crate) struct Pages {
     targets: HashMap<Address, Target>,
     receiver: Receiver,
     capabilities: Capabilities,
+    files: Files,
 }
 
 impl Pages {
@@ -31,6 +33,7 @@ impl Pages {
             endpoint: Endpoint { http: kit.http, clock: kit.clock, codebook: CODEBOOK },
             receiver: Receiver::new(settings.app.gate(), settings.pages.keys().cloned().collect()),
             capabilities: capabilities(),
+            files: Files::new(&settings.app.base_url),
             targets: settings.targets(),
         }
     }
@@ -43,6 +46,7 @@ fn capabilities() -> Capabilities {
         receipts: Receipts { delivered: true, read: true, correlated: false },
         shut: Some(10),
         templates: Templates::Text,
+        media: Some(media::LIMITS),
         // The metadata comes back in the echo, but a repeated send is a second message.
         idempotent: false,
         group_texts: false,
@@ -63,5 +67,9 @@ impl Adapter for Pages {
 
     fn webhook(&self) -> Option<&dyn Webhook> {
         Some(&self.receiver)
+    }
+
+    fn media(&self) -> Option<&dyn MediaSource> {
+        Some(&self.files)
     }
 }

@@ -9,6 +9,7 @@
 
 mod adapter;
 mod errors;
+mod media;
 mod receive;
 mod send;
 mod settings;

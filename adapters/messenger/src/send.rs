@@ -1,10 +1,12 @@
-//! One text to one person.
+//! One text or file to one person.
 
 use std::collections::HashMap;
 
 use serde::Serialize;
-use trunkline_adapter::{Address, Blame, Cause, Channel, Outbound, Outcome};
+use trunkline_adapter::{Address, Blame, Cause, Channel, Content, Outbound, Outcome};
 use trunkline_graph::{Endpoint, Target, broken_answer, lenient, post};
+
+use crate::media;
 
 pub(crate) async fn send(
     targets: &HashMap<Address, Target>,
@@ -44,16 +46,40 @@ struct Recipient<'a> {
 
 #[derive(Serialize)]
 struct Message<'a> {
-    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attachment: Option<Attachment<'a>>,
     metadata: &'a str,
+}
+
+#[derive(Serialize)]
+struct Attachment<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    payload: Payload<'a>,
+}
+
+/// Not reusable: the link is of use for minutes, and the provider would keep the file for ever.
+#[derive(Serialize)]
+struct Payload<'a> {
+    url: &'a str,
+    is_reusable: bool,
 }
 
 impl<'a> Request<'a> {
     fn of(outbound: &'a Outbound) -> Request<'a> {
+        let (text, attachment) = match &outbound.content {
+            Content::Media(file) => {
+                let payload = Payload { url: &file.link, is_reusable: false };
+                (None, Some(Attachment { kind: media::kind(file), payload }))
+            }
+            other => (Some(other.text()), None),
+        };
         Request {
             recipient: Recipient { id: outbound.to.value() },
             messaging_type: "RESPONSE",
-            message: Message { text: outbound.content.text(), metadata: &outbound.correlation },
+            message: Message { text, attachment, metadata: &outbound.correlation },
         }
     }
 }
@@ -103,6 +129,46 @@ mod tests {
                 "message": {"text": "Hello 👋", "metadata": "our-msg-42"}})
         );
     }
+
+    #[test]
+    fn a_file_is_an_attachment_and_nothing_beside_it() {
+        let attached = |content_type: &str| {
+            let mut outbound = outbound(PAGE, "messenger:9001");
+            outbound.content = Content::Media(trunkline_adapter::MediaFile {
+                key: "k".to_owned(),
+                size: 1,
+                content_type: content_type.to_owned(),
+                filename: None,
+                caption: None,
+                link: "https://b.example/media/x".to_owned(),
+                reader: std::sync::Arc::new(Nothing),
+            });
+            serde_json::to_value(Request::of(&outbound)).unwrap()["message"].clone()
+        };
+        assert_eq!(
+            attached("image/png"),
+            json!({"attachment": {"type": "image", "payload": {"url": "https://b.example/media/x",
+                "is_reusable": false}}, "metadata": "our-msg-42"})
+        );
+        for (content_type, kind) in [
+            ("audio/ogg; codecs=opus", "audio"),
+            ("video/mp4", "video"),
+            ("image/heic", "file"),
+            ("application/pdf", "file"),
+        ] {
+            assert_eq!(attached(content_type)["attachment"]["type"], kind, "{content_type}");
+        }
+    }
+
+    struct Nothing;
+
+    impl trunkline_adapter::MediaReader for Nothing {
+        fn open(&self) -> trunkline_adapter::BoxFuture<'_, std::io::Result<Stream>> {
+            Box::pin(async { Err(std::io::ErrorKind::NotFound.into()) })
+        }
+    }
+
+    type Stream = futures_util::stream::BoxStream<'static, std::io::Result<bytes::Bytes>>;
 
     #[tokio::test]
     async fn refusals_go_by_code_and_subcode() {

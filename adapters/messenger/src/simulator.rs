@@ -3,7 +3,8 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 use trunkline_adapter::simulator::{
-    PhoneMessage, ProviderAnswer, ProviderRequest, SignedRequest, Submission,
+    FileAnswer, PhoneFile, PhoneMessage, ProviderAnswer, ProviderRequest, Shelf, SignedRequest, Submission,
+    SubmittedFile,
 };
 use trunkline_adapter::{Address, DeliveryStatus, Simulator, Timestamp};
 use trunkline_graph::{lenient, provider};
@@ -34,6 +35,29 @@ fn between(sender: &Address, recipient: &Address, kind: &str, object: Value) -> 
     json!({"sender": {"id": sender.value()}, "recipient": {"id": recipient.value()}, kind: object})
 }
 
+/// Where the content delivery network is played, below the base URL.
+const STORE: &str = "/cdn/";
+
+/// A file as an element of `attachments[]`.
+fn attachment(file: &PhoneFile, base_url: &str) -> Value {
+    let kind = match file.content_type.split('/').next().unwrap_or_default() {
+        kind @ ("image" | "video" | "audio") => kind,
+        _ => "file",
+    };
+    json!({"type": kind, "payload": {"url": format!("{base_url}{STORE}{}", file.id)}})
+}
+
+/// The file of an attachment that we sent.
+fn attached(attachment: &Value) -> Result<SubmittedFile, ProviderAnswer> {
+    let kind = lenient::text(attachment, "type");
+    if !kind.is_some_and(|kind| matches!(kind.as_str(), "image" | "video" | "audio" | "file")) {
+        return Err(refused("message.attachment.type is not valid"));
+    }
+    let payload = attachment.get("payload").unwrap_or(&Value::Null);
+    let url = lenient::text(payload, "url").filter(|url| url.starts_with("http"));
+    url.map(SubmittedFile::Link).ok_or_else(|| refused("message.attachment.payload.url is required"))
+}
+
 fn refused(message: &str) -> ProviderAnswer {
     provider::error(StatusCode::BAD_REQUEST, 100, message)
 }
@@ -53,13 +77,28 @@ impl Simulator for PageSimulator {
             return Err(refused("messaging_type is required"));
         }
         let message = body.get("message").unwrap_or(&Value::Null);
-        let Some(text) = lenient::text(message, "text") else {
-            return Err(refused("message.text is required"));
+        let media: Vec<SubmittedFile> =
+            message.get("attachment").map(attached).transpose()?.into_iter().collect();
+        let text = match lenient::text(message, "text") {
+            Some(_) if !media.is_empty() => {
+                return Err(refused("message has either text or an attachment"));
+            }
+            Some(text) => text,
+            None if !media.is_empty() => String::new(),
+            None => return Err(refused("message.text is required")),
         };
         if text.chars().count() > TEXT_LIMIT {
             return Err(refused("message.text is too long"));
         }
-        Ok(Submission { from, to, text, correlation: lenient::text(message, "metadata"), callback: None })
+        let correlation = lenient::text(message, "metadata");
+        Ok(Submission { from, to, text, media, correlation, callback: None })
+    }
+
+    fn files(&self, request: &ProviderRequest, shelf: &dyn Shelf) -> Option<FileAnswer> {
+        let id = request.path.strip_prefix(STORE)?;
+        let gone =
+            || ProviderAnswer { status: StatusCode::NOT_FOUND, headers: Vec::new(), body: String::new() };
+        Some(shelf.file(id).map_or_else(|| gone().into(), FileAnswer::of))
     }
 
     fn message_id(&self, serial: u64) -> String {
@@ -75,7 +114,14 @@ impl Simulator for PageSimulator {
     }
 
     fn message(&self, message: &PhoneMessage, webhook_url: &str) -> SignedRequest {
-        let written = json!({"mid": message.id, "text": message.text});
+        let mut written = json!({"mid": message.id});
+        if !message.text.is_empty() || message.media.is_empty() {
+            written["text"] = message.text.as_str().into();
+        }
+        if !message.media.is_empty() {
+            let base_url = &self.settings.app.base_url;
+            written["attachments"] = message.media.iter().map(|file| attachment(file, base_url)).collect();
+        }
         let event = between(&message.from, &message.to, "message", written);
         self.delivery(&message.to, event, message.at, webhook_url)
     }
@@ -93,6 +139,10 @@ impl Simulator for PageSimulator {
         let event = match status {
             DeliveryStatus::Sent => {
                 let mut echo = json!({"is_echo": true, "app_id": 1, "mid": id, "text": submission.text});
+                if let Some(file) = submission.media.first() {
+                    let (SubmittedFile::Link(url) | SubmittedFile::Kept(url)) = file;
+                    echo["attachments"] = json!([{"type": "file", "payload": {"url": url}}]);
+                }
                 if let Some(correlation) = &submission.correlation {
                     echo["metadata"] = correlation.as_str().into();
                 }
@@ -118,7 +168,7 @@ mod tests {
     use bytes::Bytes;
     use http::{HeaderMap, Method};
     use proptest::prelude::*;
-    use trunkline_adapter::{Inbound, Part, Person, Webhook, WebhookRequest};
+    use trunkline_adapter::{Inbound, MediaKind, Part, Person, Webhook, WebhookRequest};
 
     const URL: &str = "https://bridge.example/webhooks/pages";
 
@@ -149,9 +199,40 @@ mod tests {
             from: Address::parse(PAGE).unwrap(),
             to: to.clone(),
             text: "hé".to_owned(),
+            media: Vec::new(),
             correlation: Some("c-1".to_owned()),
             callback: None,
         }
+    }
+
+    #[test]
+    fn files_that_somebody_sends_are_those_we_are_told_of() {
+        let file = |id: &str, content_type: &str| PhoneFile {
+            id: id.to_owned(),
+            content_type: content_type.to_owned(),
+            filename: None,
+            bytes: "bytes".into(),
+        };
+        let message = PhoneMessage {
+            id: simulator().message_id(1),
+            from: address("9001").unwrap(),
+            to: Address::parse(PAGE).unwrap(),
+            text: "look".to_owned(),
+            media: vec![file("1", "image/png"), file("2", "application/pdf")],
+            at: Timestamp::from_millis(1_760_000_000_000),
+            name: None,
+        };
+        let received = receive(simulator().message(&message, URL));
+        let [Inbound::Message(heard)] = received.as_slice() else { panic!("{received:?}") };
+        let [Part::Text { text }, Part::Media(one), Part::Media(two)] = heard.parts.as_slice() else {
+            panic!("{received:?}")
+        };
+        assert_eq!(text, "look");
+        assert_eq!(one.url.as_deref(), Some("https://graph.example/cdn/1"));
+        assert_eq!(
+            (two.kind, two.url.as_deref()),
+            (MediaKind::Document, Some("https://graph.example/cdn/2"))
+        );
     }
 
     proptest! {
@@ -165,6 +246,7 @@ mod tests {
                 from: address(&from).unwrap(),
                 to: Address::parse(PAGE).unwrap(),
                 text,
+                media: Vec::new(),
                 at: Timestamp::from_millis(millis),
                 name: None,
             };
@@ -176,6 +258,7 @@ mod tests {
                 from: heard.from.address.clone(),
                 to: heard.to.clone(),
                 text: text.clone(),
+                media: Vec::new(),
                 at: heard.at.unwrap(),
                 name: heard.from.name.clone(),
             };

@@ -84,6 +84,7 @@ async fn what_we_send_is_what_the_provider_takes() {
         from: Address::parse(PROXY).unwrap(),
         to: Address::parse(PERSON).unwrap(),
         text: "On its way 🚚".to_owned(),
+        media: Vec::new(),
         correlation: Some("our-msg-42".to_owned()),
         callback: None,
     };
@@ -109,6 +110,7 @@ fn what_is_typed_arrives_and_a_changed_byte_does_not() {
         from: Address::parse(PERSON).unwrap(),
         to: Address::parse(PROXY).unwrap(),
         text: "¿qué tal? 👍".to_owned(),
+        media: Vec::new(),
         at: Timestamp::from_seconds(1_760_000_000),
         name: None,
     };
@@ -131,6 +133,7 @@ fn a_status_names_the_message_it_is_about() {
         from: Address::parse(PROXY).unwrap(),
         to: Address::parse(PERSON).unwrap(),
         text: "hi".to_owned(),
+        media: Vec::new(),
         correlation: Some("our-msg-42".to_owned()),
         callback: None,
     };

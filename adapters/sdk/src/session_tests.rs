@@ -521,3 +521,18 @@ async fn what_is_no_frame_ends_the_session() {
     assert_eq!(client.next().await, None);
     client.over().await;
 }
+
+#[test]
+fn an_idle_session_is_small() {
+    let world = World::new();
+    let (ours, _theirs) = tokio::io::duplex(64);
+    let reception = Reception {
+        tokens: world.desk.clone(),
+        host: world.house.clone(),
+        visit: Visit { root: "".into() },
+        crowd: world.crowd,
+    };
+    let session = serve(Box::new(ours), reception, world.clock, world.registry);
+    let bytes = std::mem::size_of_val(&session);
+    assert!(bytes <= 3 * 1024, "{bytes} bytes for each of those who only listen");
+}

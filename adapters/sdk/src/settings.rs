@@ -97,6 +97,10 @@ impl Blueprint for Settings {
         Arc::new(Gate::new(self.clone(), kit.clock))
     }
 
+    fn door_path(&self) -> Option<&str> {
+        Some(&self.path)
+    }
+
     fn simulator(&self) -> Option<Arc<dyn Simulator>> {
         None
     }

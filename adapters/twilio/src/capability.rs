@@ -1,7 +1,8 @@
 //! What each sort of sender can do, as data.
 
 use trunkline_adapter::{
-    Address, Capabilities, Channel, OverLimit, Rate, Receipts, Templates, TextLimit, TextUnit,
+    Address, Capabilities, Channel, MediaLimits, MediaRule, OverLimit, Rate, Receipts, Templates, TextLimit,
+    TextUnit,
 };
 
 /// Longest `Body`, in characters.
@@ -11,6 +12,64 @@ pub(crate) const BODY_TOO_LONG: u32 = 21617;
 
 /// Twilio's code for free text after Meta's customer service window, which its senders there share, has shut.
 const SHUT: u32 = 63016;
+
+const MB: u64 = 1_000_000;
+
+/// What carriers take as MMS, text and file together 5 MB. Twilio makes pictures fit the carrier itself.
+static MMS: [MediaRule; 1] = [MediaRule {
+    types: &[
+        "image/jpeg",
+        "image/png",
+        "image/gif",
+        "audio/mpeg",
+        "audio/mp4",
+        "audio/amr",
+        "audio/ogg",
+        "video/mp4",
+        "video/3gpp",
+        "text/vcard",
+        "text/x-vcard",
+        "text/calendar",
+        "application/pdf",
+    ],
+    most: 5 * MB - 10_000,
+    caption: BODY,
+}];
+/// As Meta's own limits, below the 16 MB that Twilio passes on.
+static WHATSAPP: [MediaRule; 3] = [
+    MediaRule { types: &["image/jpeg", "image/png"], most: 5 * MB, caption: 1_024 },
+    MediaRule { types: &["video/mp4", "application/pdf"], most: 16 * MB, caption: 1_024 },
+    MediaRule {
+        types: &[
+            "audio/aac",
+            "audio/amr",
+            "audio/mpeg",
+            "audio/mp4",
+            "audio/ogg",
+            "video/3gpp",
+            "text/vcard",
+        ],
+        most: 16 * MB,
+        caption: 0,
+    },
+];
+/// Text and a file are two messages there.
+static MESSENGER: [MediaRule; 2] = [
+    MediaRule { types: &["image/jpeg", "image/png", "image/gif"], most: 8 * MB, caption: 0 },
+    MediaRule { types: &["*/*"], most: 25 * MB, caption: 0 },
+];
+
+/// Files that a sender takes. Carriers pass MMS in North America and Australia, and from nobody who only has a name;
+/// where a recipient is elsewhere, Twilio itself makes a link of the file.
+fn media(proxy: &Address) -> Option<MediaLimits> {
+    let value = proxy.value();
+    let mms = ["+1", "+61"].iter().any(|prefix| value.starts_with(prefix)) || short_code(value);
+    match proxy.channel() {
+        Channel::Sms => mms.then_some(MediaLimits { rules: &MMS, lost: 21620 }),
+        Channel::Whatsapp => Some(MediaLimits { rules: &WHATSAPP, lost: 63019 }),
+        Channel::Messenger => Some(MediaLimits { rules: &MESSENGER, lost: 63019 }),
+    }
+}
 
 /// What a proxy address at Twilio can do.
 pub(crate) fn of(proxy: &Address) -> Capabilities {
@@ -28,6 +87,7 @@ pub(crate) fn of(proxy: &Address) -> Capabilities {
         receipts: Receipts { delivered: true, read: chat, correlated: !chat },
         shut: chat.then_some(SHUT),
         templates: if chat { Templates::Sid } else { Templates::Text },
+        media: media(proxy),
         idempotent: false,
         group_texts: false,
         keywords: !chat,
@@ -36,14 +96,17 @@ pub(crate) fn of(proxy: &Address) -> Capabilities {
     }
 }
 
+fn short_code(value: &str) -> bool {
+    value.len() <= 8 && value.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// The rate of a fresh US sender of each sort; registered campaigns have more, which the operator knows and we do not.
 fn sms_rate(value: &str) -> Rate {
-    let short_code = value.len() <= 8 && value.bytes().all(|byte| byte.is_ascii_digit());
     let toll_free = value.len() == 12
         && ["+1800", "+1833", "+1844", "+1855", "+1866", "+1877", "+1888"]
             .iter()
             .any(|prefix| value.starts_with(prefix));
-    if short_code {
+    if short_code(value) {
         Rate::per_second(100.0, 100)
     } else if toll_free {
         Rate::per_second(3.0, 3)
@@ -72,6 +135,21 @@ mod tests {
             ("messenger:1029384756", 3),
         ] {
             assert_eq!(at(sender).rate.period.as_millis(), period, "{sender}");
+        }
+    }
+
+    #[test]
+    fn files_go_where_carriers_take_them() {
+        for (sender, takes) in [
+            ("+15550001111", true),
+            ("+61255550000", true),
+            ("12345", true),
+            ("+442079460018", false),
+            ("ACME", false),
+            ("whatsapp:+442079460018", true),
+            ("messenger:1029384756", true),
+        ] {
+            assert_eq!(at(sender).media.is_some(), takes, "{sender}");
         }
     }
 

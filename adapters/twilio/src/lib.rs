@@ -39,6 +39,7 @@ mod capability;
 mod errors;
 mod form;
 mod live;
+mod media;
 mod message;
 mod person;
 mod receive;

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use trunkline_adapter::{
-    Adapter, Address, BoxFuture, Capabilities, Kit, Outbound, Outcome, Received, Refusal, Webhook,
-    WebhookRequest,
+    Adapter, Address, BoxFuture, Capabilities, Kit, MediaSource, Outbound, Outcome, Received, Refusal,
+    Webhook, WebhookRequest,
 };
 
+use crate::media::Files;
 use crate::send::Desk;
 use crate::settings::Account;
 use crate::{capability, receive, send};
@@ -15,13 +16,14 @@ pub(crate) struct Live {
     account: Account,
     desk: Option<Desk>,
     proxies: HashMap<Address, Capabilities>,
+    files: Files,
     kit: Kit,
 }
 
 impl Live {
     pub(crate) fn new(account: Account, proxies: &[Address], kit: Kit) -> Live {
         let proxies = proxies.iter().map(|proxy| (proxy.clone(), capability::of(proxy))).collect();
-        Live { desk: Desk::new(&account), account, proxies, kit }
+        Live { desk: Desk::new(&account), files: Files::new(&account), account, proxies, kit }
     }
 }
 
@@ -36,6 +38,10 @@ impl Adapter for Live {
 
     fn webhook(&self) -> Option<&dyn Webhook> {
         Some(self)
+    }
+
+    fn media(&self) -> Option<&dyn MediaSource> {
+        Some(&self.files)
     }
 }
 

@@ -67,6 +67,12 @@ fn form(webhook_url: &str, outbound: &Outbound) -> String {
         Content::Text { body } => {
             form.append_pair("Body", body);
         }
+        Content::Media(file) => {
+            if let Some(caption) = &file.caption {
+                form.append_pair("Body", caption);
+            }
+            form.append_pair("MediaUrl", &file.link);
+        }
         Content::Template(template) => {
             let variables =
                 template.variables.iter().map(|(key, value)| (key.clone(), value.as_str().into()));
@@ -251,6 +257,47 @@ mod tests {
             (of("ContentSid"), of("ContentVariables"), of("Body")),
             (Some("HX1"), Some(r#"{"1":"A & B"}"#), None)
         );
+    }
+
+    struct Nothing;
+
+    impl trunkline_adapter::MediaReader for Nothing {
+        fn open(&self) -> trunkline_adapter::BoxFuture<'_, std::io::Result<Stream>> {
+            Box::pin(async { Err(std::io::ErrorKind::NotFound.into()) })
+        }
+    }
+
+    type Stream = futures_util::stream::BoxStream<'static, std::io::Result<bytes::Bytes>>;
+
+    #[test]
+    fn a_file_goes_by_its_link_with_the_text_beside_it() {
+        let parse = |text| Address::parse(text).unwrap();
+        let sent = |caption: Option<&str>| {
+            let file = trunkline_adapter::MediaFile {
+                key: "k".to_owned(),
+                size: 1,
+                content_type: "image/png".to_owned(),
+                filename: Some("a.png".to_owned()),
+                caption: caption.map(str::to_owned),
+                link: "https://b.example/media/x?y=1&z=2".to_owned(),
+                reader: std::sync::Arc::new(Nothing),
+            };
+            let outbound = Outbound {
+                from: parse("+15550002222"),
+                to: parse("+15550003333"),
+                aliases: Vec::new(),
+                content: Content::Media(file),
+                correlation: "x".to_owned(),
+            };
+            let form = form("https://b.example/in", &outbound);
+            let pairs: Vec<_> = form_urlencoded::parse(form.as_bytes()).into_owned().collect();
+            let of =
+                |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.to_owned());
+            (of("MediaUrl").unwrap(), of("Body"))
+        };
+        let link = "https://b.example/media/x?y=1&z=2".to_owned();
+        assert_eq!(sent(Some("hi")), (link.clone(), Some("hi".to_owned())));
+        assert_eq!(sent(None), (link, None));
     }
 
     #[test]

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use trunkline_adapter::simulator::{
-    PhoneMessage, ProviderAnswer, ProviderRequest, SignedRequest, Submission,
+    FileAnswer, PhoneMessage, ProviderAnswer, ProviderRequest, Shelf, SignedRequest, Submission,
+    SubmittedFile,
 };
 use trunkline_adapter::{Address, Channel, DeliveryStatus, Simulator, Timestamp, segment};
 
@@ -56,6 +57,17 @@ impl Provider {
     }
 }
 
+/// Where the store of files is played, below the base URL.
+const STORE: &str = "/store/";
+
+fn web(url: &str) -> bool {
+    url.starts_with("http://") || url.starts_with("https://")
+}
+
+fn link(url: &str) -> SubmittedFile {
+    SubmittedFile::Link(url.to_owned())
+}
+
 fn refusal(status: StatusCode, code: u32, message: &str) -> ProviderAnswer {
     let more_info = format!("https://www.twilio.com/docs/errors/{code}");
     let body = json!({ "code": code, "message": message, "more_info": more_info, "status": status.as_u16() });
@@ -83,18 +95,52 @@ impl Simulator for Provider {
         let template = fields.get("ContentSid").map(|sid| {
             format!("{sid} {}", fields.get("ContentVariables").unwrap_or_default()).trim_end().to_owned()
         });
-        let text = fields.get("Body").map(str::to_owned).or(template).ok_or_else(|| bad(21602))?;
+        let media: Vec<SubmittedFile> = fields.get("MediaUrl").map(link).into_iter().collect();
+        let none = || (!media.is_empty()).then(String::new);
+        let text =
+            fields.get("Body").map(str::to_owned).or(template).or_else(none).ok_or_else(|| bad(21602))?;
+        let fetchable = |file: &SubmittedFile| matches!(file, SubmittedFile::Link(url) if web(url));
+        if !media.iter().all(fetchable) {
+            return Err(bad(21620));
+        }
         if text.chars().count() > BODY {
             return Err(bad(BODY_TOO_LONG));
         }
         let callback = fields.get("StatusCallback").map(str::to_owned);
-        let web = |url: &String| url.starts_with("http://") || url.starts_with("https://");
-        if !callback.as_ref().is_none_or(web) {
+        if !callback.as_deref().is_none_or(web) {
             return Err(bad(21609));
         }
         let query = callback.as_deref().and_then(|url| url.split_once('?')).map(|(_, query)| query);
         let correlation = query.and_then(|query| form::query(query, send::CORRELATION));
-        Ok(Submission { from, to, text, correlation, callback })
+        Ok(Submission { from, to, text, media, correlation, callback })
+    }
+
+    fn file_id(&self, serial: u64) -> String {
+        format!("ME{serial:032x}")
+    }
+
+    fn files(&self, request: &ProviderRequest, shelf: &dyn Shelf) -> Option<FileAnswer> {
+        let gone = || refusal(StatusCode::NOT_FOUND, 20404, errors::meaning(20404)).into();
+        if let Some(id) = request.path.strip_prefix(STORE) {
+            // A store that signs its own URLs and refuses a second kind of credentials, as the real one does.
+            if request.headers.contains_key(header::AUTHORIZATION) {
+                return Some(
+                    refusal(StatusCode::BAD_REQUEST, 20001, "Only one auth mechanism allowed").into(),
+                );
+            }
+            return Some(shelf.file(id).map_or_else(gone, FileAnswer::of));
+        }
+        let below = format!("/2010-04-01/Accounts/{}/Messages/", self.sid());
+        let (_, id) = request.path.strip_prefix(&below)?.split_once("/Media/")?;
+        if !self.authorised(request) {
+            return Some(refusal(StatusCode::UNAUTHORIZED, 20003, "Authenticate").into());
+        }
+        if shelf.file(id).is_none() {
+            return Some(gone());
+        }
+        let to = format!("{}{STORE}{id}", self.account.base_url);
+        let headers = vec![("location", to)];
+        Some(FileAnswer { status: StatusCode::TEMPORARY_REDIRECT, headers, body: Bytes::new() })
     }
 
     fn message_id(&self, serial: u64) -> String {
@@ -117,7 +163,7 @@ impl Simulator for Provider {
             "error_message": Value::Null,
             "from": submission.from.as_str(),
             "messaging_service_sid": Value::Null,
-            "num_media": "0",
+            "num_media": submission.media.len().to_string(),
             "num_segments": segment::segments(&submission.text).1.to_string(),
             "price": Value::Null,
             "price_unit": Value::Null,
@@ -138,6 +184,22 @@ impl Simulator for Provider {
 
     fn message(&self, message: &PhoneMessage, webhook_url: &str) -> SignedRequest {
         let count = segment::segments(&message.text).1.to_string();
+        let files = message.media.len().to_string();
+        let folder = format!(
+            "{}/2010-04-01/Accounts/{}/Messages/{}/Media",
+            self.account.base_url,
+            self.sid(),
+            message.id
+        );
+        let named: Vec<_> = message
+            .media
+            .iter()
+            .enumerate()
+            .map(|(number, file)| {
+                let url = (format!("MediaUrl{number}"), format!("{folder}/{}", file.id));
+                (url, (format!("MediaContentType{number}"), file.content_type.clone()))
+            })
+            .collect();
         let mut params = vec![
             ("MessageSid", message.id.as_str()),
             ("SmsSid", &message.id),
@@ -148,9 +210,13 @@ impl Simulator for Provider {
             ("From", message.from.as_str()),
             ("To", message.to.as_str()),
             ("Body", &message.text),
-            ("NumMedia", "0"),
+            ("NumMedia", &files),
             ("NumSegments", &count),
         ];
+        for (url, content_type) in &named {
+            params.push((url.0.as_str(), url.1.as_str()));
+            params.push((content_type.0.as_str(), content_type.1.as_str()));
+        }
         if let Some(name) = &message.name {
             params.push(("ProfileName", name));
         }

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use trunkline_adapter::{
-    Adapter, Address, BoxFuture, Capabilities, Channel, Kit, Outbound, Outcome, OverLimit, Rate, Receipts,
-    Templates, TextLimit, TextUnit, Webhook,
+    Adapter, Address, BoxFuture, Capabilities, Channel, Kit, MediaSource, Outbound, Outcome, OverLimit, Rate,
+    Receipts, Templates, TextLimit, TextUnit, Webhook,
 };
 use trunkline_graph::{Endpoint, Target};
 
 use crate::errors::CODEBOOK;
+use crate::media::{self, Files, Uploads};
 use crate::receive::Receiver;
 use crate::send;
 use crate::settings::Settings;
@@ -18,9 +19,12 @@ pub(crate) const TEXT_LIMIT: usize = 4096;
 
 /// A Cloud API app.
 pub(crate) struct CloudApi {
-    endpoint: Endpoint,
+    pub(crate) endpoint: Endpoint,
     /// Where each of our numbers sends.
-    targets: HashMap<Address, Target>,
+    pub(crate) targets: HashMap<Address, Target>,
+    pub(crate) settings: Settings,
+    pub(crate) uploads: Uploads,
+    files: Files,
     receiver: Receiver,
     capabilities: Capabilities,
 }
@@ -32,6 +36,9 @@ impl CloudApi {
             receiver: Receiver::new(settings.app.gate(), settings.numbers.clone()),
             capabilities: capabilities(),
             targets: settings.targets(),
+            uploads: Uploads::default(),
+            files: Files::new(&settings),
+            settings,
         }
     }
 }
@@ -43,6 +50,7 @@ fn capabilities() -> Capabilities {
         receipts: Receipts { delivered: true, read: true, correlated: false },
         shut: Some(131_047),
         templates: Templates::Named,
+        media: Some(media::LIMITS),
         // The correlation text comes back, but a repeated send is a second message.
         idempotent: false,
         group_texts: false,
@@ -58,10 +66,14 @@ impl Adapter for CloudApi {
     }
 
     fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Outcome> {
-        Box::pin(send::send(&self.targets, &self.endpoint, outbound))
+        Box::pin(send::send(self, outbound))
     }
 
     fn webhook(&self) -> Option<&dyn Webhook> {
         Some(&self.receiver)
+    }
+
+    fn media(&self) -> Option<&dyn MediaSource> {
+        Some(&self.files)
     }
 }

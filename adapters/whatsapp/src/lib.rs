@@ -9,6 +9,7 @@
 
 mod adapter;
 mod errors;
+mod media;
 mod person;
 mod receive;
 mod send;

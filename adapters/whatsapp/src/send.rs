@@ -1,20 +1,15 @@
-//! One text to one person.
-
-use std::collections::HashMap;
+//! One text, template or file to one person.
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use trunkline_adapter::{Address, Blame, Cause, Channel, Content, Outbound, Outcome, Template};
-use trunkline_graph::{Endpoint, Target, broken_answer, lenient, post};
+use trunkline_adapter::{Address, Blame, Cause, Channel, Content, MediaFile, Outbound, Outcome, Template};
+use trunkline_graph::{broken_answer, lenient, post, upload, uploaded_id};
 
-use crate::person;
+use crate::adapter::CloudApi;
+use crate::{media, person};
 
-pub(crate) async fn send(
-    targets: &HashMap<Address, Target>,
-    endpoint: &Endpoint,
-    outbound: &Outbound,
-) -> Outcome {
-    let Some(target) = targets.get(&outbound.from) else {
+pub(crate) async fn send(api: &CloudApi, outbound: &Outbound) -> Outcome {
+    let Some(target) = api.targets.get(&outbound.from) else {
         let cause = Cause::new("no phone_number_id is configured for this sender");
         return Outcome::Rejected { blame: Blame::Operator, cause };
     };
@@ -22,10 +17,43 @@ pub(crate) async fn send(
         let cause = Cause::new("the recipient is not on WhatsApp");
         return Outcome::Rejected { blame: Blame::Recipient, cause };
     }
-    match post(endpoint, target, &Request::of(outbound)).await {
+    let Content::Media(file) = &outbound.content else {
+        return match post(&api.endpoint, target, &Request::of(outbound)).await {
+            Ok(answer) => accepted(&answer, outbound),
+            Err(outcome) => outcome,
+        };
+    };
+    let known = api.uploads.find(&outbound.from, file, api.endpoint.clock.now());
+    if let Some(id) = &known {
+        match post(&api.endpoint, target, &Request::with_file(outbound, file, id)).await {
+            Ok(answer) => return accepted(&answer, outbound),
+            // Refused, so nothing was sent: the id may have died before its time.
+            Err(Outcome::Rejected { blame: Blame::Message, .. }) => {
+                api.uploads.forget(&outbound.from, file);
+            }
+            Err(outcome) => return outcome,
+        }
+    }
+    let id = match hand_over(api, &outbound.from, file).await {
+        Ok(id) => id,
+        Err(outcome) => return outcome,
+    };
+    match post(&api.endpoint, target, &Request::with_file(outbound, file, &id)).await {
         Ok(answer) => accepted(&answer, outbound),
         Err(outcome) => outcome,
     }
+}
+
+/// Uploads a file for one of our numbers.
+async fn hand_over(api: &CloudApi, from: &Address, file: &MediaFile) -> Result<String, Outcome> {
+    let number = api.settings.numbers.id(from).unwrap_or_default();
+    let url = api.settings.app.media_url(number);
+    let token = api.settings.access_token.first();
+    let fields = [("messaging_product", "whatsapp"), ("type", file.content_type.as_str())];
+    let answer = upload(&api.endpoint, &url, token, &fields, file).await?;
+    let id = uploaded_id(&answer)?;
+    api.uploads.remember(from, file, &id, api.endpoint.clock.now());
+    Ok(id)
 }
 
 /// The request's JSON.
@@ -44,6 +72,14 @@ struct Request<'a> {
     text: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     template: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    video: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<Value>,
     biz_opaque_callback_data: &'a str,
 }
 
@@ -57,7 +93,7 @@ impl<'a> Request<'a> {
     fn of(outbound: &'a Outbound) -> Request<'a> {
         let named = match &outbound.content {
             Content::Template(template) => template.named.as_ref().map(|named| (named, template)),
-            Content::Text { .. } => None,
+            Content::Text { .. } | Content::Media(_) => None,
         };
         let to = outbound.to.digits();
         Request {
@@ -68,8 +104,24 @@ impl<'a> Request<'a> {
             kind: if named.is_some() { "template" } else { "text" },
             text: named.is_none().then(|| Text { body: outbound.content.text(), preview_url: false }),
             template: named.map(|((name, language), template)| object(name, language, template)),
+            image: None,
+            video: None,
+            audio: None,
+            document: None,
             biz_opaque_callback_data: &outbound.correlation,
         }
+    }
+
+    fn with_file(outbound: &'a Outbound, file: &MediaFile, id: &str) -> Request<'a> {
+        let (kind, object) = media::object(file, id);
+        let mut request = Request { kind, text: None, ..Request::of(outbound) };
+        *match kind {
+            "image" => &mut request.image,
+            "video" => &mut request.video,
+            "audio" => &mut request.audio,
+            _ => &mut request.document,
+        } = Some(object);
+        request
     }
 }
 

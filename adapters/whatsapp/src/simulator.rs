@@ -3,12 +3,14 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 use trunkline_adapter::simulator::{
-    PhoneMessage, ProviderAnswer, ProviderRequest, SignedRequest, Submission,
+    FileAnswer, PhoneFile, PhoneMessage, ProviderAnswer, ProviderRequest, Shelf, SignedRequest, Submission,
+    SubmittedFile,
 };
 use trunkline_adapter::{Address, DeliveryStatus, Simulator, Timestamp};
-use trunkline_graph::{lenient, provider};
+use trunkline_graph::{form_parts, lenient, provider};
 
 use crate::adapter::TEXT_LIMIT;
+use crate::media::CAPTION;
 use crate::person;
 use crate::settings::Settings;
 
@@ -35,6 +37,85 @@ impl CloudSimulator {
         });
         provider::delivery(&self.settings.app.app_secret, url, &body)
     }
+}
+
+/// Where links to files lead, below the base URL.
+const STORE: &str = "/whatsapp_business/attachments";
+/// Types of messages that hold a file.
+const FILES: [&str; 5] = ["image", "video", "audio", "document", "sticker"];
+
+impl CloudSimulator {
+    fn upload(
+        &self,
+        number: &str,
+        request: &ProviderRequest,
+        shelf: &dyn Shelf,
+    ) -> Result<FileAnswer, ProviderAnswer> {
+        provider::bearer(request, &self.settings.access_token)?;
+        if self.settings.numbers.address(number).is_none() {
+            return Err(refused(100, "No such object or method"));
+        }
+        let kind = request.headers.get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let parts = kind.and_then(|kind| form_parts(kind, &request.body)).unwrap_or_default();
+        let field = |name: &str| parts.iter().find(|part| part.name == name);
+        let product = field("messaging_product").map(|part| part.content.clone());
+        let (Some(file), Some(b"whatsapp")) = (field("file"), product.as_deref()) else {
+            return Err(refused(100, "messaging_product and file are required"));
+        };
+        let content_type = file.content_type.clone().unwrap_or_default();
+        let id = shelf.keep(content_type, file.filename.clone(), file.content.clone());
+        Ok(provider::success(&json!({ "id": id })).into())
+    }
+}
+
+/// The caption and the file of a message's object.
+fn submitted(kind: &str, object: &Value) -> Result<(String, SubmittedFile), ProviderAnswer> {
+    let link = || lenient::text(object, "link").map(SubmittedFile::Link);
+    let file = lenient::text(object, "id").map(SubmittedFile::Kept).or_else(link);
+    let file = file.ok_or_else(|| refused(131_008, "The file's id or link is required"))?;
+    let caption = lenient::text(object, "caption").unwrap_or_default();
+    if caption.chars().count() > CAPTION || kind == "audio" && !caption.is_empty() {
+        return Err(refused(131_009, "The caption is not valid"));
+    }
+    Ok((caption, file))
+}
+
+/// The type of message that a file comes as.
+fn sort(content_type: &str) -> &'static str {
+    match content_type.split('/').next().unwrap_or_default() {
+        _ if content_type == "image/webp" => "sticker",
+        "image" => "image",
+        "video" => "video",
+        "audio" => "audio",
+        _ => "document",
+    }
+}
+
+fn sent_file(file: &PhoneFile, kind: &str, caption: &str) -> Value {
+    let mut object = json!({"id": file.id, "mime_type": file.content_type, "sha256": base64(&digest(file))});
+    if !caption.is_empty() && !matches!(kind, "audio" | "sticker") {
+        object["caption"] = caption.into();
+    }
+    match (kind, &file.filename) {
+        ("document", Some(name)) => object["filename"] = name.as_str().into(),
+        ("audio", _) => object["voice"] = false.into(),
+        ("sticker", _) => object["animated"] = false.into(),
+        _ => {}
+    }
+    object
+}
+
+fn digest(file: &PhoneFile) -> ring::digest::Digest {
+    ring::digest::digest(&ring::digest::SHA256, &file.bytes)
+}
+
+fn hex(digest: &ring::digest::Digest) -> String {
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn base64(digest: &ring::digest::Digest) -> String {
+    use ::base64::Engine as _;
+    ::base64::engine::general_purpose::STANDARD.encode(digest.as_ref())
 }
 
 /// Puts a person's name under the key for numbers or the one for ids.
@@ -74,12 +155,19 @@ impl Simulator for CloudSimulator {
         }
         let kind = lenient::text(&body, "type");
         let template = kind.as_deref() == Some("template");
-        if kind.is_some_and(|kind| !matches!(&*kind, "text" | "template")) {
+        let file = kind.as_deref().filter(|kind| FILES.contains(kind));
+        if kind.as_deref().is_some_and(|kind| file.is_none() && !matches!(kind, "text" | "template")) {
             return Err(refused(131_051, "Message type is not supported here"));
         }
         let number = lenient::text(&body, "to").as_deref().and_then(person::phone);
         let to = number.or_else(|| lenient::text(&body, "recipient").as_deref().and_then(person::user_id));
         let Some(to) = to else { return Err(refused(131_008, "A recipient is required")) };
+        if let Some(kind) = file {
+            let (text, file) = submitted(kind, body.get(kind).unwrap_or(&Value::Null))?;
+            let correlation = lenient::text(&body, "biz_opaque_callback_data");
+            let (from, media) = (from.clone(), vec![file]);
+            return Ok(Submission { from, to, text, media, correlation, callback: None });
+        }
         let text = match body.get(if template { "template" } else { "text" }) {
             Some(given) if template => shown(given),
             given => given.and_then(|text| lenient::text(text, "body")),
@@ -89,7 +177,41 @@ impl Simulator for CloudSimulator {
             return Err(refused(131_009, "text.body is too long"));
         }
         let correlation = lenient::text(&body, "biz_opaque_callback_data");
-        Ok(Submission { from: from.clone(), to, text, correlation, callback: None })
+        Ok(Submission { from: from.clone(), to, text, media: Vec::new(), correlation, callback: None })
+    }
+
+    fn files(&self, request: &ProviderRequest, shelf: &dyn Shelf) -> Option<FileAnswer> {
+        let app = &self.settings.app;
+        let tokens = &self.settings.access_token;
+        let gone = || FileAnswer::from(refused(100, "Unsupported get request"));
+        if request.path == STORE {
+            if let Err(answer) = provider::bearer(request, tokens) {
+                return Some(answer.into());
+            }
+            let id = request.query.strip_prefix("mid=").unwrap_or_default();
+            return Some(shelf.file(id).map_or_else(gone, FileAnswer::of));
+        }
+        let below = app.below(&request.path)?;
+        if let Some(number) = below.strip_suffix("/media") {
+            return Some(self.upload(number, request, shelf).unwrap_or_else(FileAnswer::from));
+        }
+        if request.method != http::Method::GET || below.contains('/') {
+            return None;
+        }
+        if let Err(answer) = provider::bearer(request, tokens) {
+            return Some(answer.into());
+        }
+        let found = shelf.file(below).map(|file| {
+            FileAnswer::from(provider::success(&json!({
+                "messaging_product": "whatsapp",
+                "url": format!("{}{STORE}?mid={below}", app.base_url),
+                "mime_type": file.content_type,
+                "sha256": hex(&digest(&file)),
+                "file_size": file.bytes.len(),
+                "id": below,
+            })))
+        });
+        Some(found.unwrap_or_else(gone))
     }
 
     fn message_id(&self, serial: u64) -> String {
@@ -120,9 +242,18 @@ impl Simulator for CloudSimulator {
         let mut written = json!({
             "id": message.id,
             "timestamp": message.at.seconds().to_string(),
-            "type": "text",
-            "text": {"body": message.text},
         });
+        match message.media.first() {
+            None => {
+                written["type"] = "text".into();
+                written["text"] = json!({"body": message.text});
+            }
+            Some(file) => {
+                let kind = sort(&file.content_type);
+                written["type"] = kind.into();
+                written[kind] = sent_file(file, kind, &message.text);
+            }
+        }
         name(&mut written, "from", "from_user_id", &message.from);
         let value = json!({"contacts": [contact], "messages": [written]});
         self.delivery(&message.to, value, webhook_url)
@@ -208,6 +339,41 @@ mod tests {
         ]
     }
 
+    #[test]
+    fn a_file_that_somebody_sends_is_the_one_we_are_told_of() {
+        let file = |content_type: &str| PhoneFile {
+            id: "7001".to_owned(),
+            content_type: content_type.to_owned(),
+            filename: Some("a.pdf".to_owned()),
+            bytes: "bytes".into(),
+        };
+        for (content_type, caption, filename) in [
+            ("image/jpeg", Some("look"), None),
+            ("video/mp4", Some("look"), None),
+            ("audio/ogg", None, None),
+            ("image/webp", None, None),
+            ("application/pdf", Some("look"), Some("a.pdf")),
+        ] {
+            let message = PhoneMessage {
+                id: simulator().message_id(1),
+                from: Address::parse("whatsapp:+15550199").unwrap(),
+                to: Address::parse(PROXY).unwrap(),
+                text: "look".to_owned(),
+                media: vec![file(content_type)],
+                at: Timestamp::from_seconds(1_760_000_000),
+                name: None,
+            };
+            let received = receive(simulator().message(&message, URL));
+            let [Inbound::Message(heard)] = received.as_slice() else { panic!("{received:?}") };
+            let [Part::Media(media)] = heard.parts.as_slice() else { panic!("{received:?}") };
+            assert_eq!(media.content_type.as_deref(), Some(content_type));
+            assert_eq!((media.id.as_deref(), media.caption.as_deref()), (Some("7001"), caption));
+            assert_eq!(media.filename.as_deref(), filename);
+            let digest = ring::digest::digest(&ring::digest::SHA256, b"bytes");
+            assert_eq!(media.digest().unwrap(), digest.as_ref());
+        }
+    }
+
     proptest! {
         #[test]
         fn what_somebody_types_is_what_we_receive(
@@ -219,6 +385,7 @@ mod tests {
                 from,
                 to: Address::parse(PROXY).unwrap(),
                 text,
+                media: Vec::new(),
                 at: Timestamp::from_seconds(seconds),
                 name,
             };
@@ -230,6 +397,7 @@ mod tests {
                 from: heard.from.address.clone(),
                 to: heard.to.clone(),
                 text: text.clone(),
+                media: Vec::new(),
                 at: heard.at.unwrap(),
                 name: heard.from.name.clone(),
             };
@@ -242,6 +410,7 @@ mod tests {
                 from: Address::parse(PROXY).unwrap(),
                 to: to.clone(),
                 text: "hi".to_owned(),
+                media: Vec::new(),
                 correlation: Some("c-1".to_owned()),
                 callback: None,
             };

@@ -29,7 +29,15 @@ pub(super) async fn answer(call: &Call<'_>) -> Result<Answer, ApiError> {
         (_, &Method::POST) => {
             relay.update_user(account, service, named, change(&call.form)?, call.cause).await?
         }
-        _ => relay.user(account, service, named).await?,
+        _ => {
+            let user = relay.user(account, service, named).await?;
+            let mut shown = render(&call.scope, &user);
+            if let Some((online, notifiable)) = relay.reachability(account, service, &user).await? {
+                shown["is_online"] = online.into();
+                shown["is_notifiable"] = notifiable.into();
+            }
+            return Ok(Answer::shown(shown));
+        }
     };
     Ok(Answer::shown(render(&call.scope, &user)))
 }
@@ -69,8 +77,7 @@ pub(in crate::http) fn change(form: &Form) -> Result<UserChange, ApiError> {
     })
 }
 
-/// Whether somebody is online, or has a device that gets pushes, is known of people who were at a client once; until
-/// clients can connect, that is nobody, and both are null whether or not the service wants to know.
+/// Whether somebody is online, or has a device that gets pushes, is told when a single user is fetched.
 pub(super) fn render(scope: &Scope, user: &UserRecord) -> Value {
     let url = scope.url(&format!("/Users/{}", user.sid));
     json!({

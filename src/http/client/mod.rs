@@ -33,7 +33,7 @@ use trunkline_adapter::{Answer, Call, Caller, Clock, Denied, Host, Member, Notic
 
 use super::api::fields;
 use super::error::ApiError;
-use crate::announce::Cause;
+use crate::announce::{Cause, on_behalf};
 use crate::model::{AccountSid, ServiceSid};
 use crate::relay::command::NewUser;
 use crate::relay::{Relay, RelayError};
@@ -72,7 +72,12 @@ impl Clients {
             Err(RelayError::UserNotFound) => {
                 let identity = identity.clone();
                 let new = NewUser { identity, friendly_name: None, attributes: None, role: None };
-                match relay.create_user(&account, &service, new, CAUSE).await {
+                match on_behalf(
+                    caller.identity.as_str().into(),
+                    relay.create_user(&account, &service, new, CAUSE),
+                )
+                .await
+                {
                     // Two sessions of one newcomer.
                     Ok(_) | Err(RelayError::UserTaken) => {}
                     Err(other) => return Err(other.into()),
@@ -123,7 +128,8 @@ impl Drop for Guest {
 
 impl Member for Guest {
     fn request(self: Arc<Self>, call: Call) -> BoxFuture<'static, Answer> {
-        async move { answer(&self, &call).await }.boxed()
+        let identity = self.session.identity.as_str().into();
+        on_behalf(identity, async move { answer(&self, &call).await }).boxed()
     }
 
     fn next(&self) -> BoxFuture<'_, Option<Notice>> {

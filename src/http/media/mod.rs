@@ -17,14 +17,14 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use serde_json::Value;
-use trunkline_adapter::{Caller, Clock, Tokens};
+use trunkline_adapter::{Caller, Clock, JPEG, Tokens};
 
 use super::auth::Accounts;
 use super::base::Base;
 use super::body::{Body, Streamed, full};
 use super::error::{self, ApiError};
 use super::route::{self, Resource, Route};
-use crate::media::{BadLink, Links, Media, MediaError};
+use crate::media::{BadLink, Links, Media, MediaError, Pictures, jpeg_name};
 use crate::model::{AccountSid, Conversation, MediaRecord, ServiceSid};
 use crate::relay::{Relay, RelayError};
 
@@ -36,6 +36,8 @@ pub struct Door {
     pub relay: Arc<Relay>,
     pub media: Media,
     pub links: Arc<Links>,
+    /// What is made of pictures, for links to that.
+    pub pictures: Arc<Pictures>,
     pub tokens: Arc<dyn Tokens>,
 }
 
@@ -85,7 +87,8 @@ impl Door {
         let clock = Clock::system();
         let tokens = Arc::new(super::Tokens::new(accounts, relay.clone(), clock));
         let (media, links) = (Media::files(Path::new("")), Arc::new(Links::new(&[0; 32], clock)));
-        Door { relay, media, links, tokens }
+        let pictures = Arc::new(Pictures::new(media.clone()));
+        Door { relay, media, links, pictures, tokens }
     }
 
     /// Answers a request whose body is there whole.
@@ -137,7 +140,14 @@ impl Door {
                 BadLink::Expired => error::LINK_EXPIRED,
             })?;
             let account = AccountSid::parse(&linked.account).ok_or(error::LINK_FORGED)?;
-            let record = self.relay.linked_media(&account, &linked.media).await?;
+            let mut record = self.relay.linked_media(&account, &linked.media).await?;
+            if let Some(most) = linked.jpeg {
+                let made = self.pictures.jpeg(record.content, record.size, most).await;
+                let made = made.ok_or(error::MEDIA_NOT_FOUND)?;
+                (record.content, record.size) = (made.content, made.size);
+                record.content_type = JPEG.to_owned();
+                record.filename = record.filename.map(|name| jpeg_name(&name));
+            }
             self.serve(&record, request.method(), request.headers()).await
         };
         let found: Result<Response<Body>, ApiError> = found.await;

@@ -28,7 +28,8 @@ impl Door {
     pub(super) fn shown(&self, visit: &Visit, record: &MediaRecord) -> Value {
         let account = visit.asker.account();
         let url = format!("{}/v1/Services/{}/Media/{}", visit.root, record.service, record.sid);
-        let temporary = self.links.url(&visit.root, account.as_str(), record.sid.as_str(), self.links.ttl());
+        let temporary =
+            self.links.url(&visit.root, account.as_str(), record.sid.as_str(), None, self.links.ttl());
         json!({
             "sid": record.sid,
             "account_sid": account,

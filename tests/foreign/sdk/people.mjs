@@ -20,6 +20,8 @@ export async function enter(token, uri) {
   const client = connect(token, uri);
   const state = await next(client, 'stateChanged');
   if (state !== 'initialized') throw new Error(`${state} instead of initialized`);
+  // What the SDK still asks for then would be rejected with nobody to hear it when its client is let down on purpose.
+  await client.getSubscribedConversations();
   return client;
 }
 
@@ -63,6 +65,14 @@ export function next(who, event, fits = () => true, seconds = 15) {
 // The next update of something for this reason.
 export const updated = (who, event, reason, fits = () => true) =>
   next(who, event, (told) => told.updateReasons.includes(reason) && fits(told));
+
+// A conversation with everything of it loaded: from then on all is told. Of one that goes away before, the SDK leaves
+// rejected promises behind.
+export async function loaded(conversation) {
+  await conversation.getParticipants();
+  await conversation.getMessages();
+  return conversation;
+}
 
 // Every item of a paginator, from where it stands.
 export async function all(page, turn = 'nextPage', more = 'hasNextPage') {

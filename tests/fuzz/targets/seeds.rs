@@ -28,6 +28,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "messenger" => graph(&fixtures!("messenger":
             "attachments" "changes_and_reactions" "echoes" "for_the_operator" "postbacks_and_arrivals" "receipts"
             "stickers" "texts")),
+        "sdk" => sdk(),
         "answers" => answers(),
         "rest" => texts(&REST),
         "api" => texts(&API),
@@ -61,6 +62,61 @@ fn twilio() -> Vec<Vec<u8>> {
         .push(b"J\nbodySHA256=44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\n{}".to_vec());
     seeds.push(b"bm8gc2lnbmF0dXJl\n\nBody=x".to_vec());
     seeds
+}
+
+/// A session's life as the SDK lives it, each call alone, and the parts for other choices.
+fn sdk() -> Vec<Vec<u8>> {
+    let call = |method: &str, path: &str, params: &str, body: &str| {
+        let size = body.len();
+        let header = format!(
+            r#"{{"id":"TM1","method":"message","active_grant":"ip_messaging","payload_type":"application/json","payload_size":{size},"http_request":{{"host":"x","path":"{path}","method":"{method}","params":{params},"headers":{{}}}}}}"#
+        );
+        format!("{header}\t{body}")
+    };
+    let none = "{}";
+    let subscribe = r#"{"event_protocol_version":4,"action":"establish","correlation_id":1,"retried_requests":0,"ttl_in_s":-1,"requests":[{"object_sid":"MP1","object_type":"map","last_event_id":0}]}"#;
+    let calls = [
+        call("GET", "/Client/v2/Configuration", none, ""),
+        call("GET", "/Client/v2/Users/ada/Conversations", none, ""),
+        call(
+            "POST",
+            "/Client/v2/Conversations",
+            none,
+            r#"{"friendly_name":"Room","unique_name":"r","attributes":"{}"}"#,
+        ),
+        call("GET", "/Client/v2/Users/ada/Conversations/r", none, ""),
+        call("POST", "/Client/v2/Conversations/r/Participants", none, r#"{"identity":"ada"}"#),
+        call("POST", "/Client/v2/Conversations/r/Messages", none, r#"{"body":"hi","attributes":"{}"}"#),
+        call("POST", "/Client/v2/Users/ada/Conversations/r", none, r#"{"last_read_message_index":0}"#),
+        call("POST", "/Client/v2/Users/ada", none, r#"{"friendly_name":"Ada"}"#),
+        call("GET", "/Client/v2/ContentTemplates", r#"{"PageSize":"5"}"#, ""),
+        call(
+            "GET",
+            "/v3/Maps/MP1/Items",
+            r#"{"HideExpired":"true","PageSize":"50","Order":"asc","From":"a"}"#,
+            "",
+        ),
+        call("POST", "/v4/Subscriptions", none, subscribe),
+        call(
+            "POST",
+            "/v1/registrations",
+            r#"{"productId":"ip_messaging"}"#,
+            r#"{"channel_type":"fcm","data":{"registration_id":"x"},"message_types":[]}"#,
+        ),
+        call("DELETE", "/Client/v2/Conversations/r", none, "null"),
+    ];
+    let mut seeds = vec![format!("s{}", calls.join("\n"))];
+    seeds.extend(calls.iter().map(|call| format!("s{call}")));
+    let plain =
+        |method: &str| format!(r#"{{"id":"TM2","method":"{method}","payload_size":0,"token":"a.b.c"}}"#);
+    seeds.extend(
+        ["update", "close", "telemetry.v1", "put_notification_ctx"]
+            .map(|method| format!("s{}", plain(method))),
+    );
+    seeds.push(format!("g{}\n{}", plain("init"), plain("message")));
+    seeds.push("fTWILSOCK V3.0 2\r\n{}\r\nx".to_owned());
+    seeds.push("teyJhbGciOiJub25lIiwiY3R5IjoidHdpbGlvLWZwYTt2PTEifQ.e30.".to_owned());
+    seeds.into_iter().map(String::into_bytes).collect()
 }
 
 fn graph(fixtures: &[&str]) -> Vec<Vec<u8>> {

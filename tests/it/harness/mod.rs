@@ -15,6 +15,7 @@ pub mod limits;
 pub mod provider;
 pub mod readings;
 pub mod road;
+pub mod shelf;
 pub mod sink;
 pub mod world;
 
@@ -26,6 +27,7 @@ pub use daemon::Daemon;
 pub use provider::Phone;
 pub use readings::{Metrics, Row};
 pub use road::Road;
+pub use shelf::FileAct;
 pub use sink::{Act, Sent, Sink};
 pub use world::World;
 

@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use trunkline_adapter::simulator::{PhoneMessage, SignedRequest, Simulator};
+use bytes::Bytes;
+use trunkline_adapter::simulator::{PhoneFile, PhoneMessage, SignedRequest, Simulator};
 use trunkline_adapter::{Address, DeliveryStatus, Timestamp};
 
 use super::config::PUBLIC_URL;
+use super::shelf::Files;
 use super::sink::Sent;
 
 /// Somebody with a phone who writes to one of our proxy addresses.
 #[derive(Clone)]
 pub struct Phone {
     pub simulator: Arc<dyn Simulator>,
+    /// Where the provider keeps what it sends.
+    pub files: Arc<Files>,
     /// The adapter's name: the end of the webhook path.
     pub adapter: String,
     pub from: String,
@@ -33,11 +37,28 @@ pub fn webhook_url(adapter: &str) -> String {
 impl Phone {
     /// A webhook of a text with the provider's id for it.
     pub fn text(&self, id: &str, text: &str) -> SignedRequest {
+        self.with_files(id, text, &[])
+    }
+
+    /// A webhook of a message with files, given as type, name and content, which are there to be got.
+    pub fn with_files(&self, id: &str, text: &str, files: &[(&str, &str, &[u8])]) -> SignedRequest {
+        let media = files.iter().map(|(content_type, name, content)| {
+            let file = PhoneFile {
+                id: self.simulator.file_id(self.files.serial()),
+                content_type: (*content_type).to_owned(),
+                filename: Some((*name).to_owned()),
+                bytes: Bytes::copy_from_slice(content),
+            };
+            self.files.put(file.clone());
+            file
+        });
+        let media = media.collect();
         let message = PhoneMessage {
             id: id.to_owned(),
             from: Address::parse(&self.from).unwrap(),
             to: Address::parse(&self.to).unwrap(),
             text: text.to_owned(),
+            media,
             at: now(),
             name: None,
         };

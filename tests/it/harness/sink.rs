@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use trunkline_adapter::simulator::{ProviderAnswer, ProviderRequest, Simulator, Submission};
 
 use super::PATIENCE;
+use super::shelf::Files;
 
 /// What to do with a request that the provider would take.
 #[derive(Clone, Debug)]
@@ -107,6 +108,7 @@ struct Desk {
     sent: watch::Sender<Vec<Sent>>,
     serial: AtomicU64,
     away: AtomicBool,
+    files: Arc<Files>,
     /// Ids are unique over all sinks of a store, as they are over a provider's life.
     connections: AtomicU64,
 }
@@ -143,6 +145,7 @@ impl Sink {
             sent: watch::Sender::new(Vec::new()),
             serial: AtomicU64::new(1),
             away: AtomicBool::new(false),
+            files: Arc::default(),
             connections: AtomicU64::new(0),
         });
         let door = Mutex::new(Door::Open(runtime.spawn(accept(listener, desk.clone()))));
@@ -184,6 +187,11 @@ impl Sink {
     /// The providers that answer here.
     pub fn open(&self, simulators: BTreeMap<String, Arc<dyn Simulator>>) {
         *self.desk.simulators.lock().unwrap() = simulators;
+    }
+
+    /// What the providers keep.
+    pub fn files(&self) -> &Arc<Files> {
+        &self.desk.files
     }
 
     pub fn simulator(&self, place: &str) -> Arc<dyn Simulator> {
@@ -291,7 +299,7 @@ async fn connection(stream: TcpStream, desk: Arc<Desk>) {
 /// An error cuts the connection.
 #[derive(Debug, thiserror::Error)]
 #[error("cut")]
-struct Cut;
+pub struct Cut;
 
 async fn answer(desk: &Desk, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Cut> {
     let at = Instant::now();
@@ -313,6 +321,14 @@ async fn answer(desk: &Desk, request: Request<Incoming>) -> Result<Response<Full
         headers: head.headers,
         body: body.clone(),
     };
+    let kept = desk.files.judge(&request).await?;
+    if let Some(answer) = kept.or_else(|| simulator.files(&request, &*desk.files)) {
+        let mut response = Response::builder().status(answer.status);
+        for (name, value) in answer.headers {
+            response = response.header(name, value);
+        }
+        return Ok(response.body(Full::from(answer.body)).unwrap());
+    }
     let read = simulator.accept(&request);
     // Ids must differ from one sink to the next, since a store may outlive its sink.
     let id = simulator

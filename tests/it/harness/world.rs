@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tempfile::TempDir;
 use trunkline_adapter::DeliveryStatus;
-use trunkline_adapter::simulator::SignedRequest;
+use trunkline_adapter::simulator::{Shelf, SignedRequest, SubmittedFile};
 
 use super::client::{self, Answer, Client, Conversation};
 use super::config::Config;
@@ -85,7 +85,8 @@ impl World {
 
     fn phone(&self, adapter: &str, from: &str, to: &str) -> Phone {
         let simulator = self.sink.simulator(adapter);
-        Phone { simulator, adapter: adapter.to_owned(), from: from.to_owned(), to: to.to_owned() }
+        let files = self.sink.files().clone();
+        Phone { simulator, files, adapter: adapter.to_owned(), from: from.to_owned(), to: to.to_owned() }
     }
 
     /// Somebody who texts [`SMS`].
@@ -112,6 +113,37 @@ impl World {
     /// Somebody writes; gives the daemon's answer to the provider.
     pub async fn write(&self, phone: &Phone, text: &str) -> Answer {
         self.webhook(phone.text(&self.message_id(phone), text)).await
+    }
+
+    /// Somebody sends files, given as type, name and content, with a text.
+    pub async fn send_files(&self, phone: &Phone, text: &str, files: &[(&str, &str, &[u8])]) -> Answer {
+        self.webhook(phone.with_files(&self.message_id(phone), text, files)).await
+    }
+
+    /// The file of a send, as the provider gets it: by its link, asked for with HEAD first, or as it was uploaded. `None` where
+    /// it has none.
+    pub async fn delivered(&self, sent: &Sent) -> Option<(String, Bytes)> {
+        match sent.submission.as_ref()?.media.first()? {
+            SubmittedFile::Kept(id) => {
+                let file = self.sink.files().file(id).expect("what was uploaded");
+                Some((file.content_type, file.bytes))
+            }
+            SubmittedFile::Link(url) => Some(self.behind(url).await),
+        }
+    }
+
+    /// What a link of ours leads to.
+    pub async fn behind(&self, url: &str) -> (String, Bytes) {
+        let url = url.replace(super::config::PUBLIC_URL, &self.client.base);
+        let head = self.client.http.head(&url).send().await.unwrap();
+        assert_eq!(head.status(), 200, "{url}");
+        let answer = self.client.http.get(&url).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{url}");
+        for name in ["content-type", "content-length", "etag"] {
+            assert_eq!(head.headers().get(name), answer.headers().get(name), "{name}");
+        }
+        let content_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
+        (content_type, answer.bytes().await.unwrap())
     }
 
     /// Delivers a provider's request.

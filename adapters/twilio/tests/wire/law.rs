@@ -1,7 +1,7 @@
 //! What the provider's side says, our side hears.
 
 use proptest::prelude::*;
-use trunkline_adapter::simulator::{PhoneMessage, Submission};
+use trunkline_adapter::simulator::{PhoneFile, PhoneMessage, Submission};
 use trunkline_adapter::{DeliveryStatus, Inbound, Part, Timestamp};
 
 use super::*;
@@ -36,6 +36,7 @@ proptest! {
             from: address(from),
             to: address(to),
             text,
+            media: Vec::new(),
             at: Timestamp::from_seconds(1_795_305_600),
             name,
         };
@@ -51,6 +52,46 @@ proptest! {
     }
 
     #[test]
+    fn files_arrive_with_the_message_they_were_sent_with(
+        (from, to) in people(),
+        text in text(),
+        serials in prop::collection::vec(any::<u64>(), 1..10),
+    ) {
+        let provider = blueprint("https://api.twilio.com").simulator().unwrap();
+        let file = |serial: &u64| PhoneFile {
+            id: provider.file_id(*serial),
+            content_type: "image/jpeg".to_owned(),
+            filename: None,
+            bytes: "x".into(),
+        };
+        let typed = PhoneMessage {
+            id: provider.message_id(1),
+            from: address(from),
+            to: address(to),
+            text: text.clone(),
+            media: serials.iter().map(file).collect(),
+            at: Timestamp::from_seconds(1_795_305_600),
+            name: None,
+        };
+        let received = receive(&offline(), &from_provider(&provider.message(&typed, WEBHOOK))).unwrap();
+        let [Inbound::Message(message)] = &received.inbound[..] else { panic!("{:?}", received.inbound) };
+        let said = (!text.is_empty()).then_some(Part::Text { text });
+        let mut parts = message.parts.iter();
+        if let Some(said) = said {
+            prop_assert_eq!(parts.next(), Some(&said));
+        }
+        let ids: Vec<_> = parts.map(|part| match part {
+            Part::Media(media) => {
+                assert_eq!(media.content_type.as_deref(), Some("image/jpeg"));
+                assert!(media.url.as_deref().unwrap().starts_with("https://api.twilio.com/2010-04-01/"));
+                media.id.clone().unwrap()
+            }
+            other => panic!("{other:?}"),
+        }).collect();
+        prop_assert_eq!(ids, typed.media.iter().map(|file| file.id.clone()).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn a_status_comes_back_to_its_correlation(correlation in "[!-~]{1,200}", error in proptest::option::of(1_u32..)) {
         let provider = blueprint("https://api.twilio.com").simulator().unwrap();
         let adapter = offline();
@@ -60,6 +101,7 @@ proptest! {
                 from: address(from),
                 to: address(to),
                 text: "x".to_owned(),
+                media: Vec::new(),
                 correlation: Some(correlation.clone()),
                 callback: Some(format!("{WEBHOOK}?m={escaped}")),
             };
