@@ -57,40 +57,33 @@ impl Road {
 
     /// A REST caller who asks again until there is an answer.
     pub async fn call(&self, method: Method, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let mut client = self.client.clone();
-        loop {
-            let now = client.borrow_and_update().clone();
-            let told = now.try_call(method.clone(), path, fields).await;
-            if let Some(answer) = answered(&mut client, told).await {
-                return answer;
-            }
-        }
+        let ask = |now: Client| {
+            let method = method.clone();
+            async move { now.try_call(method, path, fields).await }
+        };
+        self.until_answered(ask).await
     }
 
     /// Uploads a file, again and again until there is an answer.
     pub async fn upload(&self, path: &str, content_type: &str, content: &[u8]) -> Answer {
+        let ask = |now: Client| async move { now.try_upload(path, content_type, content.to_vec()).await };
+        self.until_answered(ask).await
+    }
+
+    async fn until_answered<A>(&self, ask: impl Fn(Client) -> A) -> Answer
+    where
+        A: Future<Output = Result<Answer, reqwest::Error>>,
+    {
         let mut client = self.client.clone();
         loop {
             let now = client.borrow_and_update().clone();
-            let told = now.try_upload(path, content_type, content.to_vec()).await;
-            if let Some(answer) = answered(&mut client, told).await {
-                return answer;
+            match ask(now).await {
+                Ok(answer) if answer.status == 503 => tokio::time::sleep(Duration::from_millis(50)).await,
+                Ok(answer) => return answer,
+                Err(_) => moved(&mut client).await,
             }
         }
     }
-}
-
-/// The answer, unless it is to be asked for again; then it is time to.
-async fn answered(
-    client: &mut watch::Receiver<Client>,
-    told: Result<Answer, reqwest::Error>,
-) -> Option<Answer> {
-    match told {
-        Ok(answer) if answer.status == 503 => tokio::time::sleep(Duration::from_millis(50)).await,
-        Ok(answer) => return Some(answer),
-        Err(_) => moved(client).await,
-    }
-    None
 }
 
 /// Gone: there is another daemon soon.
