@@ -223,7 +223,7 @@ impl Daemon {
         roster.replace(account.clone(), adapters);
         let fetcher = Fetcher::new(&webhooks.caller, webhooks::AGENT)?;
         let downloads = Downloads::new(media.clone(), fetcher, config.limits.media_body as u64);
-        relay.plug_fetches(Arc::new(Incoming { downloads, roster: roster.clone() }));
+        relay.plug_fetches(Arc::new(Incoming { downloads, roster: Arc::downgrade(&roster) }));
         let files = house::watched(path.as_ref(), &config.secret_files);
         let house = Arc::new(House {
             roster,

@@ -2,7 +2,7 @@
 //! adapters take them.
 
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -20,7 +20,8 @@ use crate::relay::{Fetched, Fetches};
 /// Gets what people sent.
 pub(super) struct Incoming {
     pub downloads: Downloads,
-    pub roster: Arc<Roster>,
+    /// Weak, because the roster holds the relay, which holds this: nothing would ever be closed.
+    pub roster: Weak<Roster>,
 }
 
 impl Fetches for Incoming {
@@ -32,7 +33,8 @@ impl Fetches for Incoming {
     ) -> BoxFuture<'a, Result<Fetched, MediaFault>> {
         async move {
             // A rename may have come between; the next reload may bring it back.
-            let live = self.roster.adapter(adapter).map(|entry| entry.adapter);
+            let roster = self.roster.upgrade();
+            let live = roster.and_then(|roster| roster.adapter(adapter)).map(|entry| entry.adapter);
             let live = live.ok_or_else(|| MediaFault::passing("its adapter is not configured any more"))?;
             let source = live.media().ok_or_else(|| MediaFault::fatal("its adapter knows no files"))?;
             let got = self.downloads.get(adapter, source, proxy, file).await?;

@@ -2,7 +2,7 @@
 //! afterwards is decided from scratch, so nobody is bound by what was true before the question.
 
 use serde_json::{Map, Value};
-use trunkline_adapter::InboundMessage;
+use trunkline_adapter::{InboundMessage, Timestamp};
 
 use super::command::{
     Change, ConversationChange, MessageChange, NewConversation, NewMessage, NewParticipant,
@@ -31,6 +31,10 @@ pub(super) struct Amended {
     pub author: Option<String>,
     pub attributes: Option<String>,
     pub media: Vec<Attachment>,
+    /// When it was accepted, if that was not now.
+    pub accepted: Option<Timestamp>,
+    /// The keyword that it may be was heard when it was accepted.
+    pub heard: bool,
 }
 
 /// Whose event it is.
@@ -338,7 +342,7 @@ fn amended(fields: &Map<String, Value>) -> Result<Amended, RelayError> {
         body: text(fields, "body", Improper::Body, |text| text.len() <= BODY)?,
         author: text(fields, "author", Improper::Author, |text| text.chars().count() <= NAME)?,
         attributes,
-        media: Vec::new(),
+        ..Amended::default()
     })
 }
 

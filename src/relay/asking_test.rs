@@ -9,11 +9,11 @@ use serde_json::{Map, json};
 use trunkline_adapter::{Inbound, Person};
 
 use super::RelayError;
-use super::command::{HookChange, NewConversation, NewParticipant, Who};
+use super::command::{ConversationChange, HookChange, NewConversation, NewParticipant, Who};
 use super::kit::{House, ours, phone, said, text};
 use crate::announce::{Ask, Cause, Pairs, Verdict};
 use crate::ledger::key::Space;
-use crate::model::{AccountSid, ConversationSid, HookSettings};
+use crate::model::{AccountSid, ConversationSid, HookSettings, State};
 
 /// Remembers what it was asked, and answers from a table: the first line whose value a question has.
 #[derive(Default)]
@@ -129,5 +129,52 @@ async fn an_edit_from_outside_is_asked_about_and_no_provider_waits_for_it() {
     settled(&house).await;
     assert!(somebody.asked("EventType").is_empty());
     assert_eq!(house.bodies(&talk).await, ["amended"]);
+    working.abort();
+}
+
+/// Nobody is written to any more who asked for that, however long what they wrote before has to wait.
+#[tokio::test]
+async fn a_keyword_is_heard_when_it_comes_and_not_once_more_when_its_turn_comes() {
+    let (house, _somebody) = house(&["onMessageAdd"]).await;
+    let talk: ConversationSid = house.talk(1, &[1, 2]).await;
+    house.take(vec![said("m1", 1, 1, "one")]).await;
+    house.take(vec![said("m2", 1, 1, "STOP"), said("m2", 1, 1, "STOP")]).await;
+    assert!(house.opted_out(&ours(1), &phone(1)).await, "before anything of the inbox is worked on");
+    house.take(vec![said("m3", 1, 1, "START")]).await;
+    assert!(!house.opted_out(&ours(1), &phone(1)).await);
+    // The provider's repeat changes nothing, while it waits and afterwards.
+    house.take(vec![said("m2", 1, 1, "STOP")]).await;
+    assert!(!house.opted_out(&ours(1), &phone(1)).await);
+    assert_eq!(house.bodies(&talk).await, Vec::<String>::new());
+    let working = tokio::spawn(house.relay.clone().work_through_inbox(house.account.clone()));
+    settled(&house).await;
+    assert_eq!(house.bodies(&talk).await, ["one", "STOP", "START"]);
+    assert!(!house.opted_out(&ours(1), &phone(1)).await);
+    house.take(vec![said("m2", 1, 1, "STOP")]).await;
+    settled(&house).await;
+    assert!(!house.opted_out(&ours(1), &phone(1)).await);
+    assert_eq!(house.notices().await.len(), 2, "each word is answered once");
+    working.abort();
+}
+
+/// What was acknowledged while a conversation was open is in it, and what came behind its end is not.
+#[tokio::test(start_paused = true)]
+async fn what_waited_when_its_conversation_was_closed_joins_it_all_the_same() {
+    let (house, _somebody) = house(&["onMessageAdd"]).await;
+    let talk: ConversationSid = house.talk(1, &[1, 2]).await;
+    house.take(vec![said("m1", 1, 1, "in time")]).await;
+    let closed = ConversationChange { state: Some(State::Closed), ..ConversationChange::default() };
+    house
+        .relay
+        .update_conversation(&house.account, &house.service, talk.as_str(), closed, Cause::api(false))
+        .await
+        .unwrap();
+    tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    house.take(vec![said("m2", 1, 1, "too late")]).await;
+    let working = tokio::spawn(house.relay.clone().work_through_inbox(house.account.clone()));
+    settled(&house).await;
+    assert_eq!(house.bodies(&talk).await, ["in time"]);
+    assert_eq!(house.state(&talk).await.head.state, State::Closed);
+    assert_eq!(house.queued().await.len(), 1, "and it goes to the other");
     working.abort();
 }

@@ -76,6 +76,16 @@ pub fn append(
     drafts: Vec<Draft>,
 ) -> Result<(Decision, Vec<(u64, MessageRecord)>), RelayError> {
     require_open(conversation)?;
+    append_accepted(context, conversation, drafts)
+}
+
+/// As [`append`], of messages that were accepted while the conversation was open, even if it was closed meanwhile: it stays
+/// closed, and who was in it gets them.
+pub fn append_accepted(
+    context: &Context<'_>,
+    conversation: &Conversation,
+    drafts: Vec<Draft>,
+) -> Result<(Decision, Vec<(u64, MessageRecord)>), RelayError> {
     let account = context.account.as_str();
     let own = conversation.sid().as_str();
     let mut decision = begin(context, conversation);
@@ -173,7 +183,9 @@ pub fn append(
         let record = ParticipantRecord { window_closes: Some(closes), ..member.clone() };
         decide_roster::put_member(context, &mut decision, record);
     }
-    rouse(context, &mut decision);
+    if conversation.head.state.open() {
+        rouse(context, &mut decision);
+    }
     Ok((finish(decision), appended))
 }
 

@@ -5,7 +5,7 @@
 //! A row is deleted after what it led to was committed. One that is worked on again after a crash finds the provider's id
 //! known and changes nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,7 +20,8 @@ use super::asking::{Amended, Said, Whose};
 use super::commit::{After, Wake};
 use super::events::{Touch, edited};
 use super::fetching::{Complete, Gathered};
-use super::intake::{Origin, remember};
+use super::intake::{Origin, remember, takes};
+use super::keyword::Asked;
 use super::media::Attachment;
 use super::opting::Opting;
 use super::{ATTEMPTS, Relay, RelayError};
@@ -52,6 +53,31 @@ struct InboxRow {
     adapter: String,
     kind: String,
     event: Inbound,
+    /// It is a keyword, and was heard when it came: nobody is written to any more who asked for that, however long what
+    /// came before it has to wait.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    heard: bool,
+}
+
+/// A row that is about to be kept, and the keyword in it.
+struct Kept {
+    payload: Vec<u8>,
+    word: Option<Word>,
+}
+
+/// A keyword that came in.
+struct Word {
+    asked: Asked,
+    id: String,
+    proxy: Address,
+    from: Address,
+}
+
+/// How an event came that waited.
+#[derive(Clone, Copy)]
+struct Came {
+    since: Timestamp,
+    heard: bool,
 }
 
 /// How much waits, by conversation.
@@ -140,31 +166,76 @@ impl Relay {
         subject: &str,
         events: Vec<Inbound>,
     ) -> Result<(), RelayError> {
-        let account = origin.account.as_str();
-        let mut rows = events.into_iter().map(|event| encoded(origin, event)).peekable();
+        let mut rows = events.into_iter().map(|event| self.to_keep(origin, event)).peekable();
         while rows.peek().is_some() {
-            let (mut batch, mut wake, mut bytes) =
-                (Batch { intake: true, ..Batch::default() }, Vec::new(), 0);
-            while wake.len() < MOST_ROWS
-                && let Some(row) = rows.next_if(|row| wake.is_empty() || bytes + row.len() <= MOST_BYTES)
+            let (mut some, mut bytes) = (Vec::new(), 0);
+            while some.len() < MOST_ROWS
+                && let Some(row) =
+                    rows.next_if(|row: &Kept| some.is_empty() || bytes + row.payload.len() <= MOST_BYTES)
             {
-                bytes += row.len();
-                let (seq, now) = (self.ledger.birth(), self.clock.now());
-                work::enqueue(&mut batch, account, Queue::Inbox, account, subject, seq, now, row.into());
-                wake.push(Wake::inbox(origin.account, subject));
+                bytes += row.payload.len();
+                some.push(row);
             }
             // Before the commit: whoever comes after the answer must see it.
-            let count = wake.len() as u64;
+            let count = some.len() as u64;
             self.inbox.add(subject, count);
             failpoint!("inbox::before-keep");
-            let kept = self.commits.commit(origin.account, batch, After { wake, ..After::default() }).await;
-            if let Err(error) = kept {
+            if let Err(error) = self.keep_rows(origin, subject, &some).await {
                 self.inbox.remove(subject, count);
-                return Err(error.into());
+                return Err(error);
             }
             failpoint!("inbox::kept");
         }
         Ok(())
+    }
+
+    /// One commit of rows, with what their keywords change. A word has a row of its own, so that its repeat is not heard.
+    async fn keep_rows(&self, origin: Origin<'_>, subject: &str, rows: &[Kept]) -> Result<(), RelayError> {
+        let account = origin.account.as_str();
+        for _ in 0..ATTEMPTS {
+            let (mut batch, mut after) = (Batch { intake: true, ..Batch::default() }, After::default());
+            let (snapshot, mut opting, mut heard) =
+                (self.ledger.snapshot(), Opting::default(), BTreeSet::new());
+            for Kept { payload, word } in rows {
+                let (seq, now) = (self.ledger.birth(), self.clock.now());
+                let payload = payload.clone().into();
+                work::enqueue(&mut batch, account, Queue::Inbox, account, subject, seq, now, payload);
+                after.wake.push(Wake::inbox(origin.account, subject));
+                let Some(word) = word else { continue };
+                let id = |id: &str| tables::provider_id(account, origin.kind, &word.proxy, id);
+                let (message, own) = (id(&word.id), id(&format!("{} keyword", word.id)));
+                if !heard.insert(own.clone())
+                    || snapshot.get(&own).await?.is_some()
+                    || snapshot.get(&message).await?.is_some()
+                {
+                    continue;
+                }
+                remember(&mut batch, own);
+                let pair = (&word.proxy, &word.from);
+                opting.hear(&*snapshot, origin.account, pair, word.asked, &word.id).await?;
+            }
+            opting.write(&self.context(origin.account, false), &mut batch, &mut after);
+            match self.commits.commit(origin.account, batch, after).await {
+                Err(CommitError::Conflict(_)) => {}
+                done => return done.map_err(RelayError::from),
+            }
+        }
+        Err(RelayError::Contended)
+    }
+
+    fn to_keep(&self, origin: Origin<'_>, event: Inbound) -> Kept {
+        let word = match &event {
+            Inbound::Message(message) => {
+                self.asked(origin.account, &message.to, &message.parts).map(|asked| Word {
+                    asked,
+                    id: message.id.clone(),
+                    proxy: message.to.clone(),
+                    from: message.from.address.clone(),
+                })
+            }
+            _ => None,
+        };
+        Kept { payload: encoded(origin, event, word.is_some()), word }
     }
 
     /// Counts what an earlier run left. Before anything comes in.
@@ -232,7 +303,8 @@ impl Relay {
         let worked = match serde_json::from_slice::<InboxRow>(&taken.job.payload) {
             Ok(row) => {
                 let origin = Origin { adapter: &row.adapter, kind: &row.kind, account };
-                self.admit(origin, &taken.subject, row.event, taken.job.since).await
+                let came = Came { since: taken.job.since, heard: row.heard };
+                self.admit(origin, &taken.subject, row.event, came).await
             }
             Err(error) => {
                 tracing::error!(%error, conversation = %taken.subject, "A row of the inbox cannot be read and is dropped");
@@ -262,7 +334,7 @@ impl Relay {
         origin: Origin<'_>,
         sid: &str,
         event: Inbound,
-        since: Timestamp,
+        came: Came,
     ) -> Result<Option<Duration>, RelayError> {
         let message = match event {
             Inbound::Message(message) => message,
@@ -278,30 +350,31 @@ impl Relay {
             return Ok(None);
         };
         let whole = message.clone();
-        let complete = match self.with_files(origin, sid, message, since).await? {
+        let complete = match self.with_files(origin, sid, message, came.since).await? {
             Gathered::Complete(complete) => complete,
             Gathered::Later(pause) => return Ok(Some(pause)),
         };
         let Complete { message, media, holds } = *complete;
         let asked = {
             let _turn = self.inbox.asking.acquire().await;
-            self.ask_inbound(origin, sid, &message, &media).await
+            self.ask_inbound(origin, sid, &message, &media, came).await
         };
         let mut amended = match asked {
             Ok(amended) => amended,
             Err(RelayError::Vetoed | RelayError::Improper(_)) => {
-                self.refuse(origin, message).await?;
+                self.refuse(origin, message, came.heard).await?;
                 return Ok(None);
             }
             Err(other) => return Err(other),
         };
         amended.media = media;
+        (amended.accepted, amended.heard) = (Some(came.since), came.heard);
         failpoint!("inbox::fetched");
         let fates = self.append_inbound(origin, &conversation, vec![message], Some(&amended)).await?;
         drop(holds);
         for fate in fates {
             if self.follow_up(origin, &conversation, fate).await.is_some() {
-                // The conversation was closed meanwhile, or the person left it.
+                // It was closed before this came, or the person left it meanwhile.
                 Box::pin(self.find_again(origin, whole.clone(), true)).await?;
             }
         }
@@ -354,9 +427,11 @@ impl Relay {
         sid: &str,
         message: &InboundMessage,
         media: &[Attachment],
+        came: Came,
     ) -> Result<Amended, RelayError> {
         let Some(current) = self.load(origin.account, sid).await? else { return Ok(Amended::default()) };
-        let member = current.bound(&message.to, &message.from).filter(|_| current.head.state.open());
+        let accepted = Amended { accepted: Some(came.since), ..Amended::default() };
+        let member = current.bound(&message.to, &message.from).filter(|_| takes(&current, Some(&accepted)));
         let bound = member.and_then(|member| Some((member, member.record.binding.as_ref()?)));
         // Who is not in it any more has nothing to say here.
         let Some((member, bound)) = bound else { return Ok(Amended::default()) };
@@ -395,14 +470,19 @@ impl Relay {
 
     /// A message that was refused: kept with what cannot be read, and remembered, so that its repeat changes nothing. A
     /// keyword in it counts all the same: nobody may veto that somebody opts out.
-    pub(super) async fn refuse(&self, origin: Origin<'_>, message: InboundMessage) -> Result<(), RelayError> {
+    pub(super) async fn refuse(
+        &self,
+        origin: Origin<'_>,
+        message: InboundMessage,
+        heard: bool,
+    ) -> Result<(), RelayError> {
         self.keep(origin, REFUSED, json!({ "message": message })).await?;
         let account = origin.account;
         let own = tables::provider_id(account.as_str(), origin.kind, &message.to, &message.id);
         for _ in 0..ATTEMPTS {
             let (mut batch, mut after) = (Batch::default(), After::default());
             remember(&mut batch, own.clone());
-            if let Some(asked) = self.asked(account, &message.to, &message.parts) {
+            if !heard && let Some(asked) = self.asked(account, &message.to, &message.parts) {
                 let (snapshot, mut opting) = (self.ledger.snapshot(), Opting::default());
                 let pair = (&message.to, &message.from.address);
                 opting.hear(&*snapshot, account, pair, asked, &message.id).await?;
@@ -432,8 +512,9 @@ pub(super) fn pair_subject(proxy: &Address, person: &Person) -> String {
 
 /// A row's payload. Nothing longer than a commit takes, whatever somebody sent: texts and parts are cut as they are where
 /// they are stored, and further until they fit.
-fn encoded(origin: Origin<'_>, event: Inbound) -> Vec<u8> {
-    let row = |event| InboxRow { adapter: origin.adapter.to_owned(), kind: origin.kind.to_owned(), event };
+fn encoded(origin: Origin<'_>, event: Inbound, heard: bool) -> Vec<u8> {
+    let row =
+        |event| InboxRow { adapter: origin.adapter.to_owned(), kind: origin.kind.to_owned(), event, heard };
     let encode = |row: &InboxRow| serde_json::to_vec(row).unwrap_or_default();
     let whole = row(event);
     let payload = encode(&whole);

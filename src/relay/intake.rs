@@ -34,7 +34,7 @@ use crate::ledger::key::Key;
 use crate::ledger::{tables, typed};
 use crate::model::{
     AccountSid, Binding, Compact, Conversation, ConversationSid, Event, Json, ParticipantSid, ProviderIdRow,
-    Source, message,
+    Source, State, message,
 };
 use crate::telemetry::inbound::{InboundOutcome, heard_from, inbound};
 
@@ -215,7 +215,7 @@ impl Relay {
     }
 
     /// The binding table's copy may have been behind; the ledger has the last word. `asking`: somebody may be asked, since
-    /// no provider waits.
+    /// no provider waits; the message was in the inbox then, and a keyword in it was heard when it was put there.
     pub(super) async fn find_again(
         &self,
         origin: Origin<'_>,
@@ -243,7 +243,7 @@ impl Relay {
                     Home::Ask => {
                         return self.put_in_inbox(origin, &pair, vec![Inbound::Message(message)]).await;
                     }
-                    Home::Refused => return self.refuse(origin, message).await,
+                    Home::Refused => return self.refuse(origin, message, asking).await,
                     Home::Known => {
                         inbound(origin.adapter, InboundOutcome::Duplicate);
                         return Ok(());
@@ -252,7 +252,9 @@ impl Relay {
                 },
             };
             // The first message of a conversation that made itself is not asked about.
-            let Some(fate) = self.append_inbound(origin, &home, vec![message], None).await?.pop() else {
+            let heard = Amended { heard: asking, ..Amended::default() };
+            let Some(fate) = self.append_inbound(origin, &home, vec![message], Some(&heard)).await?.pop()
+            else {
                 return Ok(());
             };
             match self.follow_up(origin, &home, fate).await {
@@ -345,7 +347,7 @@ impl Relay {
         let (mut drafts, mut opting) = (Vec::new(), Opting::default());
         for (at, message) in messages.iter().enumerate() {
             let member = conversation.bound(&message.to, &message.from);
-            let member = member.filter(|_| conversation.head.state.open());
+            let member = member.filter(|_| takes(conversation, amended));
             let bound = member.and_then(|member| Some((member, member.record.binding.as_ref()?)));
             // A new id is the rule, and the batch checks for it; it is looked up only when that has failed, or when
             // nothing is going to check.
@@ -364,7 +366,9 @@ impl Relay {
                 fates.push(Fate::Unbound(message.clone()));
                 continue;
             };
-            if let Some(asked) = self.asked(origin.account, &message.to, &message.parts) {
+            if !amended.is_some_and(|amended| amended.heard)
+                && let Some(asked) = self.asked(origin.account, &message.to, &message.parts)
+            {
                 let pair = (&message.to, &bound.address);
                 opting.hear(&*snapshot, account, pair, asked, &message.id).await?;
             }
@@ -400,7 +404,7 @@ impl Relay {
         if drafts.is_empty() {
             return Ok((None, fates));
         }
-        let (mut decision, _) = decide_messages::append(context, conversation, drafts)?;
+        let (mut decision, _) = decide_messages::append_accepted(context, conversation, drafts)?;
         opting.write(context, &mut decision.batch, &mut decision.after);
         Ok((Some(decision), fates))
     }
@@ -537,6 +541,17 @@ pub(super) fn source(origin: Origin<'_>, proxy: &Address, id: &str) -> Source {
 pub(super) fn remember(batch: &mut Batch, id: Key) {
     batch.absent(id.clone());
     batch.put(id, ProviderIdRow::Event.encode());
+}
+
+/// Whether a conversation takes a message: while it is open, and those that it had accepted before it was closed. A closed
+/// one was last changed when it was closed.
+pub(super) fn takes(conversation: &Conversation, amended: Option<&Amended>) -> bool {
+    let accepted = amended.and_then(|amended| amended.accepted);
+    match conversation.head.state {
+        State::Active | State::Inactive => true,
+        State::Closed => accepted.is_some_and(|at| at <= conversation.record.updated),
+        State::Deleted => false,
+    }
 }
 
 /// What a decision gives [`Relay::change`].

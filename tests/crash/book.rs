@@ -90,8 +90,8 @@ pub struct Book {
 pub struct Known {
     /// Messages that were answered with 2xx, by conversation.
     pub acknowledged: BTreeMap<String, BTreeSet<String>>,
-    /// Messages that came when their conversation was closed already.
-    pub too_late: BTreeSet<String>,
+    /// Messages that came when their conversation, which is named here, was closed already.
+    pub too_late: BTreeMap<String, String>,
     /// Messages and whom they must not reach any more.
     pub unwanted: BTreeSet<(String, String)>,
     /// The furthest status of a message towards an address that a provider was told is taken.

@@ -70,7 +70,8 @@ impl Observer<'_> {
         }
         let (acknowledged, unwanted, late) = {
             let known = self.book.known.lock().unwrap();
-            let late: Vec<&str> = ids.iter().copied().filter(|id| known.too_late.contains(*id)).collect();
+            let late: Vec<&str> =
+                ids.iter().copied().filter(|id| known.too_late.get(*id) == Some(&talk.sid)).collect();
             (known.acknowledged.get(&talk.sid).cloned().unwrap_or_default(), known.unwanted.clone(), late)
         };
         findings.acknowledged += acknowledged.len() as u64;
@@ -203,7 +204,8 @@ impl Observer<'_> {
         for id in came {
             let known = self.book.known.lock().unwrap();
             let unwanted = known.unwanted.contains(&(id.to_owned(), address.clone()));
-            let late = known.too_late.contains(id);
+            // Somebody's later conversation may have taken it: it waited behind what was still on its way.
+            let late = known.too_late.contains_key(id) && !stored.contains(&id);
             drop(known);
             if unwanted || late {
                 self.broken(Promise::Undone, format!("{id} came to {address}"));

@@ -78,13 +78,35 @@ impl Talk {
         signed
     }
 
-    /// So many messages by anybody, some of which the provider repeats although they were answered.
+    /// So many messages by anybody, some of which the provider repeats although they were answered; some are photos.
     pub async fn chat(
         &self,
         road: &Road,
         book: &Book,
         dice: &mut Dice,
         messages: usize,
+    ) -> Vec<SignedRequest> {
+        self.go_on(road, book, dice, messages, true).await
+    }
+
+    /// As [`Talk::chat`], without photos.
+    pub async fn chat_in_words(
+        &self,
+        road: &Road,
+        book: &Book,
+        dice: &mut Dice,
+        messages: usize,
+    ) -> Vec<SignedRequest> {
+        self.go_on(road, book, dice, messages, false).await
+    }
+
+    async fn go_on(
+        &self,
+        road: &Road,
+        book: &Book,
+        dice: &mut Dice,
+        messages: usize,
+        photos: bool,
     ) -> Vec<SignedRequest> {
         let mut delivered = Vec::new();
         for _ in 0..messages {
@@ -93,7 +115,7 @@ impl Talk {
                 None => drop(self.post(road, book).await),
                 Some(person) => {
                     let text = format!("m{} hello", book.next());
-                    let signed = if dice.once_in(3) {
+                    let signed = if photos && dice.once_in(3) {
                         self.show(road, book, person, &text).await
                     } else {
                         self.write(road, book, person, &text).await
