@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 ACCOUNT = "AC" + "0" * 31 + "1"
 AUTH_TOKEN = "the-first-auth-token-of-the-account"
 API_KEY = "SK" + "0" * 31 + "1"
-API_SECRET = "the-secret-of-the-api-key"
+API_SECRET = "the-secret-of-the-api-key-in-32-bytes"
 # Somebody else on the same daemon.
 STRANGER = "AC" + "0" * 31 + "2"
 STRANGER_TOKEN = "the-first-auth-token-of-the-stranger"
@@ -118,6 +118,10 @@ base_url = "{graph_url}"
 [[adapter.proxy]]
 address = "{messenger}"
 access_token = "{page_token}"
+
+[[adapter]]
+name = "web"
+kind = "sdk"
 """
 
 

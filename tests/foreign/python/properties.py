@@ -1,7 +1,7 @@
 """Every writable property of the description: a value that is not its default, and where it comes back.
 
 `test_properties.py` fails for a property that has no line here, so the table grows with the description. `$name` is
-something of the scene, `$media` a file of its service that is in no message. What does not come back, or is never seen with a value, is named with the reason; these lists shrink.
+something of the scene, `$media` a file of its service that is in no message. What does not come back is named with the reason; this list shrinks.
 """
 
 from dataclasses import dataclass, field
@@ -192,16 +192,3 @@ DO_NOT_COME_BACK = {
     "Credentials ApiKey": _SECRET,
     "Credentials Secret": _SECRET,
 }
-# Fields of answers that are never seen with a value, by the schema's last word, with the reason.
-_DEVICES = "devices register with clients, and there are none yet"
-NEVER_SEEN = {
-    "user.is_online": "nobody can be online without clients",
-    "user.is_notifiable": "nobody has devices without clients",
-    **{
-        f"binding.{name}": _DEVICES
-        for name in (
-            "sid", "account_sid", "chat_service_sid", "credential_sid", "date_created", "date_updated", "endpoint", "identity",
-            "binding_type", "message_types", "url",
-        )
-    },
-}  # fmt: skip
