@@ -11,6 +11,7 @@
 //! - memory is bounded by the window, however many rows wait;
 //! - nothing polls: an empty queue has no timer and no task of its own.
 
+mod places;
 mod row;
 mod wakeup;
 mod window;

@@ -40,6 +40,9 @@ pub struct Told {
     pub rows: u32,
     /// The first of them, if it was told with what is in it.
     pub first: Option<Fresh>,
+    /// Another one comes before it: two conversations wrote to somebody at once, and who was first to draw a sequence was
+    /// not the first to commit.
+    pub behind: bool,
 }
 
 /// The receiving end of one lane.
@@ -67,8 +70,10 @@ impl Wakeups {
             woken.rows += 1;
             if let Some(told) = woken.subjects.get_mut(subject) {
                 told.rows += 1;
+                let first = told.first.as_ref().zip(row.as_ref());
+                told.behind |= first.is_some_and(|(first, row)| row.key < first.key);
             } else if woken.subjects.len() < MOST {
-                woken.subjects.insert(subject.into(), Told { rows: 1, first: row });
+                woken.subjects.insert(subject.into(), Told { rows: 1, first: row, behind: false });
             } else {
                 woken.overflow = true;
             }
@@ -127,7 +132,7 @@ mod tests {
         wakeups.work(Queue::Outbound, "a", "x");
         wakeups.work(Queue::Cleanup, "b", "y");
         a.told().await;
-        assert_eq!(a.take().subjects, BTreeMap::from([("x".into(), Told { rows: 2, first: None })]));
+        assert_eq!(a.take().subjects, BTreeMap::from([("x".into(), Told { rows: 2, ..Told::default() })]));
         assert_eq!(b.take(), Woken::default());
     }
 

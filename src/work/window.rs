@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use trunkline_adapter::{Clock, Timestamp};
 
+use super::places::{Place, Places};
 use super::row::{lane_prefix, subject_of, subject_prefix};
 use super::{Fresh, Job, Queue, Woken};
 use crate::ledger::engine::{Revision, Row, Snapshot};
@@ -26,8 +27,6 @@ const PAGE: usize = 128;
 const PAGES: usize = 4;
 /// Rows counted at once.
 const COUNT_PAGE: usize = 4096;
-/// Places remembered of subjects that have no slot, per generation.
-const PLACES: usize = 4096;
 /// A stored back-off further away than this was written under another clock.
 const FARTHEST: Duration = Duration::from_secs(3_600);
 
@@ -84,16 +83,6 @@ struct Slot {
     since: Timestamp,
 }
 
-/// Where to go on in a subject's rows.
-#[derive(Clone, Default)]
-struct Place {
-    /// The last row done.
-    after: Option<Key>,
-    /// Rows told, less rows done that were told. Above zero with nothing found after `after`: a row came in
-    /// before it.
-    owed: i64,
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Ready,
@@ -111,35 +100,6 @@ struct Head {
 impl From<Fresh> for Head {
     fn from(Fresh { key, job, created, letter }: Fresh) -> Head {
         Head { key, job, created, letter }
-    }
-}
-
-/// Remembers places, roughly the most recently used.
-#[derive(Default)]
-struct Places {
-    young: HashMap<Arc<str>, Place>,
-    old: HashMap<Arc<str>, Place>,
-}
-
-impl Places {
-    /// Says whether a place was forgotten behind which rows are known to wait.
-    fn put(&mut self, subject: Arc<str>, place: Place) -> bool {
-        let mut forgotten = false;
-        if self.young.len() >= PLACES {
-            let old = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
-            forgotten = old.values().any(|place| place.owed > 0);
-        }
-        self.young.insert(subject, place);
-        forgotten
-    }
-
-    fn take(&mut self, subject: &str) -> Place {
-        let old = self.old.remove(subject);
-        self.young.remove(subject).or(old).unwrap_or_default()
-    }
-
-    fn clear(&mut self) {
-        *self = Places::default();
     }
 }
 
@@ -201,8 +161,14 @@ impl Window {
         }
         let now = self.clock.now();
         for (subject, told) in woken.subjects {
-            let (rows, first) = (i64::from(told.rows), told.first.map(Head::from));
+            let rows = i64::from(told.rows);
+            let before = |furthest: Option<&Key>| {
+                told.behind || told.first.as_ref().zip(furthest).is_some_and(|(first, far)| first.key < *far)
+            };
             if let Some(slot) = self.slots.get_mut(&subject) {
+                let in_hand = slot.head.as_ref().map(|head| &head.key);
+                slot.place.behind |= before(in_hand.max(slot.place.after.as_ref()));
+                let first = told.first.map(Head::from).filter(|_| !slot.place.behind);
                 // What is told first comes next, and need not be looked for, where nothing else waits or only the one in hand.
                 if self.exact && slot.state == State::InHand && slot.place.owed == 1 {
                     slot.next =
@@ -215,6 +181,8 @@ impl Window {
                 continue;
             }
             let mut place = self.places.take(&subject);
+            place.behind |= before(place.after.as_ref());
+            let first = told.first.map(Head::from).filter(|_| !place.behind);
             let alone = self.exact && place.owed == 0;
             let head =
                 first.filter(|head| alone && place.after.as_ref().is_none_or(|after| *after < head.key));
@@ -260,10 +228,9 @@ impl Window {
             return Ok(None);
         }
         if slot.head.is_none() {
-            let found = match self.first_row(subject, slot.place.after.as_ref()).await {
-                Ok(None) if slot.place.owed > 0 && slot.place.after.is_some() => {
-                    self.first_row(subject, None).await
-                }
+            let after = slot.place.after.as_ref().filter(|_| !slot.place.behind);
+            let found = match self.first_row(subject, after).await {
+                Ok(None) if slot.place.owed > 0 && after.is_some() => self.first_row(subject, None).await,
                 other => other,
             };
             let head = match found {
@@ -280,6 +247,9 @@ impl Window {
             };
             let due = head.job.not_before.min(now.plus(FARTHEST));
             if let Some(slot) = self.slots.get_mut(subject) {
+                if std::mem::take(&mut slot.place.behind) {
+                    slot.place.after = None;
+                }
                 slot.since = head.job.since;
                 slot.head = Some(head);
             }
@@ -324,7 +294,7 @@ impl Window {
             }
             slot.place.after = slot.place.after.take().max(Some(head.key));
         }
-        slot.head = slot.next.take();
+        slot.head = slot.next.take().filter(|_| !slot.place.behind);
         if let Some(head) = &slot.head {
             slot.since = head.job.since;
         }

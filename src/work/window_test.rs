@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used)]
+use super::super::places::PLACES;
 use super::super::{Wakeups, enqueue, row_key};
 use super::*;
 use crate::ledger::engine::Batch;

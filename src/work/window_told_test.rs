@@ -97,3 +97,39 @@ async fn before_everything_is_known_nothing_is_believed() {
     window.told(told.take());
     assert_eq!(window.next().await.unwrap().unwrap().job.payload, b"1");
 }
+
+/// Two conversations write to somebody: who drew a sequence first was not the first to commit. A row that came behind what is
+/// in hand goes before whatever follows it.
+#[tokio::test]
+async fn a_row_that_comes_behind_another_is_not_passed_by_the_next() {
+    let bench = Bench::new();
+    let (mut window, told) = opened(&bench, 16).await;
+    let commit = async |rows: &[u64]| {
+        bench.add(rows.iter().map(|seq| (subject(0), *seq))).await;
+        drop(told.take());
+        rows.iter().for_each(|seq| tell(&bench, 0, fresh(&bench, 0, *seq)));
+    };
+    let text = |taken: &Taken| std::str::from_utf8(&taken.job.payload).map(str::to_owned).unwrap_or_default();
+    // In hand when the others come.
+    commit(&[11]).await;
+    window.told(told.take());
+    let in_hand = window.next().await.unwrap().unwrap();
+    commit(&[10, 12]).await;
+    window.told(told.take());
+    bench.finish(&mut window, &in_hand).await;
+    let mut order = Vec::new();
+    while let Some(taken) = window.next().await.unwrap() {
+        order.push(text(&taken));
+        bench.finish(&mut window, &taken).await;
+    }
+    assert_eq!(order, ["10", "12"]);
+    // Told together, and the first of them is not the first.
+    commit(&[21, 20, 22]).await;
+    window.told(told.take());
+    order.clear();
+    while let Some(taken) = window.next().await.unwrap() {
+        order.push(text(&taken));
+        bench.finish(&mut window, &taken).await;
+    }
+    assert_eq!(order, ["20", "21", "22"]);
+}
