@@ -71,6 +71,13 @@ pub(super) struct Live {
     pub upto: Revision,
 }
 
+impl Live {
+    /// The object is gone with this.
+    pub fn ends_object(&self) -> bool {
+        self.events.iter().any(|event| event.ends_object())
+    }
+}
+
 impl Session {
     pub(super) fn new(realm: Realm, identity: String) -> Session {
         let digest = tables::digest(&identity);
@@ -116,26 +123,10 @@ impl Session {
         all.into_iter().filter(|object| state.watched.contains_key(object)).collect()
     }
 
-    /// Something happened to an object.
-    pub(super) fn offer(&self, object: &Object, live: &Live) {
+    /// Something happened to objects.
+    pub(super) fn offer<'a>(&self, news: impl Iterator<Item = (&'a Object, &'a Live)>) {
         let mut state = self.state();
-        let State { waiting, watched, behind, .. } = &mut *state;
-        let Some(subscription) = watched.get_mut(object) else { return };
-        match &mut subscription.phase {
-            Phase::Behind | Phase::Overrun => {}
-            Phase::Replaying(meanwhile) if meanwhile.len() >= MOST_WAITING => {
-                subscription.phase = Phase::Overrun;
-            }
-            Phase::Replaying(meanwhile) => meanwhile.push(live.clone()),
-            Phase::Live => {
-                if waiting.len() + live.events.len() > MOST_WAITING {
-                    subscription.phase = Phase::Behind;
-                    behind.push_back(object.clone());
-                } else {
-                    subscription.tell(live, waiting);
-                }
-            }
-        }
+        news.for_each(|(object, live)| state.offer(object, live));
         drop(state);
         self.woken.notify_one();
     }
@@ -205,6 +196,26 @@ impl Session {
 }
 
 impl State {
+    fn offer(&mut self, object: &Object, live: &Live) {
+        let State { waiting, watched, behind, .. } = self;
+        let Some(subscription) = watched.get_mut(object) else { return };
+        match &mut subscription.phase {
+            Phase::Behind | Phase::Overrun => {}
+            Phase::Replaying(meanwhile) if meanwhile.len() >= MOST_WAITING => {
+                subscription.phase = Phase::Overrun;
+            }
+            Phase::Replaying(meanwhile) => meanwhile.push(live.clone()),
+            Phase::Live => {
+                if waiting.len() + live.events.len() > MOST_WAITING {
+                    subscription.phase = Phase::Behind;
+                    behind.push_back(object.clone());
+                } else {
+                    subscription.tell(live, waiting);
+                }
+            }
+        }
+    }
+
     /// Drops what waits of an object. Gives its mark.
     fn purge(&mut self, object: &Object) -> u64 {
         let mark = std::hash::BuildHasher::hash_one(&foldhash::fast::FixedState::default(), object);
