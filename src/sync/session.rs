@@ -19,6 +19,8 @@ use crate::model::ConversationSid;
 const MOST_WAITING: usize = 1_000;
 /// More than this can only be a client that asks and does not read.
 const TOO_MANY: usize = 50_000;
+/// Room for notices that a session keeps while none waits.
+const KEPT: usize = 16;
 /// Objects that one client may watch: three for each of three thousand conversations.
 pub const MOST_OBJECTS: usize = 10_000;
 
@@ -166,6 +168,10 @@ impl Session {
         if let Some(waiting) = state.waiting.pop_front() {
             return Step::Tell(waiting.notice);
         }
+        // There may be a hundred thousand that once had much to hear and are idle.
+        if state.waiting.capacity() > KEPT {
+            state.waiting = VecDeque::new();
+        }
         if state.over {
             return Step::End;
         }
@@ -300,5 +306,27 @@ impl Drop for Replay<'_> {
         }
         drop(state);
         self.session.woken.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{AccountSid, Mint, ServiceSid};
+
+    #[test]
+    fn an_idle_session_keeps_no_room_for_what_it_was_told() {
+        let mint = Mint::seeded(1);
+        let realm = Realm { account: AccountSid::new(&mint), service: ServiceSid::new(&mint) };
+        let session = Session::new(realm, "ada".to_owned());
+        for _ in 0..MOST_WAITING {
+            session.answer(Notice { message_type: "twilio.sync.event", payload: "{}".into() });
+        }
+        let told = std::iter::from_fn(|| match session.step() {
+            Step::Tell(notice) => Some(notice),
+            Step::CatchUp(_) | Step::Wait | Step::End => None,
+        });
+        assert_eq!(told.count(), MOST_WAITING);
+        assert!(session.state().waiting.capacity() <= KEPT);
     }
 }
