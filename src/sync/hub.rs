@@ -134,12 +134,13 @@ impl Hub {
         }
     }
 
-    /// Somebody types: told to the others' sockets.
-    pub fn typing(&self, realm: &Realm, conversation: &ConversationSid, by: &str, others: &[&str]) {
+    /// Somebody types, at a client or on a channel that tells it: told to the others' sockets. Whoever is outside has no
+    /// identity.
+    pub fn typing(&self, realm: &Realm, conversation: &ConversationSid, by: Option<&str>, others: &[&str]) {
         let payload = json!({ "channel_sid": conversation, "identity": by, "typing_timeout": TYPING });
         let payload = Bytes::from(payload.to_string());
         let notice = Notice { message_type: "twilio.ipmsg.typing_indicator", payload };
-        for other in others.iter().filter(|other| **other != by) {
+        for other in others.iter().filter(|other| Some(**other) != by) {
             for session in self.feed.watches.sessions(&tables::digest(other)) {
                 if &session.realm == realm {
                     session.mention(notice.clone());
