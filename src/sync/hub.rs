@@ -114,6 +114,12 @@ impl Hub {
         self.presence.known(realm, identity).then(|| self.presence.of(realm, identity).0)
     }
 
+    /// Somebody has a device more or less that gets pushes.
+    pub async fn tell_devices(&self, realm: &Realm, identity: &str) {
+        self.presence.touch(realm, identity, self.ledger.birth());
+        self.tell_presence(realm, identity).await;
+    }
+
     /// Somebody came online or went: told to those who watch their profile.
     pub async fn tell_presence(&self, realm: &Realm, identity: &str) {
         let object = Object::Profile(identity.to_owned());
@@ -256,7 +262,8 @@ impl Hub {
     }
 
     /// Messages that a client may hold from before the store was restored, and that are not in it: nobody knows which, but
-    /// each had an index not given yet, and each cost the old store a number.
+    /// each had an index not given before, and each cost the old store a number. Where an index was given since, another
+    /// message is told behind this under it; a client that still held the old one would take it for that one, changed.
     async fn lost(
         &self,
         reader: &Reader<'_>,
@@ -268,7 +275,7 @@ impl Hub {
         if told >= began {
             return Ok(Vec::new());
         }
-        let next = reader.next_index(sid).await?;
+        let next = reader.first_above(sid, began).await?;
         let most = told.saturating_sub(known).min(PIECE as u64);
         let gone = |index| Entry { key: ItemKey::Index(index), created: 0, changed: began, shown: None };
         Ok((next..next + most).map(|index| Arc::new(Event::new(object, gone(index)))).collect())
