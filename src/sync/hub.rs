@@ -187,11 +187,25 @@ impl Hub {
         if !admitted().await? {
             self.forget(session, &object);
             session.answer(event::failed(&name, kind.name(), correlation, NOT_FOUND));
+            self.disown(session, &object, from);
             return Ok(());
         }
         let told = self.catch_up(session, &object).await?;
         session.answer(event::established(&name, kind, correlation, told.unwrap_or(from)));
         Ok(())
+    }
+
+    /// Whoever joined a conversation in a time that a restored store does not know still has it in their list, and no row
+    /// says otherwise. That they ask for its messages betrays it.
+    fn disown(&self, session: &Session, object: &Object, from: Revision) {
+        let began = self.restoration().began;
+        let Object::Messages(sid) = object else { return };
+        if from < began {
+            let list = Object::Memberships(session.identity.clone());
+            let key = ItemKey::Key(sid.as_str().to_owned());
+            let event = Event::new(&list, Entry { key, created: 0, changed: began, shown: None });
+            session.mention(event.notice(began));
+        }
     }
 
     /// Answers a wish to watch something that is not there.

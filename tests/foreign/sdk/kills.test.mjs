@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { House, eventually } from './house.mjs';
-import { enter, leaveAll, next } from './people.mjs';
+import { enter, leaveAll, loaded, next } from './people.mjs';
 
 const CLIENTS = Number(process.env.TRUNKLINE_SDK_CLIENTS ?? 200);
 const IN_A_ROOM = 10;
@@ -135,6 +135,7 @@ test(`${CLIENTS} clients lose nothing and see nothing twice when the daemon is k
 });
 
 test(`${CLIENTS} clients end with what a store has that was restored to a point before they came`, async (context) => {
+  const joined = await house.rest().conversations.create({ friendlyName: 'Joined, and lost' });
   const saved = house.dump();
   // What happens from here on is lost with the store, and its clients hold it.
   const lost = new Set();
@@ -142,27 +143,32 @@ test(`${CLIENTS} clients end with what a store has that was restored to a point 
     lost.add(`${person.identity} ${person.line}`);
     await person.say();
   }));
+  await agree();
   const [person] = people;
   const first = [...person.held.values()].find(({ author }) => author === person.identity);
   const { body } = first;
   await first.updateBody('changed, and lost');
   await house.rest().conversations(person.room).update({ friendlyName: 'Renamed, and lost' });
-  await agree();
   const made = await house.rest().conversations.create({ friendlyName: 'Made, and lost' });
-  const met = next(person.client, 'conversationJoined', ({ sid }) => sid === made.sid);
-  await house.rest().conversations(made.sid).participants.create({ identity: person.identity });
-  await met;
+  for (const { sid } of [made, joined]) {
+    const met = next(person.client, 'conversationJoined', (one) => one.sid === sid);
+    await house.rest().conversations(sid).participants.create({ identity: person.identity });
+    await loaded(await met);
+  }
   await eventually('the change', () => first.body === 'changed, and lost' && person.conversation.friendlyName === 'Renamed, and lost');
 
   const back = returns();
-  const gone = next(person.client, 'conversationRemoved', ({ sid }) => sid === made.sid, 60);
+  const gone = [
+    next(person.client, 'conversationRemoved', ({ sid }) => sid === made.sid, 60),
+    next(person.client, 'conversationLeft', ({ sid }) => sid === joined.sid, 60),
+  ];
   await house.kill();
   house.restore(saved);
   await house.start();
   // Indexes that lost messages had are given to others at once, before anybody is back.
   for (const { sid } of rooms) await house.rest().conversations(sid).messages.create({ author: 'desk', body: 'in their place' });
   await back(Date.now(), context);
-  await gone;
+  await Promise.all(gone);
   await Promise.all(people.map((each) => each.say()));
   await agree((said) => lost.has(said));
   assert.deepEqual([first.body, person.conversation.friendlyName], [body, 'Room 0']);

@@ -115,9 +115,9 @@ export const APART = {
 const of = (what, Class, ...reasons) => reasons.map((reason) => ({ reason: `${what} updated: ${reason}`, member: `${Class}.${reason}` }));
 
 // Reasons that updates are told with, each with the member it is about. Who made a conversation never changes, nor does its
-// own binding, which no channel here has.
+// own binding, which no channel here has; that one is in it or not is told by conversationJoined and conversationLeft.
 export const REASONS = [
-  ...of('conversation', 'Conversation', 'attributes', 'dateCreated', 'dateUpdated', 'friendlyName', 'lastMessage', 'lastReadMessageIndex', 'notificationLevel', 'state', 'status', 'uniqueName'),
+  ...of('conversation', 'Conversation', 'attributes', 'dateCreated', 'dateUpdated', 'friendlyName', 'lastMessage', 'lastReadMessageIndex', 'notificationLevel', 'state', 'uniqueName'),
   ...of('participant', 'Participant', 'attributes', 'bindings', 'dateCreated', 'dateUpdated', 'lastReadMessageIndex', 'lastReadTimestamp', 'roleSid'),
   ...of('message', 'Message', 'attributes', 'author', 'body', 'dateCreated', 'dateUpdated'),
   { reason: 'message updated: deliveryReceipt', member: 'Message.aggregatedDeliveryReceipt' },

@@ -10,6 +10,7 @@ const bodies = (messages) => messages.map((message) => message.body);
 
 test('messages are sent, told, changed and removed', async () => {
   assert.deepEqual((await bobs.getMessages()).items, []);
+  const latest = updated(bobs, 'updated', 'lastMessage');
   const texts = ['hello', 'ünïcode 😀 ‮right\u200d', 'line\nline\ttab "quoted" \\', 'x'.repeat(1600)];
   for (const [index, text] of texts.entries()) {
     const echoed = next(room, 'messageAdded', (message) => message.body === text);
@@ -26,6 +27,7 @@ test('messages are sent, told, changed and removed', async () => {
     assert.equal((await message.getParticipant()).identity, 'ada');
   }
   assert.equal(await bobs.getMessagesCount(), 4);
+  await latest;
   await eventually('the last message', () => bobs.lastMessage?.index === 3);
   const [first, second] = (await room.getMessages()).items;
   const [theirs] = (await bobs.getMessages()).items;
