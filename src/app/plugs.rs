@@ -62,6 +62,12 @@ impl Online for Connected {
     fn online(&self, account: &AccountSid, service: &ServiceSid, identity: &str) -> Option<bool> {
         self.0.online(&Realm { account: account.clone(), service: service.clone() }, identity)
     }
+
+    fn devices_changed(&self, account: &AccountSid, service: &ServiceSid, identity: &str) {
+        let realm = Realm { account: account.clone(), service: service.clone() };
+        let (hub, identity) = (Arc::clone(&self.0), identity.to_owned());
+        tokio::spawn(async move { hub.tell_devices(&realm, &identity).await });
+    }
 }
 
 impl Listeners for Connected {

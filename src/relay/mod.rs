@@ -132,6 +132,9 @@ pub trait OptOuts: Send + Sync {
 pub trait Online: Send + Sync {
     /// Whether somebody is online; nothing where they never were since the start.
     fn online(&self, account: &AccountSid, service: &ServiceSid, identity: &str) -> Option<bool>;
+
+    /// Somebody has a device more or less that gets pushes, and may be reached by it where they were not, or the reverse.
+    fn devices_changed(&self, account: &AccountSid, service: &ServiceSid, identity: &str);
 }
 
 /// What the relay is made of.

@@ -114,6 +114,12 @@ impl Hub {
         self.presence.known(realm, identity).then(|| self.presence.of(realm, identity).0)
     }
 
+    /// Somebody has a device more or less that gets pushes.
+    pub async fn tell_devices(&self, realm: &Realm, identity: &str) {
+        self.presence.touch(realm, identity, self.ledger.birth());
+        self.tell_presence(realm, identity).await;
+    }
+
     /// Somebody came online or went: told to those who watch their profile.
     pub async fn tell_presence(&self, realm: &Realm, identity: &str) {
         let object = Object::Profile(identity.to_owned());
@@ -182,11 +188,25 @@ impl Hub {
         if !admitted().await? {
             self.forget(session, &object);
             session.answer(event::failed(&name, kind.name(), correlation, NOT_FOUND));
+            self.disown(session, &object, from);
             return Ok(());
         }
         let told = self.catch_up(session, &object).await?;
         session.answer(event::established(&name, kind, correlation, told.unwrap_or(from)));
         Ok(())
+    }
+
+    /// Whoever joined a conversation in a time that a restored store does not know still has it in their list, and no row
+    /// says otherwise. That they ask for its messages betrays it.
+    fn disown(&self, session: &Session, object: &Object, from: Revision) {
+        let began = self.restoration().began;
+        let Object::Messages(sid) = object else { return };
+        if from < began {
+            let list = Object::Memberships(session.identity.clone());
+            let key = ItemKey::Key(sid.as_str().to_owned());
+            let event = Event::new(&list, Entry { key, created: 0, changed: began, shown: None });
+            session.mention(event.notice(began));
+        }
     }
 
     /// Answers a wish to watch something that is not there.
@@ -257,7 +277,8 @@ impl Hub {
     }
 
     /// Messages that a client may hold from before the store was restored, and that are not in it: nobody knows which, but
-    /// each had an index not given yet, and each cost the old store a number.
+    /// each had an index not given before, and each cost the old store a number. Where an index was given since, another
+    /// message is told behind this under it; a client that still held the old one would take it for that one, changed.
     async fn lost(
         &self,
         reader: &Reader<'_>,
@@ -269,7 +290,7 @@ impl Hub {
         if told >= began {
             return Ok(Vec::new());
         }
-        let next = reader.next_index(sid).await?;
+        let next = reader.first_above(sid, began).await?;
         let most = told.saturating_sub(known).min(PIECE as u64);
         let gone = |index| Entry { key: ItemKey::Index(index), created: 0, changed: began, shown: None };
         Ok((next..next + most).map(|index| Arc::new(Event::new(object, gone(index)))).collect())

@@ -12,6 +12,8 @@ pub struct Presence(Mutex<HashMap<(Realm, String), State>>);
 #[derive(Clone, Copy, Default)]
 struct State {
     sessions: usize,
+    /// Was online since the start.
+    came: bool,
     /// The number under which the last change is told.
     changed: Revision,
 }
@@ -22,6 +24,7 @@ impl Presence {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let state = all.entry((realm.clone(), identity.to_owned())).or_default();
         state.sessions += 1;
+        state.came = true;
         let news = state.sessions == 1;
         if news {
             state.changed = number;
@@ -41,6 +44,12 @@ impl Presence {
         news
     }
 
+    /// What else is told with it has changed.
+    pub fn touch(&self, realm: &Realm, identity: &str, number: Revision) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry((realm.clone(), identity.to_owned())).or_default().changed = number;
+    }
+
     /// Whether somebody is online, and the number of the last change of that.
     pub fn of(&self, realm: &Realm, identity: &str) -> (bool, Revision) {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,9 +59,7 @@ impl Presence {
 
     /// Whether somebody was online since the start.
     pub fn known(&self, realm: &Realm, identity: &str) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(&(realm.clone(), identity.to_owned()))
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&(realm.clone(), identity.to_owned())).is_some_and(|state| state.came)
     }
 }
