@@ -51,7 +51,12 @@ export async function start(fetchVisitor, conversationSid, nameOf) {
   conversation = await client.getConversationBySid(conversationSid);
   for (const one of await conversation.getParticipants()) meet(one);
   conversation.on("participantJoined", meet);
-  conversation.on("participantUpdated", ({ participant }) => { meet(participant); showHorizons(); });
+  conversation.on("participantUpdated", ({ participant }) => {
+    meet(participant);
+    showHorizons();
+    // One more reader of some changes no sum, so no message is updated by it.
+    for (const { message } of receipts.values()) refill(message);
+  });
   conversation.on("messageAdded", (message) => { hideTyping(card); show(message, true); readOn(); });
   conversation.on("messageUpdated", ({ message }) => show(message, false));
   conversation.on("messageRemoved", (message) => { card.bubbles.get(message.index)?.remove(); card.bubbles.delete(message.index); });
@@ -149,12 +154,12 @@ export async function start(fetchVisitor, conversationSid, nameOf) {
 
   function toggleReceipts(bubble, message) {
     if (receipts.has(message.index)) {
-      receipts.get(message.index).remove();
+      receipts.get(message.index).list.remove();
       receipts.delete(message.index);
       return;
     }
     const list = make("ul", "receipts");
-    receipts.set(message.index, list);
+    receipts.set(message.index, { list, message });
     bubble.append(list);
     fillReceipts(message);
   }
@@ -169,7 +174,7 @@ export async function start(fetchVisitor, conversationSid, nameOf) {
     try {
       const all = await message.getDetailedDeliveryReceipts();
       const lines = all.map((one) => make("li", "", `${names.get(one.participantSid)?.name ?? "Somebody"}: ${one.status ?? "waiting"}`));
-      receipts.get(message.index)?.replaceChildren(...(lines.length ? lines : [make("li", "", "Nobody outside")]));
+      receipts.get(message.index)?.list.replaceChildren(...(lines.length ? lines : [make("li", "", "Nobody outside")]));
     } catch (error) {
       card.problem.textContent = `Receipts cannot be read: ${error.message}`;
     }

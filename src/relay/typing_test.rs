@@ -65,7 +65,7 @@ async fn people_are_shown_it_by_their_own_last_message() {
         house.post(&conversation, &number.to_string()).await;
     }
     shown_in(&house, &conversation).await;
-    assert_eq!(shown.take(), [pair(cleo.as_str(), "m1"), pair(bo.as_str(), "w2")]);
+    assert_eq!(shown.take(), [pair(bo.as_str(), "w2"), pair(cleo.as_str(), "m1")]);
     shown.tired.lock().unwrap().insert(cleo.clone());
     shown_in(&house, &conversation).await;
     assert_eq!(shown.take(), [pair(bo.as_str(), "w2")]);

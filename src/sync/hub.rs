@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use trunkline_adapter::Notice;
 use super::event::{self, Event};
 use super::feed::{Feed, Ready};
 use super::object::{ItemKey, Object, Realm};
-use super::presence::Presence;
+use super::presence::{Gone, Presence};
 use super::read::{Entry, Reader};
 use super::render;
 use super::session::{Live, Session, Step};
@@ -24,6 +25,10 @@ use crate::model::{ConversationSid, ParticipantRecord, ParticipantSid, UserRecor
 const PIECE: usize = 500;
 /// Seconds a client shows that somebody types, counted from the last word about it.
 const TYPING: u32 = 6;
+
+/// Whoever loses their network stays online for so long: clients come back by themselves within seconds, and a tunnel is no
+/// news. A network that is gone is noticed within 50 seconds, so nobody is shown online for more than two minutes.
+const GRACE: Duration = Duration::from_secs(60);
 
 /// How clients are told that there is no such object, or none for them.
 const NOT_FOUND: (u16, u32, &str) = (404, 54100, "Not found");
@@ -102,11 +107,23 @@ impl Hub {
         session
     }
 
-    /// A session is over. Says whether that was the last one of its identity: then it is to be told, see
-    /// [`Hub::tell_presence`].
-    pub fn close(&self, session: &Session) -> bool {
+    /// A session is over, with a goodbye of its client or without.
+    pub fn close(&self, session: &Session, farewell: bool) -> Gone {
         self.feed.watches.leave(session, &session.objects());
-        self.presence.go(&session.realm, &session.identity, self.ledger.birth())
+        self.presence.go(&session.realm, &session.identity, farewell, self.ledger.birth())
+    }
+
+    /// Tells what the end of a session made of somebody, at once or after the grace of one without a goodbye.
+    pub async fn tell_gone(&self, realm: &Realm, identity: &str, gone: Gone) {
+        if let Gone::Lingers(end) = gone {
+            tokio::time::sleep(GRACE).await;
+            if !self.presence.lapse(realm, identity, end, self.ledger.birth()) {
+                return;
+            }
+        }
+        if gone != Gone::Stays {
+            self.tell_presence(realm, identity).await;
+        }
     }
 
     /// Whether somebody is online; nothing where they never were.

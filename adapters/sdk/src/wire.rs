@@ -29,6 +29,8 @@ pub(crate) enum Came {
     Frame(Bytes),
     /// A sign of life that says nothing.
     Sign,
+    /// The other side is going, and the socket with it.
+    Goodbye,
 }
 
 /// The socket is of no use any more.
@@ -55,7 +57,7 @@ impl Wire {
             Lost
         })?;
         if message.is_close() {
-            return Err(Lost);
+            return Ok(Came::Goodbye);
         }
         // A ping's answer waits in line with everything else we write.
         self.unsent |= message.is_ping();
