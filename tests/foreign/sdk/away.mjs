@@ -78,9 +78,9 @@ test('a key that is taken away ends what came in with it, and a door that is clo
   house.reload();
   await eventually('nobody there', async () => (await house.metric('trunkline_sdk_sessions')) === 0);
   assert.equal((await fetch(`${house.url}/v3/wsconnect`)).status, 404);
-  const back = next(ada, 'connectionStateChanged', (state) => state === 'connected', 30);
+  const back = [ada, bob].map((client) => next(client, 'connectionStateChanged', (state) => state === 'connected', 30));
   house.configure();
   house.reload();
-  await back;
+  await Promise.all(back);
   assert.equal((await fetch(`${house.url}/v3/wsconnect`)).status, 426);
 });
