@@ -210,3 +210,47 @@ pub fn kept_parts(parts: &[Part]) -> Vec<u8> {
 pub const MOST_BODY: usize = 256 * 1024;
 /// The most bytes of a message's other parts that are kept.
 pub const MOST_KEPT: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::model::Mint;
+
+    #[test]
+    fn few_have_more_and_all_others_are_stored_as_ever() {
+        let plain = MessageRecord {
+            sid: MessageSid::new(&Mint::seeded(1)),
+            author: "ana".to_owned(),
+            participant: None,
+            body: Some("hi".to_owned()),
+            attributes: "{}".to_owned(),
+            created: Timestamp(1),
+            updated: Timestamp(2),
+            deliveries: Vec::new(),
+            parts: Vec::new(),
+            reply_to: None,
+            source: None,
+            template: None,
+            media: Vec::new(),
+            further: None,
+        };
+        assert_eq!(Further::of(None, None), None);
+        assert_eq!((plain.encode()[0], plain.updated_by(), plain.subject()), (1, "ana", None));
+        let told = Templated {
+            sid: "HX1".to_owned(),
+            variables: vec![("1".to_owned(), "x".to_owned())],
+            named: None,
+            text: "hi x".to_owned(),
+        };
+        let further = Further::of(Some("order 17".to_owned()), Some("bob".to_owned()));
+        for template in [None, Some(Box::new(told))] {
+            let more = MessageRecord { template, further: further.clone(), ..plain.clone() };
+            let payload = more.encode();
+            assert_eq!(payload[0], WITH_FURTHER);
+            let read = MessageRecord::decode(&payload).unwrap();
+            assert_eq!((read.updated_by(), read.subject()), ("bob", Some("order 17")));
+            assert_eq!(read, more);
+        }
+    }
+}
