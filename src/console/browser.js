@@ -1,7 +1,7 @@
 // Somebody in the browser, on the official SDK as it is published: the one thing it is told is where the daemon is.
 
 import { Client } from "/sdk.js";
-import { addCard, bubbleOf, hideTyping, make, onChoice, put, seen, showTyping, tick } from "/card.js";
+import { addCard, bubbleOf, hideTyping, keepEnd, make, onChoice, put, seen, showTyping, tick } from "/card.js";
 
 const CONNECTION = {
   connecting: "Connecting", connected: "Online", disconnecting: "Going", disconnected: "Offline", denied: "Not let in",
@@ -119,7 +119,7 @@ export async function start(fetchVisitor, conversationSid, nameOf) {
       const element = make(picture ? "img" : "a", picture ? "picture" : "file", picture ? undefined : one.filename ?? one.contentType);
       if (picture) {
         element.alt = one.filename ?? "photo";
-        element.addEventListener("load", () => { if (seen(card)) card.log.scrollTop = card.log.scrollHeight; });
+        keepEnd(element);
       }
       one.getContentTemporaryUrl().then((url) => {
         if (picture) element.src = url;

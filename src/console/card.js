@@ -121,6 +121,14 @@ export function bubbleOf(direction, order, at, isNew) {
   return bubble;
 }
 
+// A picture that comes late does not push the newest message out of sight.
+export function keepEnd(image) {
+  image.addEventListener("load", () => {
+    const log = image.closest(".log");
+    if (log && log.scrollHeight - log.scrollTop - log.clientHeight < image.clientHeight + 80) log.scrollTop = log.scrollHeight;
+  });
+}
+
 // Puts a bubble where it belongs by its order.
 export function put(card, bubble, isNew) {
   const { log } = card;

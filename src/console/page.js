@@ -1,7 +1,7 @@
 // The page of simulated phones, and of somebody in the browser beside them. Everything a person wrote is put in as text, never
 // as markup.
 
-import { TICKS, addCard, bubbleOf, byId, cards, copyButton, hideTyping, make, put, showTyping, tick } from "/card.js";
+import { TICKS, addCard, bubbleOf, byId, cards, copyButton, hideTyping, keepEnd, make, put, showTyping, tick } from "/card.js";
 
 const CHANNELS = { sms: "SMS", whatsapp: "WhatsApp", messenger: "Messenger" };
 const ORDER = Object.keys(CHANNELS);
@@ -63,6 +63,7 @@ function picture(file) {
   const image = make("img", "picture");
   image.src = file.url;
   image.alt = file.filename ?? "photo";
+  keepEnd(image);
   return image;
 }
 
