@@ -494,6 +494,18 @@ impl Reader<'_> {
         Ok(self.head(sid).await?.map_or(0, |head| head.record.next_index))
     }
 
+    /// The index of the first message written above a number; the next to be given where there is none.
+    pub async fn first_above(&self, sid: &ConversationSid, number: Revision) -> Result<u64, LedgerError> {
+        let mut first = self.next_index(sid).await?;
+        self.walk(&tables::messages(self.account(), sid.as_str()), |key, row| {
+            if row.created > number {
+                first = tables::message_index(key).map_or(first, |at| first.min(at));
+            }
+        })
+        .await?;
+        Ok(first)
+    }
+
     /// The conversations that an identity is in, in the order of their SIDs.
     async fn places(&self, identity: &str) -> Result<Vec<ConversationSid>, LedgerError> {
         let prefix = tables::persons(self.account(), &tables::identity_name(identity));

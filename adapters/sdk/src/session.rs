@@ -69,6 +69,9 @@ pub(crate) async fn serve(
     };
     drop(reception.host);
     let end = session.run().await;
+    if matches!(end, End::Told(_)) {
+        session.member.goodbye();
+    }
     session.wire.end(end).await;
 }
 
@@ -198,8 +201,13 @@ impl Session {
             Event::Answered(done) => self.answered(done).await?,
             Event::Came(came) => {
                 self.heard = true;
-                if let Came::Frame(frame) = came? {
-                    return self.frame(frame).await;
+                match came? {
+                    Came::Frame(frame) => return self.frame(frame).await,
+                    Came::Sign => {}
+                    Came::Goodbye => {
+                        self.member.goodbye();
+                        return Ok(Some(End::Lost));
+                    }
                 }
             }
             Event::Notice(None) => return Ok(Some(End::Going)),
@@ -286,7 +294,10 @@ impl Session {
         let status = match header.method.as_ref() {
             // The clients' acknowledgements, and what they tell of themselves.
             "reply" | "telemetry.v1" => return Ok(None),
-            "close" => return Ok(Some(End::Going)),
+            "close" => {
+                self.member.goodbye();
+                return Ok(Some(End::Going));
+            }
             "message" => {
                 let held = payload.len();
                 match call::read(&mut header, payload) {

@@ -34,6 +34,8 @@ pub(crate) enum Came {
     Frame(Bytes),
     /// A sign of life that says nothing.
     Sign,
+    /// The other side is going, and the socket with it.
+    Goodbye,
 }
 
 /// The socket is of no use any more.
@@ -62,7 +64,7 @@ impl Wire {
             }
             Ok(Incoming::Goodbye) => {
                 self.farewell = true;
-                Err(Lost)
+                Ok(Came::Goodbye)
             }
             Err(Broken::Closed(code)) => {
                 tracing::debug!(?code, "What came on a socket is against the protocol");

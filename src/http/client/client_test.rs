@@ -231,7 +231,7 @@ async fn receipts_push_and_templates() {
     assert_eq!(alice.get("/Client/v2/ContentTemplates").await["templates"], json!([]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn whoever_watches_sees_who_is_online() {
     let house = house().await;
     let service = crate::model::ServiceSid::parse(&house.service).unwrap();
@@ -245,6 +245,23 @@ async fn whoever_watches_sees_who_is_online() {
     alice.hear().await;
     let online = |alice: &Client| alice.held[map].items["\"reachability\""].1["online"].clone();
     assert_eq!(online(&alice), true);
+    // A network that went away is no news for a minute, and none at all to whoever comes back meanwhile.
+    drop(bob);
+    tokio::time::sleep(std::time::Duration::from_secs(59)).await;
+    let bob = house.come("bob").await;
+    tokio::time::sleep(std::time::Duration::from_secs(59)).await;
+    assert_eq!(alice.hear().await, Vec::<String>::new());
+    drop(bob);
+    tokio::time::sleep(std::time::Duration::from_secs(61)).await;
+    house.settle().await;
+    assert_eq!(alice.hear().await, ["map_item_updated"]);
+    assert_eq!(online(&alice), false);
+    // A goodbye is believed.
+    let bob = house.come("bob").await;
+    house.settle().await;
+    alice.hear().await;
+    assert_eq!(online(&alice), true);
+    bob.member.as_ref().unwrap().goodbye();
     drop(bob);
     house.settle().await;
     assert_eq!(alice.hear().await, ["map_item_updated"]);
