@@ -124,6 +124,13 @@ impl Bucket {
         (full_at + self.period * others).saturating_sub(self.period * (self.burst - 1))
     }
 
+    /// Takes a permit where another can be had at once afterwards, or says when to ask again.
+    pub(super) fn take_spare(&mut self) -> Result<(), Duration> {
+        let now = self.clock.elapsed();
+        let until = self.earliest_behind(1, now);
+        if until > now { Err(until) } else { self.take() }
+    }
+
     /// Takes a permit, or says when to ask again.
     pub(super) fn take(&mut self) -> Result<(), Duration> {
         let now = self.clock.elapsed();
