@@ -14,6 +14,7 @@ use super::object::{ItemKey, Object, Realm};
 use super::presence::{Gone, Presence};
 use super::read::{Entry, Reader};
 use super::render;
+use super::seats::Seats;
 use super::session::{Live, Session, Step};
 use crate::ledger::engine::{Follower, Revision, Snapshot};
 use crate::ledger::key::{Key, Space};
@@ -38,6 +39,7 @@ pub struct Hub {
     feed: Arc<Feed>,
     ledger: Ledger,
     presence: Presence,
+    seats: Seats,
     restoration: OnceLock<Restoration>,
 }
 
@@ -61,7 +63,13 @@ impl Tap {
 impl Hub {
     pub fn new(tap: &Tap, ledger: Ledger) -> Hub {
         tap.0.start(ledger.engine());
-        Hub { feed: Arc::clone(&tap.0), ledger, presence: Presence::default(), restoration: OnceLock::new() }
+        Hub {
+            feed: Arc::clone(&tap.0),
+            ledger,
+            presence: Presence::default(),
+            seats: Seats::default(),
+            restoration: OnceLock::new(),
+        }
     }
 
     /// The store was made from a dump. Before the first session.
@@ -88,7 +96,7 @@ impl Hub {
     pub fn reader<'a>(&'a self, snapshot: &'a dyn Snapshot, realm: &'a Realm) -> Reader<'a> {
         let Restoration { began, .. } = self.restoration();
         let floor = if began > 0 { began + 1 } else { 0 };
-        Reader { snapshot, realm, presence: &self.presence, floor }
+        Reader { snapshot, realm, presence: &self.presence, seats: &self.seats, floor }
     }
 
     pub fn snapshot(&self) -> Box<dyn Snapshot> {
@@ -256,7 +264,8 @@ impl Hub {
                 Step::End => return None,
                 Step::Wait => session.wait().await,
                 Step::CatchUp(object) => {
-                    if let Err(error) = self.catch_up(session, &object).await {
+                    // On its own: it is rare and large, and every idle session waits in this function.
+                    if let Err(error) = Box::pin(self.catch_up(session, &object)).await {
                         tracing::error!(%error, "A client cannot be brought up to date; its session ends");
                         return None;
                     }
@@ -322,6 +331,8 @@ impl Hub {
             }
         }
         let upto = snapshot.number();
+        let mut news = Vec::with_capacity(dirty.len());
+        let mut turns = Vec::new();
         for ((realm, object), items) in dirty {
             let watching = self.feed.watches.of(&realm, &object);
             if watching.is_empty() {
@@ -335,17 +346,18 @@ impl Hub {
                 );
             }
             events.sort_by_key(|event| event.id);
-            let live = Live { events, upto };
-            for session in watching {
-                session.offer(&object, &live);
-            }
-            if live.events.iter().any(|event| event.ends_object()) {
-                self.feed
-                    .watches
-                    .of(&realm, &object)
-                    .iter()
-                    .for_each(|session| self.forget(session, &object));
-            }
+            turns.extend(watching.into_iter().map(|session| (session, news.len())));
+            news.push((realm, object, Live { events, upto }));
+        }
+        // Session by session: what a commit changed for one leaves in one write.
+        turns.sort_unstable_by_key(|(session, at)| (Arc::as_ptr(session).addr(), *at));
+        for turn in turns.chunk_by(|(one, _), (other, _)| Arc::ptr_eq(one, other)) {
+            let Some((session, _)) = turn.first() else { continue };
+            let told = turn.iter().filter_map(|(_, at)| news.get(*at));
+            session.offer(told.map(|(_, object, live)| (object, live)));
+        }
+        for (realm, object, _) in news.iter().filter(|(_, _, live)| live.ends_object()) {
+            self.feed.watches.of(realm, object).iter().for_each(|session| self.forget(session, object));
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ mod object;
 mod presence;
 mod read;
 mod render;
+mod seats;
 mod session;
 mod watch;
 

@@ -167,16 +167,20 @@ impl World {
         self.connect_through(64 * 1024)
     }
 
-    /// With so many bytes between the two ends.
-    fn connect_through(&self, room: usize) -> Client {
-        let (ours, theirs) = tokio::io::duplex(room);
-        let reception = Reception {
+    fn reception(&self) -> Reception {
+        Reception {
             tokens: self.desk.clone(),
             host: self.house.clone(),
             visit: Visit { root: "https://bridge.example.com".into() },
             crowd: self.crowd,
-        };
-        let server = tokio::spawn(serve(Box::new(ours), reception, self.clock, self.registry.clone()));
+        }
+    }
+
+    /// With so many bytes between the two ends.
+    fn connect_through(&self, room: usize) -> Client {
+        let (ours, theirs) = tokio::io::duplex(room);
+        let session = serve(Box::new(ours), self.reception(), self.clock, self.registry.clone());
+        let server = tokio::spawn(session);
         Client { socket: ClientBuilder::new().take_over(theirs), server, serial: 0 }
     }
 
@@ -251,6 +255,16 @@ impl Client {
 
 fn notice(number: usize) -> Option<Notice> {
     Some(Notice { message_type: "twilio.sync.event", payload: format!("{{\"n\":{number}}}").into() })
+}
+
+/// What an idle socket takes is mostly this, and there may be a hundred thousand.
+#[test]
+fn a_session_stays_small() {
+    let world = World::new();
+    let (ours, _theirs) = tokio::io::duplex(64);
+    let session = serve(Box::new(ours), world.reception(), world.clock, world.registry.clone());
+    let size = size_of_val(&session);
+    assert!(size <= 2560, "{size} bytes");
 }
 
 #[tokio::test(start_paused = true)]

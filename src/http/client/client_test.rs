@@ -9,6 +9,15 @@ use trunkline_adapter::{Call, DeliveryStatus};
 
 use super::kit::{Client, Held, house, move_receipt, number, object, path};
 
+/// Every idle session waits in it, and there may be a hundred thousand.
+#[tokio::test]
+async fn waiting_for_news_takes_little() {
+    let house = house().await;
+    let client = house.come("ada").await;
+    let size = size_of_val(&*client.member.as_ref().unwrap().next());
+    assert!(size <= 256, "{size} bytes");
+}
+
 #[tokio::test]
 async fn a_client_starts_lists_sends_and_hears() {
     let house = house().await;

@@ -28,6 +28,7 @@ const WHERE = {
     'Message.dateUpdated', 'Message.getParticipant()', 'Message.index', 'Message.lastUpdatedBy', 'Message.media',
     'Message.remove()', 'Message.sid', 'Message.type', 'Message.updateAttributes()', 'Message.updateBody()',
     'MessageBuilder.build()', 'MessageBuilder.setAttributes()', 'MessageBuilder.setBody()',
+    'MessageBuilder.setSubject()', 'Message.subject',
   ],
   'typing is told to the others, and ends': [
     'Client "typingEnded"', 'Client "typingStarted"', 'Conversation "typingEnded"', 'Conversation "typingStarted"',
@@ -107,8 +108,6 @@ export const APART = {
   'Client.populateInitRegistrations()': 'what a client tells of itself when it connects; called by its own constructor',
   'Client.parsePushNotificationChatData()': 'private, and part of parsePushNotification',
   'Conversation.preprocessUpdate()': 'private, and part of every update',
-  'Message.subject': 'subjects are not carried yet',
-  'MessageBuilder.setSubject()': 'subjects are not carried yet',
   'MessageBuilder.getPayloadContentType()': 'private, and part of build',
 };
 
@@ -119,7 +118,7 @@ const of = (what, Class, ...reasons) => reasons.map((reason) => ({ reason: `${wh
 export const REASONS = [
   ...of('conversation', 'Conversation', 'attributes', 'dateCreated', 'dateUpdated', 'friendlyName', 'lastMessage', 'lastReadMessageIndex', 'notificationLevel', 'state', 'uniqueName'),
   ...of('participant', 'Participant', 'attributes', 'bindings', 'dateCreated', 'dateUpdated', 'lastReadMessageIndex', 'lastReadTimestamp', 'roleSid'),
-  ...of('message', 'Message', 'attributes', 'author', 'body', 'dateCreated', 'dateUpdated'),
+  ...of('message', 'Message', 'attributes', 'author', 'body', 'dateCreated', 'dateUpdated', 'lastUpdatedBy'),
   { reason: 'message updated: deliveryReceipt', member: 'Message.aggregatedDeliveryReceipt' },
   ...of('user', 'User', 'attributes', 'friendlyName'),
   { reason: 'user updated: reachabilityOnline', member: 'User.isOnline' },

@@ -47,9 +47,9 @@ test('messages are sent, told, changed and removed', async () => {
   assert.deepEqual((await bobs.getMessages()).items.map((message) => message.index), [0, 2, 3]);
   if (has(room, 'prepareMessage')) {
     const built = next(bobs, 'messageAdded');
-    await room.prepareMessage().setBody('built').setAttributes({ built: true }).build().send();
-    const { body, attributes } = await built;
-    assert.deepEqual([body, attributes], ['built', { built: true }]);
+    await room.prepareMessage().setBody('built').setSubject('about ü').setAttributes({ built: true }).build().send();
+    const { body, subject, attributes } = await built;
+    assert.deepEqual([body, subject, attributes], ['built', 'about ü', { built: true }]);
   }
 });
 
