@@ -400,14 +400,9 @@ impl Reader<'_> {
         Ok(page.into_iter().map(|entry| self.raised(entry)).collect())
     }
 
-    /// The index that a conversation's next message gets.
-    pub async fn next_index(&self, sid: &ConversationSid) -> Result<u64, LedgerError> {
-        Ok(self.head(sid).await?.map_or(0, |head| head.record.next_index))
-    }
-
     /// The index of the first message written above a number; the next to be given where there is none.
     pub async fn first_above(&self, sid: &ConversationSid, number: Revision) -> Result<u64, LedgerError> {
-        let mut first = self.next_index(sid).await?;
+        let mut first = self.head(sid).await?.map_or(0, |head| head.record.next_index);
         self.walk(&tables::messages(self.account(), sid.as_str()), |key, row| {
             if row.created > number {
                 first = tables::message_index(key).map_or(first, |at| first.min(at));
