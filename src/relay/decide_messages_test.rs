@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::*;
 use crate::ledger::engine::Committed;
 use crate::model::Mint;
-use crate::relay::decide::Births;
 use crate::relay::command::Who;
+use crate::relay::decide::Births;
 use crate::relay::kit::{House, NOON, address};
 
 struct Counter(AtomicU64);
