@@ -113,6 +113,7 @@ use cache::Cache;
 use commit::Commits;
 use decide::{Context, Decision};
 use decide_roster::Holder;
+use fetching::Partly;
 
 /// Decisions that met a conflict are made again this often; then the caller is told to come back.
 const ATTEMPTS: usize = 8;
@@ -155,6 +156,7 @@ pub struct Relay {
     alarm: Arc<timers::Alarm>,
     unreadable: unreadable::Ring,
     fetches: OnceLock<Arc<dyn Fetches>>,
+    partly: Partly,
     commits: Arc<Commits>,
     hooks: Arc<Hooks>,
     /// Asks pre-action webhooks; plugged in by `app`.
@@ -199,6 +201,7 @@ impl Relay {
             online: OnceLock::new(),
             inbox: inbox::Inbox::default(),
             fetches: OnceLock::new(),
+            partly: Partly::default(),
         }
     }
 

@@ -8,6 +8,8 @@ mod bindings;
 mod config;
 mod extensions;
 mod files;
+mod files_guard;
+mod files_way;
 mod harness;
 mod holds;
 mod kills;

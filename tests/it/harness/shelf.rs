@@ -1,6 +1,6 @@
 //! The files that the stand-in for the providers keeps: those that people send, and those that are uploaded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -11,11 +11,15 @@ use trunkline_adapter::simulator::{FileAnswer, PhoneFile, ProviderRequest, Shelf
 use super::sink::Cut;
 
 /// What becomes of requests that are about files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum FileAct {
     #[default]
     Serve,
     Answer(u16),
+    /// Uploads are refused with this; everything else is served.
+    Refuse(&'static str),
+    /// Whoever wants a file is sent elsewhere.
+    Redirect(String),
     /// The connection is cut.
     Drop,
     /// Nothing is said until the act is another one.
@@ -27,10 +31,15 @@ pub enum FileAct {
 #[derive(Default)]
 pub struct Files {
     kept: Mutex<BTreeMap<String, PhoneFile>>,
+    order: Mutex<Vec<String>>,
     serial: AtomicU64,
     act: Mutex<FileAct>,
     asked: AtomicUsize,
     uploads: AtomicUsize,
+    /// Files that cannot be had for now.
+    lost: Mutex<BTreeSet<String>>,
+    /// What was asked for.
+    paths: Mutex<Vec<String>>,
     changed: tokio::sync::Notify,
 }
 
@@ -46,6 +55,27 @@ impl Files {
         self.asked.load(Ordering::SeqCst)
     }
 
+    /// How many were for this file.
+    pub fn asked_for(&self, id: &str) -> usize {
+        self.paths.lock().unwrap().iter().filter(|path| path.contains(id)).count()
+    }
+
+    /// The ids of the files that were put there last, in their order.
+    pub fn newest(&self, count: usize) -> Vec<String> {
+        let order = self.order.lock().unwrap();
+        order[order.len() - count..].to_vec()
+    }
+
+    /// From now on a file cannot be had.
+    pub fn lose(&self, id: &str) {
+        self.lost.lock().unwrap().insert(id.to_owned());
+    }
+
+    /// It can be had again.
+    pub fn find(&self, id: &str) {
+        self.lost.lock().unwrap().remove(id);
+    }
+
     /// How many of them were uploads.
     pub fn uploads(&self) -> usize {
         self.uploads.load(Ordering::SeqCst)
@@ -53,6 +83,7 @@ impl Files {
 
     /// Puts a file there that somebody is about to send.
     pub fn put(&self, file: PhoneFile) {
+        self.order.lock().unwrap().push(file.id.clone());
         self.kept.lock().unwrap().insert(file.id.clone(), file);
     }
 
@@ -70,21 +101,36 @@ impl Files {
         }
         self.asked.fetch_add(1, Ordering::SeqCst);
         self.uploads.fetch_add(usize::from(upload), Ordering::SeqCst);
+        let path = format!("{}?{}", request.path, request.query);
+        let lost = self.lost.lock().unwrap().iter().any(|id| path.contains(id));
+        self.paths.lock().unwrap().push(path);
+        if lost {
+            return Ok(Some(answer(503, Vec::new(), "")));
+        }
         loop {
             let changed = self.changed.notified();
-            let act = *self.act.lock().unwrap();
+            let act = self.act.lock().unwrap().clone();
             match act {
                 FileAct::Serve => return Ok(None),
                 FileAct::Drop => return Err(Cut),
                 FileAct::HangUploads if !upload => return Ok(None),
                 FileAct::Hang | FileAct::HangUploads => changed.await,
-                FileAct::Answer(status) => {
-                    let status = StatusCode::from_u16(status).unwrap();
-                    return Ok(Some(FileAnswer { status, headers: Vec::new(), body: Bytes::new() }));
+                FileAct::Answer(status) => return Ok(Some(answer(status, Vec::new(), ""))),
+                FileAct::Refuse(_) if !upload => return Ok(None),
+                FileAct::Refuse(body) => {
+                    let headers = vec![("content-type", "application/json".to_owned())];
+                    return Ok(Some(answer(400, headers, body)));
                 }
+                FileAct::Redirect(_) if upload => return Ok(None),
+                FileAct::Redirect(to) => return Ok(Some(answer(307, vec![("location", to)], ""))),
             }
         }
     }
+}
+
+fn answer(status: u16, headers: Vec<(&'static str, String)>, body: &'static str) -> FileAnswer {
+    let status = StatusCode::from_u16(status).unwrap();
+    FileAnswer { status, headers, body: Bytes::from_static(body.as_bytes()) }
 }
 
 impl Shelf for Files {
