@@ -1,11 +1,14 @@
 //! The files that the stand-in for the providers keeps: those that people send, and those that are uploaded.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::StatusCode;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use tokio::sync::Semaphore;
 use trunkline_adapter::simulator::{FileAnswer, PhoneFile, ProviderRequest, Shelf};
 
 use super::sink::Cut;
@@ -28,6 +31,9 @@ pub enum FileAct {
     HangUploads,
 }
 
+/// Bytes of an upload that tests call large.
+const LARGE: u64 = 8 << 20;
+
 #[derive(Default)]
 pub struct Files {
     kept: Mutex<BTreeMap<String, PhoneFile>>,
@@ -40,6 +46,8 @@ pub struct Files {
     lost: Mutex<BTreeSet<String>>,
     /// What was asked for.
     paths: Mutex<Vec<String>>,
+    /// Of one large upload only the beginning is read until there is a permit.
+    slow: Mutex<Option<Arc<Semaphore>>>,
     changed: tokio::sync::Notify,
 }
 
@@ -48,6 +56,34 @@ impl Files {
     pub fn act(&self, act: FileAct) {
         *self.act.lock().unwrap() = act;
         self.changed.notify_waiters();
+    }
+
+    /// Reads no more than the beginning of the next large upload until the semaphore has a permit.
+    pub fn read_slowly(&self, gate: Arc<Semaphore>) {
+        *self.slow.lock().unwrap() = Some(gate);
+    }
+
+    /// Reads a request's body.
+    pub async fn read(&self, mut body: Incoming) -> Result<Bytes, Cut> {
+        let large = body.size_hint().lower() > LARGE;
+        let slow = if large { self.slow.lock().unwrap().take() } else { None };
+        let mut read = Vec::with_capacity(usize::try_from(body.size_hint().lower()).unwrap());
+        if let Some(gate) = slow {
+            while read.is_empty() {
+                self.frame(&mut body, &mut read).await?;
+            }
+            gate.acquire().await.unwrap().forget();
+        }
+        while self.frame(&mut body, &mut read).await? {}
+        Ok(read.into())
+    }
+
+    async fn frame(&self, body: &mut Incoming, read: &mut Vec<u8>) -> Result<bool, Cut> {
+        let Some(frame) = body.frame().await else { return Ok(false) };
+        if let Some(data) = frame.map_err(|_| Cut)?.data_ref() {
+            read.extend_from_slice(data);
+        }
+        Ok(true)
     }
 
     /// How many requests were about files.
