@@ -170,6 +170,7 @@ pub fn draft(conversation: &Conversation) -> Draft {
         created: None,
         updated: None,
         source: None,
+        subject: None,
         reply_to: None,
         template: None,
         media: Vec::new(),

@@ -22,6 +22,7 @@ mod round;
 mod seed;
 mod sink;
 mod soak;
+mod sockets;
 mod subject;
 mod tally;
 mod wire;
@@ -41,11 +42,12 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub const PROVIDER_PATH: &str = "/us/2010-04-01/Accounts/AC00000000000000000000000000000009/Messages.json";
 
 const SOAK: &str = "soak";
+const SOCKETS: &str = "sockets";
 
 /// What to measure and how.
 #[derive(Parser, Debug)]
 pub struct Options {
-    /// Works (wa-sms, sms-messenger, fan-out, rest-sms) and measurements (hot, bindings, dead, idle, syscalls);
+    /// Works (wa-sms, sms-messenger, fan-out, rest-sms) and measurements (hot, bindings, dead, idle, syscalls, sockets);
     /// all of these when none is named. The soak is run only by its name.
     scenarios: Vec<String>,
     /// How long each round sends.
@@ -70,6 +72,12 @@ pub struct Options {
     /// How many bindings, and how many queued messages, are many.
     #[arg(long, default_value_t = 1_000_000)]
     pub many: usize,
+    /// Clients that hold a socket open and are silent; with 0 this is left out.
+    #[arg(long, default_value_t = 10_000)]
+    pub sockets: usize,
+    /// Clients that watch one conversation, which takes a thousand people; with 0 this is left out.
+    #[arg(long, default_value_t = 1000)]
+    pub listeners: usize,
     /// How long the soak floods the daemon.
     #[arg(long, default_value_t = 1200.0)]
     pub soak_seconds: f64,
@@ -139,7 +147,7 @@ fn measure(options: &Options) -> Result<bool, Failure> {
     let sink = sink::Sink::start()?;
     let mut verdicts = report::Verdicts::default();
     let names: Vec<&str> =
-        Work::ALL.map(Work::name).into_iter().chain(further::NAMES).chain([SOAK]).collect();
+        Work::ALL.map(Work::name).into_iter().chain(further::NAMES).chain([SOCKETS, SOAK]).collect();
     if let Some(name) = options.scenarios.iter().find(|name| !names.contains(&name.as_str())) {
         return Err(format!("nothing is called {name}; there are {}", names.join(", ")).into());
     }
@@ -151,6 +159,7 @@ fn measure(options: &Options) -> Result<bool, Failure> {
         }
         match Work::ALL.into_iter().find(|work| work.name() == name) {
             Some(work) => compare::run(options, &sink, work, &mut verdicts)?,
+            None if name == SOCKETS => sockets::run(options, &mut verdicts)?,
             None if name == SOAK => soak::run(options, &sink, &mut verdicts)?,
             None => further::run(name, options, &sink, &mut verdicts)?,
         }

@@ -5,7 +5,11 @@ use super::tally::Percentiles;
 
 /// The median of one figure over the rounds.
 pub fn median(rounds: &[Shown], figure: impl Fn(&Shown) -> f64) -> f64 {
-    let mut all: Vec<f64> = rounds.iter().map(figure).collect();
+    middle(rounds.iter().map(figure).collect())
+}
+
+/// The median.
+pub fn middle(mut all: Vec<f64>) -> f64 {
     all.sort_unstable_by(f64::total_cmp);
     match all.len() {
         0 => f64::NAN,

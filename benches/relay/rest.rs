@@ -45,6 +45,37 @@ pub fn conversations(address: SocketAddr, all: Vec<Vec<Binding>>) -> Result<Vec<
     })
 }
 
+/// A call that makes something.
+pub struct Post {
+    path: String,
+    fields: Vec<(String, String)>,
+}
+
+impl Post {
+    pub fn new(path: &str, fields: &[(&str, &str)]) -> Post {
+        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Post { path: path.to_owned(), fields }
+    }
+}
+
+/// Makes things, so many side by side; gives them in the same order.
+pub fn posts(address: SocketAddr, side_by_side: usize, all: Vec<Post>) -> Result<Vec<Value>, Failure> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build()?;
+    let http = &http;
+    runtime()?.block_on(async {
+        stream::iter(all)
+            .map(|Post { path, fields }| async move {
+                let fields: Vec<(&str, &str)> =
+                    fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+                post(http, &format!("http://{address}{path}"), &fields).await
+            })
+            .buffered(side_by_side)
+            .try_collect()
+            .await
+    })
+}
+
 /// Makes a conversation of nobody.
 pub fn create(address: SocketAddr) -> Result<Value, Failure> {
     let _ = rustls::crypto::ring::default_provider().install_default();

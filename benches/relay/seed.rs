@@ -126,6 +126,7 @@ impl Writer {
             created: None,
             updated: None,
             source: None,
+            subject: None,
             reply_to: None,
             template: None,
             media: Vec::new(),

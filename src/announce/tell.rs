@@ -67,7 +67,7 @@ impl Told<'_> {
             Some(_) => {}
         }
         for user in users(batch)? {
-            self.user(Event::UserAdded, &user, batch, &mut wake);
+            self.user_added(&user, batch, &mut wake);
         }
         self.roster(before, next, batch, &mut wake);
         for (event, index, record) in messages(next, batch)? {
@@ -220,15 +220,23 @@ impl Told<'_> {
         });
     }
 
-    /// A user that came, or was changed.
-    pub fn user(&self, event: Event, user: &UserRecord, batch: &mut Batch, wake: &mut Vec<String>) {
-        self.tell(event, user.sid.as_str(), None, batch, wake, |pairs| {
+    /// A user that came.
+    pub fn user_added(&self, user: &UserRecord, batch: &mut Batch, wake: &mut Vec<String>) {
+        self.tell(Event::UserAdded, user.sid.as_str(), None, batch, wake, |pairs| params::user(pairs, user));
+    }
+
+    /// A user that was changed, who is online and has a device that gets pushes, or not.
+    pub fn user_updated(
+        &self,
+        user: &UserRecord,
+        (online, notifiable): (bool, bool),
+        batch: &mut Batch,
+        wake: &mut Vec<String>,
+    ) {
+        self.tell(Event::UserUpdated, user.sid.as_str(), None, batch, wake, |pairs| {
             params::user(pairs, user);
-            if event == Event::UserUpdated {
-                pairs.put("DateUpdated", params::instant(user.updated));
-                // Nobody is connected, and nothing is pushed yet.
-                pairs.put("isOnline", "false").put("isNotifiable", "false");
-            }
+            pairs.put("DateUpdated", params::instant(user.updated));
+            pairs.put("isOnline", online.to_string()).put("isNotifiable", notifiable.to_string());
         });
     }
 

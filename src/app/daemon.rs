@@ -16,7 +16,7 @@ use trunkline_adapter::Clock;
 use super::files::{Incoming, Outgoing};
 use super::forwarding::Keep;
 use super::house::{self, House};
-use super::plugs::{Aliases, Connected, Set};
+use super::plugs::{Aliases, Connected, Set, Shown};
 use super::roster::Roster;
 use super::running::Running;
 use super::staff::Staff;
@@ -175,6 +175,7 @@ impl Daemon {
         let hub = Arc::new(Hub::new(&tap, ledger.clone()));
         hub.restored(store.restoration());
         relay.see_through(Arc::new(Connected(hub.clone())));
+        relay.tell_typing_through(Arc::new(Connected(hub.clone())));
         let accounts = Arc::new(Accounts::new(Vec::new()));
         let tokens = Arc::new(Tokens::new(accounts.clone(), relay.clone(), clock));
         let clients = Arc::new(Clients::new(relay.clone(), hub.clone(), clock));
@@ -221,6 +222,7 @@ impl Daemon {
         let adapters = build::adapters(&config, &HashMap::new(), &http, clock, &base);
         let plans = build::lanes(&config, &adapters);
         let lanes = Lanes::start(surroundings, plans, build::policies(&config), clean).await?;
+        relay.show_typing_through(Arc::new(Shown(lanes.typing_indicators())));
         let roster = Arc::new(Roster::new(relay.clone(), account.clone()));
         roster.replace(account.clone(), adapters);
         let fetcher = Fetcher::new(&webhooks.caller, webhooks::AGENT)?;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use trunkline_adapter::Address;
+use trunkline_adapter::{Address, TypingIndicator};
 
 use crate::ledger::LedgerError;
 use crate::media::Needed;
 use crate::model::{AccountSid, ContentHash, ConversationSid, ParticipantSid, ServiceSid};
-use crate::outbound::{Learned, OptOuts};
-use crate::relay::{Online, Relay};
+use crate::outbound::{Learned, OptOuts, TypingIndicators};
+use crate::relay::{Indicators, Listeners, Online, Relay};
 use crate::sync::{Hub, Realm};
 
 /// The lanes' opt-out set, as the relay knows it.
@@ -61,5 +61,37 @@ pub(super) struct Connected(pub Arc<Hub>);
 impl Online for Connected {
     fn online(&self, account: &AccountSid, service: &ServiceSid, identity: &str) -> Option<bool> {
         self.0.online(&Realm { account: account.clone(), service: service.clone() }, identity)
+    }
+
+    fn devices_changed(&self, account: &AccountSid, service: &ServiceSid, identity: &str) {
+        let realm = Realm { account: account.clone(), service: service.clone() };
+        let (hub, identity) = (Arc::clone(&self.0), identity.to_owned());
+        tokio::spawn(async move { hub.tell_devices(&realm, &identity).await });
+    }
+}
+
+impl Listeners for Connected {
+    fn typing(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        conversation: &ConversationSid,
+        identities: &[&str],
+    ) {
+        let realm = Realm { account: account.clone(), service: service.clone() };
+        self.0.typing(&realm, conversation, None, identities);
+    }
+}
+
+/// The lanes, as the relay shows typing through them.
+pub(super) struct Shown(pub TypingIndicators);
+
+impl Indicators for Shown {
+    fn wanted(&self, proxy: &Address, to: &Address) -> bool {
+        self.0.wanted(proxy, to)
+    }
+
+    fn show(&self, indicator: TypingIndicator) {
+        self.0.show(indicator);
     }
 }

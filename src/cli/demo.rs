@@ -7,23 +7,28 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use trunkline_adapter::{Channel, Clock};
+use trunkline_adapter::{Channel, Clock, Secret};
 
 use super::demo_rest::{Rest, RestError};
 use super::demo_script::{self, Late};
-use super::demo_setting::{Scratch, Setting};
+use super::demo_setting::{Scratch, Setting, VISITOR};
 use super::{Failure, runtime};
 use crate::app::{Daemon, Sockets, Start, StartError, registry};
 use crate::config::{self, Refused, SystemSecrets};
+use crate::http::token::{self, Wanted};
 use crate::ledger::store;
-use crate::simulator::{Bound, Bridge, Fault, Host, Provider};
+use crate::simulator::{Bound, Bridge, Fault, Host, Provider, Visitor};
 use crate::telemetry::exporter::Exporter;
 use crate::telemetry::log;
 
 /// Where the page of phones is, unless told otherwise.
 const PAGE: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 8800));
+
+/// How long a token of the person in the browser lasts; the page gets another before its end.
+const LIFE: Duration = Duration::from_secs(3600);
 
 /// Arguments of `trunkline demo`.
 #[derive(Clone, Debug, clap::Args)]
@@ -127,6 +132,7 @@ async fn run(
             proxies: adapter.proxies.iter().map(|proxy| proxy.address.clone()).collect(),
         })
     });
+    let bound = bound.visited_by(visitor(&setting));
     let host = bound.serve(providers.collect(), Clock::system()).map_err(DemoError::Simulator)?;
     for FaultAt { fault, channel } in &args.fault {
         host.set_fault(channel.name(), Some(*fault));
@@ -182,6 +188,24 @@ async fn perform(
     writeln!(out, "Ctrl-C stops it and removes everything.")?;
     out.flush()?;
     std::future::pending().await
+}
+
+/// The person in the browser, who gets in with tokens like those that a customer's server makes.
+fn visitor(setting: &Setting) -> Visitor {
+    let (name, identity) = VISITOR;
+    let (account, key) = (setting.account_sid.clone(), setting.visitor.key.clone());
+    let secret = Secret::new(&setting.visitor.secret);
+    let token = move || {
+        let wanted = Wanted { account: &account, key: &key, identity, service: None, life: LIFE };
+        token::sign(&wanted, &secret, Clock::system().now())
+    };
+    Visitor {
+        name: name.to_owned(),
+        identity: identity.to_owned(),
+        root: setting.rest_url.clone(),
+        socket: setting.socket_url(),
+        token: Box::new(token),
+    }
 }
 
 /// Ctrl-C, and the polite signal of a supervisor.

@@ -1,4 +1,8 @@
-//! The script of the demo: three people meet in one conversation, each says something, the others get it.
+//! The script of the demo: three people with phones and one in the browser meet in one conversation, each says something,
+//! the others get it.
+//!
+//! The person in the browser speaks by the REST API here, as whoever they are to the daemon: nobody has opened the page yet,
+//! and what they write goes the same way as from there. They get everything that is in the conversation.
 
 use std::io::Write;
 use std::time::Duration;
@@ -10,7 +14,7 @@ use trunkline_adapter::Channel;
 
 use super::demo::DemoError;
 use super::demo_rest::{Rest, text};
-use super::demo_setting::{Person, Setting};
+use super::demo_setting::{Person, Setting, VISITOR, VISITORS_LINE};
 use crate::simulator::{Direction, Host, Message, State};
 
 /// How long one line of the script may take, from the key press to the last receipt.
@@ -51,7 +55,7 @@ pub(super) async fn invite(
     setting: &Setting,
     out: &mut (dyn Write + Send),
 ) -> Result<Talk, DemoError> {
-    let made = rest.post("/v1/Conversations", &[("FriendlyName", "Three channels")]).await?;
+    let made = rest.post("/v1/Conversations", &[("FriendlyName", "Three channels and a browser")]).await?;
     let sid = text(&made, "sid")?;
     writeln!(out, "Conversation {sid}")?;
     let mut participants = Vec::new();
@@ -70,6 +74,10 @@ pub(super) async fn invite(
         )?;
         participants.push(participant);
     }
+    let (name, identity) = VISITOR;
+    let path = format!("/v1/Conversations/{sid}/Participants");
+    let made = rest.post(&path, &[("Identity", identity)]).await?;
+    writeln!(out, "  {}  {name:<4} browser   {identity}", text(&made, "sid")?)?;
     out.flush()?;
     Ok(Talk { sid, participants })
 }
@@ -84,6 +92,7 @@ pub(super) async fn talk(
     for author in &talk.participants {
         say(rest, host, talk, author, out).await?;
     }
+    say_in_the_browser(rest, host, talk, out).await?;
     writeln!(out, "\nEvery message reached everybody, and every receipt says so.")?;
     out.flush()?;
     Ok(())
@@ -101,7 +110,6 @@ async fn say(
     writeln!(out, "\n{name} writes by {}{with}: {line}", channel(&author.person))?;
     out.flush()?;
     let deadline = Instant::now() + DEADLINE;
-    let late = |what: String| DemoError::Late(Late { what });
     let typed = match photo {
         Some(photo) => host.write_with_photo(address, proxy, line, ("image/jpeg", Bytes::from_static(photo))),
         None => host.write(address, proxy, line),
@@ -113,27 +121,75 @@ async fn say(
         _ => return Err(late(format!("the daemon did not take what {name} wrote"))),
     }
     let message = stored(rest, talk, line, deadline).await?;
-    let sid = text(&message, "sid")?;
     writeln!(out, "  in   {}", typed.id)?;
-    writeln!(
-        out,
-        "  kept {sid} index {}, author {}",
-        message["index"],
-        message["author"].as_str().unwrap_or("?")
-    )?;
-    for reader in talk.participants.iter().filter(|participant| participant.sid != author.sid) {
+    kept(&message, out)?;
+    writeln!(out, "  out  {:<4} browser   index {}", VISITOR.0, message["index"])?;
+    let said = Said { sid: text(&message, "sid")?, line, after: photo.map(|_| typed.serial) };
+    let readers = talk.participants.iter().filter(|participant| participant.sid != author.sid);
+    arrive(rest, host, talk, (&said, readers.collect()), deadline, out).await
+}
+
+async fn say_in_the_browser(
+    rest: &Rest,
+    host: &Host,
+    talk: &Talk,
+    out: &mut (dyn Write + Send),
+) -> Result<(), DemoError> {
+    let ((name, identity), line) = (VISITOR, VISITORS_LINE);
+    writeln!(out, "\n{name} writes in the browser: {line}")?;
+    out.flush()?;
+    let deadline = Instant::now() + DEADLINE;
+    let path = format!("/v1/Conversations/{}/Messages", talk.sid);
+    let message = rest.post(&path, &[("Author", identity), ("Body", line)]).await?;
+    kept(&message, out)?;
+    let said = Said { sid: text(&message, "sid")?, line, after: None };
+    arrive(rest, host, talk, (&said, talk.participants.iter().collect()), deadline, out).await
+}
+
+fn late(what: String) -> DemoError {
+    DemoError::Late(Late { what })
+}
+
+/// Where a message stands in the conversation.
+fn kept(message: &Value, out: &mut (dyn Write + Send)) -> Result<(), DemoError> {
+    let author = message["author"].as_str().unwrap_or("?");
+    writeln!(out, "  kept {} index {}, author {author}", text(message, "sid")?, message["index"])?;
+    Ok(())
+}
+
+/// A line of the script.
+struct Said<'a> {
+    sid: String,
+    line: &'a str,
+    /// It has a photo, which comes to phones after this serial.
+    after: Option<u64>,
+}
+
+/// Waits until a line has come to its readers, and their receipts say so.
+async fn arrive(
+    rest: &Rest,
+    host: &Host,
+    talk: &Talk,
+    (said, readers): (&Said<'_>, Vec<&Participant>),
+    deadline: Instant,
+    out: &mut (dyn Write + Send),
+) -> Result<(), DemoError> {
+    let Said { sid, line, after } = said;
+    for reader in readers {
         let to = &reader.person;
         let seen = |message: &Message| {
             let here = message.phone == to.address && message.direction == Direction::Received;
-            here && message.text == *line && message.state >= to.last
+            here && message.text == **line && message.state >= to.last
         };
         let pictured = |message: &Message| {
             let here = message.phone == to.address && message.direction == Direction::Received;
-            here && message.serial > typed.serial && !message.media.is_empty() && message.state >= to.last
+            here && after.is_some_and(|after| message.serial > after)
+                && !message.media.is_empty()
+                && message.state >= to.last
         };
         let arrived = async {
             let got = host.wait_for(seen).await;
-            if photo.is_some() {
+            if after.is_some() {
                 // Where a channel shows no text beside a file, the photo is a message of its own.
                 host.wait_for(pictured).await;
             }
@@ -141,13 +197,13 @@ async fn say(
         };
         let Ok(got) = timeout_at(deadline, arrived).await else {
             let status =
-                receipt(rest, talk, &sid, reader).await?.map_or_else(|| "not there".to_owned(), shown);
+                receipt(rest, talk, sid, reader).await?.map_or_else(|| "not there".to_owned(), shown);
             let (name, channel) = (to.name, channel(to));
             return Err(late(format!(
                 "the message did not reach {name} by {channel} (its receipt is {status})"
             )));
         };
-        let receipt = settled(rest, talk, &sid, reader, deadline).await?;
+        let receipt = settled(rest, talk, sid, reader, deadline).await?;
         writeln!(out, "  out  {:<4} {:<9} {}", to.name, channel(to), got.id)?;
         writeln!(out, "       receipt {}", shown(receipt))?;
         out.flush()?;

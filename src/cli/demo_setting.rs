@@ -1,4 +1,5 @@
-//! The stage of the demo: three people, three proxy addresses, made-up credentials, a temporary store.
+//! The stage of the demo: three people with phones and one in the browser, three proxy addresses, made-up credentials, a
+//! temporary store.
 
 use std::fs;
 use std::io::{self, Write};
@@ -25,6 +26,21 @@ pub(super) struct Person {
     pub(super) last: State,
 }
 
+/// The person in the browser.
+pub(super) const VISITOR: (&str, &str) = ("Dana", "dana");
+/// What they say in the script.
+pub(super) const VISITORS_LINE: &str = "I am there at half past two. Dana";
+/// The name of the adapter that they come in by.
+const DOOR: &str = "browser";
+/// The SDK's usual path.
+const SOCKET: &str = "/v3/wsconnect";
+
+/// How the person in the browser gets in.
+pub(super) struct Visiting {
+    pub(super) key: String,
+    pub(super) secret: String,
+}
+
 /// Everything the demo makes up.
 pub(super) struct Setting {
     pub(super) rest_url: String,
@@ -32,6 +48,7 @@ pub(super) struct Setting {
     pub(super) account_sid: String,
     pub(super) auth_token: String,
     pub(super) phones: Vec<Person>,
+    pub(super) visitor: Visiting,
     listen: SocketAddr,
     admin_listen: SocketAddr,
     provider_secret: String,
@@ -46,10 +63,16 @@ impl Setting {
             account_sid: format!("AC{}", random_hex()?),
             auth_token: random_hex()?,
             phones: people().map_err(io::Error::other)?,
+            visitor: Visiting { key: format!("SK{}", random_hex()?), secret: random_hex()? },
             listen,
             admin_listen,
             provider_secret: random_hex()?,
         })
+    }
+
+    /// Where the SDK connects.
+    pub(super) fn socket_url(&self) -> String {
+        format!("ws{}{SOCKET}", self.rest_url.trim_start_matches("http"))
     }
 
     /// Writes the configuration of the daemon, adapters pointed at `base_url`, with its secrets in files of their own.
@@ -59,6 +82,7 @@ impl Setting {
         let token = file("auth-token", &self.auth_token)?;
         let provider_account = file("provider-account", &self.account_sid)?;
         let secret = file("provider-secret", &self.provider_secret)?;
+        let key = file("api-secret", &self.visitor.secret)?;
         let Setting { rest_url, account_sid, .. } = self;
         let admin_socket = scratch.path.join("admin.sock");
         let mut toml = format!(
@@ -66,10 +90,13 @@ impl Setting {
              public_url = \"{rest_url}\"\nwatch = false\n\
              [store]\npath = {:?}\nkeep_free = \"64MiB\"\n\
              [log]\nlevel = \"warn\"\n\
-             [[account]]\nsid = \"{account_sid}\"\nauth_token = {token}\n",
+             [[account]]\nsid = \"{account_sid}\"\nauth_token = {token}\n\
+             [[account.api_key]]\nsid = \"{}\"\nsecret = {key}\n\
+             [[adapter]]\nname = \"{DOOR}\"\nkind = \"sdk\"\n[adapter.settings]\npath = \"{SOCKET}\"\n",
             self.listen,
             self.admin_listen,
             scratch.path.join("store"),
+            self.visitor.key,
         );
         for phone in &self.phones {
             let channel = phone.proxy.channel();

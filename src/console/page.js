@@ -1,4 +1,7 @@
-// The page of simulated phones. Everything a person wrote is put in as text, never as markup.
+// The page of simulated phones, and of somebody in the browser beside them. Everything a person wrote is put in as text, never
+// as markup.
+
+import { TICKS, addCard, bubbleOf, byId, cards, copyButton, hideTyping, keepEnd, make, put, showTyping, tick } from "/card.js";
 
 const CHANNELS = { sms: "SMS", whatsapp: "WhatsApp", messenger: "Messenger" };
 const ORDER = Object.keys(CHANNELS);
@@ -11,17 +14,9 @@ const FAULTS = {
   hang: ["Hang", "Nothing is answered until this is switched off."],
 };
 const STATES = {
-  typed: { sending: "On its way to the bridge", sent: "The bridge has it", failed: "The bridge did not take it" },
+  typed: { sending: "On its way to the bridge", sent: "The bridge has it", read: "Shown as read", failed: "The bridge did not take it" },
   received: { sending: "On the phone", sent: "Reported as sent", delivered: "Reported as delivered", read: "Reported as read" },
 };
-const TICKS = {
-  sending: "M9 1.2a4.8 4.8 0 1 0 .01 0M9 3.6V6.2H11",
-  sent: "M4 6.5 7.5 10 14 2.5",
-  delivered: "M1 6.5 4.5 10 11 2.5M7.6 9.2 8.4 10 15 2.5",
-  read: "M1 6.5 4.5 10 11 2.5M7.6 9.2 8.4 10 15 2.5",
-  failed: "M5 2 13 10M13 2 5 10",
-};
-
 // A message only moves forward, while answers and events about it may cross.
 const PROGRESS = Object.keys(TICKS);
 const LEGEND = [
@@ -32,17 +27,11 @@ const LEGEND = [
   ["failed", "The bridge did not take it"],
 ];
 
-const byId = (id) => document.getElementById(id);
+// Seconds for which a phone shows that somebody is writing, if nothing comes.
+const TYPING = 20;
 const phones = new Map();
 const switches = new Map();
-let chosen = null;
-
-function make(name, className, text) {
-  const element = document.createElement(name);
-  if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
+let person = null;
 
 async function call(path, body) {
   const request = body === undefined ? {} : {
@@ -57,18 +46,6 @@ async function call(path, body) {
 }
 
 // Phones
-
-function tick(state) {
-  const space = "http://www.w3.org/2000/svg";
-  const picture = document.createElementNS(space, "svg");
-  picture.setAttribute("class", "tick");
-  picture.setAttribute("viewBox", "0 0 18 12");
-  picture.setAttribute("role", "img");
-  const path = document.createElementNS(space, "path");
-  path.setAttribute("d", TICKS[state]);
-  picture.append(path);
-  return picture;
-}
 
 function showState(bubble, message) {
   if (PROGRESS.indexOf(message.state) < PROGRESS.indexOf(bubble.dataset.state)) return;
@@ -86,6 +63,7 @@ function picture(file) {
   const image = make("img", "picture");
   image.src = file.url;
   image.alt = file.filename ?? "photo";
+  keepEnd(image);
   return image;
 }
 
@@ -104,110 +82,26 @@ function showMessage(message, isNew) {
     showState(known, message);
     return true;
   }
-  const bubble = make("div", isNew ? "message fresh" : "message");
-  bubble.addEventListener("animationend", () => bubble.classList.remove("fresh"));
-  bubble.dataset.direction = message.direction;
-  bubble.dataset.serial = message.serial;
-  const foot = make("div", "foot");
-  const time = make("time", "", new Date(message.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
-  time.dateTime = message.at;
-  foot.append(time);
+  const bubble = bubbleOf(message.direction, message.serial, message.at, isNew);
+  const foot = bubble.querySelector(".foot");
   for (const file of message.media ?? []) {
-    bubble.append(file.content_type.startsWith("image/") ? picture(file) : fileLink(file));
+    bubble.insertBefore(file.content_type.startsWith("image/") ? picture(file) : fileLink(file), foot);
   }
-  if (message.text || !message.media?.length) bubble.append(make("div", "text", message.text));
-  bubble.append(foot);
+  if (message.text || !message.media?.length) bubble.insertBefore(make("div", "text", message.text), foot);
   showState(bubble, message);
-
-  const log = phone.log;
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
-  let before = null;
-  for (const other of [...log.querySelectorAll(".message")].reverse()) {
-    if (Number(other.dataset.serial) < message.serial) break;
-    before = other;
-  }
-  log.insertBefore(bubble, before);
-  phone.bubbles.set(message.serial, bubble);
-  if (atEnd || message.direction === "typed") log.scrollTop = log.scrollHeight;
-  if (isNew && message.direction === "received" && chosen !== message.phone) setUnread(phone, phone.unread + 1);
+  if (message.direction === "received") hideTyping(phone);
+  put(phone, bubble, isNew);
   return true;
 }
 
-function setUnread(phone, count) {
-  phone.unread = count;
-  phone.tab.querySelector(".unread")?.remove();
-  if (count > 0) {
-    const badge = make("span", "unread", String(count));
-    badge.setAttribute("aria-label", `${count} new`);
-    phone.tab.append(badge);
-  }
-}
-
-function choose(address, focus) {
-  chosen = address;
-  for (const [other, phone] of phones) {
-    const here = other === address;
-    phone.element.classList.toggle("chosen", here);
-    phone.tab.setAttribute("aria-selected", String(here));
-    phone.tab.tabIndex = here ? 0 : -1;
-    if (here) {
-      setUnread(phone, 0);
-      phone.log.scrollTop = phone.log.scrollHeight;
-      if (focus) phone.tab.focus();
-    }
-  }
-}
-
 function addPhone(shown) {
-  const channel = CHANNELS[shown.channel] ?? shown.channel;
-  const name = shown.name ?? shown.address;
-  const number = phones.size;
-  const element = byId("phone-template").content.firstElementChild.cloneNode(true);
-  const find = (selector) => element.querySelector(selector);
-  element.id = `phone-${number}`;
-  element.dataset.channel = shown.channel;
-  element.dataset.address = shown.address;
-  element.setAttribute("aria-label", `${name}, ${channel}`);
-  find(".avatar").textContent = name.replace(/^\W+/, "").slice(0, 1).toUpperCase();
-  find(".name").textContent = name;
-  find(".address").textContent = shown.address.replace(/^\w+:/, "");
-  find(".address").title = shown.address;
-  find(".channel").textContent = channel;
-  find(".log").setAttribute("aria-label", `Messages of ${name}`);
-  const text = find("textarea");
-  text.setAttribute("aria-label", `Message from ${name}`);
-  find("button").setAttribute("aria-label", `Send from ${name}`);
-
-  const tab = make("button", "tab", channel);
-  tab.type = "button";
-  tab.id = `tab-${number}`;
-  tab.dataset.channel = shown.channel;
-  tab.setAttribute("role", "tab");
-  tab.setAttribute("aria-controls", element.id);
-  tab.addEventListener("click", () => choose(shown.address, false));
-  tab.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
-    const all = [...byId("tabs").children];
-    const next = all[(all.indexOf(tab) + step + all.length) % all.length];
-    choose([...phones].find(([, phone]) => phone.tab === next)[0], true);
+  const label = CHANNELS[shown.channel] ?? shown.channel;
+  const card = addCard({
+    key: shown.address, kind: shown.channel, label, name: shown.name ?? shown.address,
+    address: shown.address.replace(/^\w+:/, ""), title: shown.address,
+    send: (text, form) => send(shown.address, text, form),
   });
-
-  const phone = { element, tab, channel, adapter: shown.adapter, log: find(".log"), bubbles: new Map(), unread: 0, proxies: "" };
-  const form = find("form");
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    send(shown.address, form, find(".problem"));
-  });
-  text.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-      event.preventDefault();
-      form.requestSubmit();
-    }
-  });
-  phones.set(shown.address, phone);
-  byId("phones").append(element);
-  byId("tabs").append(tab);
+  phones.set(shown.address, Object.assign(card, { adapter: shown.adapter, proxies: "" }));
 }
 
 function showProxies(shown) {
@@ -222,21 +116,11 @@ function showProxies(shown) {
   phone.element.querySelector(".proxy").hidden = shown.proxies.length < 2;
 }
 
-async function send(address, form, problem) {
-  const field = form.elements.text;
-  const text = field.value.trim();
+async function send(address, text, form) {
   if (!text) return;
-  problem.textContent = "";
-  field.value = "";
-  field.focus();
-  try {
-    const to = form.elements.to.value || undefined;
-    const path = `/simulator/phones/${encodeURIComponent(address)}/messages`;
-    showMessage(await call(path, { to, text }), true);
-  } catch (error) {
-    problem.textContent = `Not sent: ${error.message}`;
-    if (!field.value) field.value = text;
-  }
+  form.elements.text.value = "";
+  const to = form.elements.to.value || undefined;
+  showMessage(await call(`/simulator/phones/${encodeURIComponent(address)}/messages`, { to, text }), true);
 }
 
 // Faults
@@ -250,7 +134,7 @@ function showFault(adapter, fault) {
     if (phone.adapter !== adapter) continue;
     phone.element.toggleAttribute("data-fault", Boolean(fault));
     phone.element.querySelector(".channel").textContent =
-      fault ? `${phone.channel}: ${FAULTS[fault][0].toLowerCase()}` : phone.channel;
+      fault ? `${phone.label}: ${FAULTS[fault][0].toLowerCase()}` : phone.label;
   }
 }
 
@@ -259,7 +143,7 @@ function addSwitch(adapter) {
   const select = make("select");
   select.id = `fault-${switches.size}`;
   for (const [fault, [name]] of Object.entries(FAULTS)) select.append(new Option(name, fault));
-  const channel = [...phones.values()].find((phone) => phone.adapter === adapter)?.channel ?? adapter;
+  const channel = [...phones.values()].find((phone) => phone.adapter === adapter)?.label ?? adapter;
   const label = make("label", "", channel);
   label.htmlFor = select.id;
   row.append(label, select);
@@ -277,18 +161,6 @@ function addSwitch(adapter) {
 }
 
 // REST
-
-function copyButton(button, text) {
-  button.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(text());
-      button.textContent = "Copied";
-    } catch {
-      button.textContent = "Not allowed";
-    }
-    setTimeout(() => { button.textContent = "Copy"; }, 1500);
-  });
-}
 
 function showBridge(bridge) {
   const pairs = [["Base URL", bridge.url], ["Account SID", bridge.account_sid], ["Auth token", bridge.auth_token]];
@@ -313,6 +185,20 @@ function showBridge(bridge) {
     `  --data-urlencode 'Body=Hello from REST' \\`,
     `  ${bridge.url}/v1/Conversations/${bridge.conversation_sid}/Messages`,
   ].join("\n");
+  if (bridge.conversation_sid && !person) {
+    person = join(bridge.conversation_sid).catch((error) => { setLink("lost", `The browser's person is out: ${error.message}`); });
+  }
+}
+
+// The person in the browser comes with the conversation; the SDK is loaded only for them.
+async function join(conversation) {
+  const visitor = () => call("/simulator/visitor");
+  const { socket, name } = await visitor();
+  byId("sdk-text").textContent = `new Client(token, { Twilsock: { uri: "${socket}" } })`;
+  byId("sdk-note").textContent = `${name} is in this page, on the official JavaScript SDK as it is published. One option is all that differs:`;
+  byId("sdk").hidden = false;
+  const { start } = await import("/browser.js");
+  await start(visitor, conversation, (address) => cards.get(address)?.find(".name").textContent);
 }
 
 // Everything, at first and whenever something may have been missed.
@@ -324,7 +210,6 @@ async function load() {
     if (!phones.has(shown.address)) addPhone(shown);
     showProxies(shown);
   }
-  if (chosen === null && list.length > 0) choose(list[0].address, false);
   const threads = await Promise.all(
     list.map((shown) => call(`/simulator/phones/${encodeURIComponent(shown.address)}/messages`)),
   );
@@ -357,7 +242,12 @@ const events = new EventSource("/simulator/events");
 events.addEventListener("open", () => { setLink("live", "Live"); reload(); });
 events.addEventListener("error", () => setLink("lost", "Reconnecting"));
 events.addEventListener("message", (event) => { if (!showMessage(JSON.parse(event.data), true)) reload(); });
+events.addEventListener("typing", (event) => {
+  const phone = phones.get(JSON.parse(event.data).phone);
+  if (phone) showTyping(phone, "Somebody is typing", TYPING);
+});
 events.addEventListener("fault", (event) => { const { adapter, fault } = JSON.parse(event.data); showFault(adapter, fault); });
 events.addEventListener("bridge", reload);
 events.addEventListener("missed", reload);
 copyButton(byId("copy-command"), () => byId("command-text").textContent);
+copyButton(byId("copy-sdk"), () => byId("sdk-text").textContent);

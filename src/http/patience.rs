@@ -23,6 +23,11 @@ impl<S> Patience<S> {
         Patience { stream, longest, stuck: None }
     }
 
+    /// The connection without it.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+
     fn judge<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stuck = None;

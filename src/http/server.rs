@@ -192,6 +192,9 @@ fn gone_already(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
+/// A connection as it is served; who takes one over takes this apart.
+pub(super) type Transport<S> = TokioIo<Patience<S>>;
+
 struct House<H> {
     handler: Arc<H>,
     /// Requests being answered.
@@ -228,13 +231,13 @@ impl<H: Handler> House<H> {
     ) {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(self.limits.request_timeout);
-        let stream = Patience::new(stream, self.limits.request_timeout);
+        let stream: Transport<_> = TokioIo::new(Patience::new(stream, self.limits.request_timeout));
         let service = service_fn(move |request| {
             let house = self.clone();
             async move { Ok::<_, std::convert::Infallible>(house.request(request, peer).await) }
         });
         // A connection that becomes a socket is not ours any more, and gives its place back.
-        let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let connection = builder.serve_connection(stream, service).with_upgrades();
         tokio::spawn(async move {
             let mut connection = pin!(connection);
             let ended = tokio::select! {

@@ -20,6 +20,7 @@ use trunkline_adapter::{Crowd, Door, Host, Reception, Stream, Tokens, Visit};
 
 use super::body::{Body, full};
 use super::error::{self, ApiError};
+use super::server::Transport;
 
 /// What the server adds to a client's key, as the protocol has it.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -120,11 +121,11 @@ fn upgrade_required() -> Response<Body> {
 
 /// The connection itself: what the HTTP server kept for it goes away, and with it most of what an idle one would cost.
 fn stream(upgraded: Upgraded) -> Box<dyn Stream> {
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) if parts.read_buf.is_empty() => Box::new(parts.io.into_inner()),
+    match upgraded.downcast::<Transport<TcpStream>>() {
+        Ok(parts) if parts.read_buf.is_empty() => Box::new(parts.io.into_inner().into_inner()),
         // Somebody who did not wait for our answer.
         Ok(parts) => {
-            let (reading, writing) = tokio::io::split(parts.io.into_inner());
+            let (reading, writing) = tokio::io::split(parts.io.into_inner().into_inner());
             Box::new(tokio::io::join(Cursor::new(parts.read_buf).chain(reading), writing))
         }
         Err(upgraded) => Box::new(TokioIo::new(upgraded)),

@@ -32,6 +32,26 @@ pub struct MessageRecord {
     /// The files it carries, in their order. A message without any is stored as it always was.
     #[serde(skip)]
     pub media: Vec<MessageMedia>,
+    /// What few messages have. One without it is stored as it always was.
+    #[serde(skip)]
+    pub further: Option<Box<Further>>,
+}
+
+/// What a message may have besides.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Further {
+    /// What it is about. No channel here carries one, so only those who read the conversation see it.
+    pub subject: Option<String>,
+    /// Who changed it last, if that was not its author.
+    pub updated_by: Option<String>,
+}
+
+impl Further {
+    /// Nothing where there is nothing to tell.
+    pub fn of(subject: Option<String>, updated_by: Option<String>) -> Option<Box<Further>> {
+        let further = Further { subject, updated_by };
+        (further != Further::default()).then(|| Box::new(further))
+    }
 }
 
 /// What a message owes to a template. Whole, so that what was posted is sent whatever becomes of the configuration.
@@ -50,6 +70,8 @@ pub struct Templated {
 const TEMPLATED: u8 = 2;
 /// The format of a message with its files behind it, and its template between the two if it has one.
 const WITH_MEDIA: u8 = 3;
+/// The format of a message with what few have behind all of that.
+const WITH_FURTHER: u8 = 4;
 
 /// A provider's name for a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +86,9 @@ impl Compact for MessageRecord {
     const NAME: &'static str = "message";
 
     fn encode(&self) -> Bytes {
+        if let Some(further) = &self.further {
+            return compact(WITH_FURTHER, &(self, &self.template, &self.media, further));
+        }
         match &self.template {
             template if !self.media.is_empty() => compact(WITH_MEDIA, &(self, template, &self.media)),
             None => compact(Self::FORMAT, self),
@@ -80,6 +105,10 @@ impl Compact for MessageRecord {
                 let record: MessageRecord = record;
                 MessageRecord { template, media, ..record }
             }),
+            Some((&WITH_FURTHER, rest)) => read_compact(rest).map(|(record, template, media, further)| {
+                let record: MessageRecord = record;
+                MessageRecord { template, media, further: Some(further), ..record }
+            }),
             Some((format, _)) => Err(format!("unknown format {format}")),
             None => Err("it is empty".to_owned()),
         };
@@ -88,6 +117,16 @@ impl Compact for MessageRecord {
 }
 
 impl MessageRecord {
+    /// What it is about.
+    pub fn subject(&self) -> Option<&str> {
+        self.further.as_ref()?.subject.as_deref()
+    }
+
+    /// Who changed it last, or else wrote it.
+    pub fn updated_by(&self) -> &str {
+        self.further.as_ref().and_then(|further| further.updated_by.as_deref()).unwrap_or(&self.author)
+    }
+
     /// The parts beyond plain text.
     pub fn parts(&self) -> Vec<Part> {
         serde_json::from_slice(&self.parts).unwrap_or_default()
@@ -171,3 +210,47 @@ pub fn kept_parts(parts: &[Part]) -> Vec<u8> {
 pub const MOST_BODY: usize = 256 * 1024;
 /// The most bytes of a message's other parts that are kept.
 pub const MOST_KEPT: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::model::Mint;
+
+    #[test]
+    fn few_have_more_and_all_others_are_stored_as_ever() {
+        let plain = MessageRecord {
+            sid: MessageSid::new(&Mint::seeded(1)),
+            author: "ana".to_owned(),
+            participant: None,
+            body: Some("hi".to_owned()),
+            attributes: "{}".to_owned(),
+            created: Timestamp(1),
+            updated: Timestamp(2),
+            deliveries: Vec::new(),
+            parts: Vec::new(),
+            reply_to: None,
+            source: None,
+            template: None,
+            media: Vec::new(),
+            further: None,
+        };
+        assert_eq!(Further::of(None, None), None);
+        assert_eq!((plain.encode()[0], plain.updated_by(), plain.subject()), (1, "ana", None));
+        let told = Templated {
+            sid: "HX1".to_owned(),
+            variables: vec![("1".to_owned(), "x".to_owned())],
+            named: None,
+            text: "hi x".to_owned(),
+        };
+        let further = Further::of(Some("order 17".to_owned()), Some("bob".to_owned()));
+        for template in [None, Some(Box::new(told))] {
+            let more = MessageRecord { template, further: further.clone(), ..plain.clone() };
+            let payload = more.encode();
+            assert_eq!(payload[0], WITH_FURTHER);
+            let read = MessageRecord::decode(&payload).unwrap();
+            assert_eq!((read.updated_by(), read.subject()), ("bob", Some("order 17")));
+            assert_eq!(read, more);
+        }
+    }
+}

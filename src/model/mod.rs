@@ -37,7 +37,7 @@ pub use ids::{
     ParticipantSid, PushBindingSid, ReceiptSid, RoleSid, ServiceSid, UserSid, WebhookSid,
 };
 pub use media::{ContentHash, MediaCategory, MediaRecord, MessageMedia};
-pub use message::{MessageRecord, Source, Templated};
+pub use message::{Further, MessageRecord, Source, Templated};
 pub use participant::{GroupRow, ParticipantRecord, PersonBinding, PersonRow, Seat};
 pub use provider_id::{ParkedStatus, ProviderIdRow, Subject};
 pub use push::{CredentialRecord, PushBindingRecord};

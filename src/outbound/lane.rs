@@ -150,6 +150,9 @@ impl Lane {
                     Some(self.now().plus(AFTER_ERROR))
                 }
             };
+            if self.site.mailbox.typing.any() {
+                self.show_typing();
+            }
             if self.mail.stop && self.flights.is_empty() {
                 self.report(None);
                 return Ended { written: !self.broken, sure: !self.suspects.unclean };
@@ -184,6 +187,14 @@ impl Lane {
                 () = tokio::time::sleep(wake_at.map_or(Duration::ZERO, |at| at.since(now))), if wake_at.is_some() => {}
             }
         }
+    }
+
+    /// Only while there is nothing that could be sent.
+    fn show_typing(&mut self) {
+        let free = !self.mail.stop && !self.broken && !self.window.may_have_work();
+        let free = free && self.gate.passage(self.now()) == Passage::Open;
+        let lane = self.mail.plan.as_ref().zip(self.rate.as_mut()).filter(|_| free);
+        self.site.mailbox.typing.show(&self.site, lane);
     }
 
     fn now(&self) -> Timestamp {

@@ -14,6 +14,7 @@ use super::lane::{Lane, NOT_CONFIGURED};
 use super::mailbox::{Mailbox, Site, lock};
 use super::plan::{InForce, LanePlan, Policies, Surroundings};
 use super::status::{LaneStatus, State};
+use super::typing::TypingIndicators;
 use crate::ledger::LedgerError;
 use crate::ledger::engine::Batch;
 use crate::ledger::key::{Key, Range, Space};
@@ -50,8 +51,8 @@ pub struct Lanes {
     published: Mutex<BTreeSet<(String, String)>>,
 }
 
-struct Handle {
-    mailbox: Arc<Mailbox>,
+pub(super) struct Handle {
+    pub(super) mailbox: Arc<Mailbox>,
     /// The adapter's and the proxy address' names, also of one that is no more.
     adapter: String,
     name: String,
@@ -186,6 +187,11 @@ impl Lanes {
         };
         let task = tokio::spawn(supervise(site, clean, adapter.clone()));
         lock(&self.lanes).insert(proxy, Handle { mailbox, adapter, name, task });
+    }
+
+    /// For showing people that somebody is writing to them.
+    pub fn typing_indicators(&self) -> TypingIndicators {
+        TypingIndicators::new(Arc::downgrade(&self.lanes), self.surroundings.clock)
     }
 
     /// How every lane is doing. A lane that is not configured and has nothing is not worth a line.

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use trunkline_adapter::{Address, Timestamp};
+use trunkline_adapter::{Address, Timestamp, TypingIndicator};
 
 use super::plan::{InForce, Policies, Surroundings};
 use super::status::Standing;
+use super::typing::Wishes;
 use crate::work::WorkReceiver;
 
 /// What a lane is told from outside. The newest word counts.
@@ -14,6 +15,8 @@ pub(super) struct Mailbox {
     mail: Mutex<Mail>,
     pub notify: Notify,
     pub standing: Mutex<Standing>,
+    /// Who is to be shown that somebody writes.
+    pub typing: Wishes,
 }
 
 #[derive(Clone)]
@@ -29,13 +32,29 @@ pub(super) struct Mail {
 impl Mailbox {
     pub(super) fn new(plan: Option<Arc<InForce>>, policies: Policies) -> Mailbox {
         let mail = Mail { plan, policies, paused_until: None, stop: false };
-        Mailbox { mail: Mutex::new(mail), notify: Notify::new(), standing: Mutex::default() }
+        Mailbox {
+            mail: Mutex::new(mail),
+            notify: Notify::new(),
+            standing: Mutex::default(),
+            typing: Wishes::default(),
+        }
     }
 
     /// What the lane is to do now. A pause is told once.
     pub(super) fn read(&self) -> Mail {
         let mut mail = lock(&self.mail);
         Mail { paused_until: mail.paused_until.take(), ..mail.clone() }
+    }
+
+    /// The plan in force, if the proxy address is configured.
+    pub(super) fn plan(&self) -> Option<Arc<InForce>> {
+        lock(&self.mail).plan.clone()
+    }
+
+    /// Somebody is to be shown that somebody writes.
+    pub(super) fn wish(&self, indicator: TypingIndicator) {
+        self.typing.add(indicator);
+        self.notify.notify_one();
     }
 
     pub(super) fn write(&self, change: impl FnOnce(&mut Mail)) {

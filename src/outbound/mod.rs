@@ -27,12 +27,14 @@ mod plan;
 mod rate;
 mod send;
 mod status;
+mod typing;
 mod waits;
 
 pub use lanes::Lanes;
 pub use opt_out::OptOuts;
 pub use plan::{Files, LanePlan, Learned, Policies, Ready, Surroundings, Unknown};
 pub use status::{LaneStatus, LastOutcome};
+pub use typing::TypingIndicators;
 
 #[cfg(test)]
 mod files_test;
@@ -48,3 +50,5 @@ mod noting_test;
 mod standing_test;
 #[cfg(test)]
 mod trouble_test;
+#[cfg(test)]
+mod typing_test;

@@ -237,6 +237,8 @@ async fn after_a_kill_only_what_was_under_way_is_sent_twice_and_it_is_counted() 
         }
         house.pass(MILLI * 500).await;
         assert_eq!(provider.count(), 5);
+        let early = counted(&counters, crate::telemetry::names::DUPLICATE_SENDS) - before;
+        assert_eq!(early, 0, "nothing was under way before the first start");
         house.kill().await;
         house.start_after(false).await;
         house.pass(SECOND * 10).await;

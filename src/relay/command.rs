@@ -132,6 +132,7 @@ pub struct NewMessage {
     /// Files of the same service, none of them in a message yet.
     pub media: Vec<MediaSid>,
     pub body: Option<String>,
+    pub subject: Option<String>,
     pub attributes: Option<String>,
     pub created: Option<Timestamp>,
     pub updated: Option<Timestamp>,
@@ -140,8 +141,11 @@ pub struct NewMessage {
 /// Changes to the stored copy of a message; nothing is sent again.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MessageChange {
+    /// Who changes it, if that may be another than its author.
+    pub by: Option<String>,
     pub author: Option<String>,
     pub body: Change<String>,
+    pub subject: Change<String>,
     /// What it holds beside its text, where its writer changed that at the provider.
     pub parts: Option<Vec<Part>>,
     pub attributes: Option<String>,

@@ -15,8 +15,8 @@ use crate::ledger::tables;
 use crate::model::conversation::Mark;
 use crate::model::message;
 use crate::model::{
-    Compact, Conversation, Delivery, Dispatch, MessageMedia, MessageRecord, MessageSid, ParticipantRecord,
-    ParticipantSid, ProviderIdRow, ReceiptSid, Source, Subject, Templated,
+    Compact, Conversation, Delivery, Dispatch, Further, MessageMedia, MessageRecord, MessageSid,
+    ParticipantRecord, ParticipantSid, ProviderIdRow, ReceiptSid, Source, Subject, Templated,
 };
 use crate::work::{self, Queue};
 
@@ -40,6 +40,7 @@ pub struct Draft {
     pub template: Option<Box<Templated>>,
     /// The files it carries, in their order. Each is in one message at most.
     pub media: Vec<Attachment>,
+    pub subject: Option<String>,
 }
 
 /// A message posted over REST, with the files it names: its author is matched against the members.
@@ -58,6 +59,7 @@ pub fn draft_of(conversation: &Conversation, new: NewMessage, media: Vec<Attachm
         reply_to: None,
         template: new.template,
         media,
+        subject: new.subject,
     }
 }
 
@@ -168,6 +170,7 @@ pub fn append_accepted(
             source: draft.source,
             template: draft.template,
             media,
+            further: Further::of(draft.subject, None),
         };
         let message_at = decision.batch.writes.len();
         decision.batch.insert(tables::message(account, own, index), record.encode());
@@ -210,6 +213,8 @@ pub fn change_message(
     if let Some(parts) = change.parts {
         record.parts = message::kept_parts(&parts);
     }
+    let subject = change.subject.apply(record.subject().map(str::to_owned));
+    record.further = Further::of(subject, change.by.filter(|by| *by != record.author));
     let mut decision = begin(context, conversation);
     let key = tables::message(context.account.as_str(), conversation.sid().as_str(), index);
     decision.batch.put(key, record.encode());

@@ -398,6 +398,7 @@ impl Relay {
                 created: None,
                 updated: None,
                 source: Some(source(origin, &message.to, &message.id)),
+                subject: None,
                 reply_to,
                 template: None,
                 media: amended.map(|amended| amended.media.clone()).unwrap_or_default(),
@@ -460,7 +461,8 @@ impl Relay {
         let (out, id) = match signal {
             Signal::OptOut { id } => (true, id),
             Signal::OptIn { id } => (false, id),
-            Signal::Typing | Signal::Opened { .. } => return Ok(()),
+            Signal::Typing => return self.hear_typing(origin, binding, from, to).await,
+            Signal::Opened { .. } => return Ok(()),
         };
         let account = origin.account;
         let known = match binding {

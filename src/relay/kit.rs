@@ -171,6 +171,7 @@ impl House {
             template: None,
             media: Vec::new(),
             body: Some(text.to_owned()),
+            subject: None,
             attributes: None,
             created: None,
             updated: None,

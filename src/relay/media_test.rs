@@ -36,6 +36,7 @@ async fn carry(
         template: None,
         media: media.iter().map(|sid| (*sid).clone()).collect(),
         body: None,
+        subject: None,
         attributes: None,
         created: None,
         updated: None,

@@ -72,6 +72,10 @@ mod timers;
 #[cfg(test)]
 #[path = "timers_test.rs"]
 mod timers_test;
+mod typing;
+#[cfg(test)]
+#[path = "typing_test.rs"]
+mod typing_test;
 mod unbound;
 mod unreadable;
 mod users;
@@ -108,6 +112,7 @@ pub use limits::{Limits, Settings as LimitSettings};
 pub use messaging_services::{MessagingService, MessagingServices, UnboundInbound};
 pub use proxies::{Proxies, Proxy};
 pub use templates::{Template, Templates};
+pub use typing::{Indicators, Listeners};
 
 use cache::Cache;
 use commit::Commits;
@@ -128,6 +133,9 @@ pub trait OptOuts: Send + Sync {
 pub trait Online: Send + Sync {
     /// Whether somebody is online; nothing where they never were since the start.
     fn online(&self, account: &AccountSid, service: &ServiceSid, identity: &str) -> Option<bool>;
+
+    /// Somebody has a device more or less that gets pushes, and may be reached by it where they were not, or the reverse.
+    fn devices_changed(&self, account: &AccountSid, service: &ServiceSid, identity: &str);
 }
 
 /// What the relay is made of.
@@ -163,6 +171,9 @@ pub struct Relay {
     asker: OnceLock<Arc<dyn Ask>>,
     /// Knows who is connected; plugged in by `app`.
     online: OnceLock<Arc<dyn Online>>,
+    /// Show people, and tell clients, that somebody is writing; plugged in by `app`.
+    indicators: OnceLock<Arc<dyn Indicators>>,
+    listeners: OnceLock<Arc<dyn Listeners>>,
     inbox: inbox::Inbox,
 }
 
@@ -199,6 +210,8 @@ impl Relay {
             hooks: Arc::default(),
             asker: OnceLock::new(),
             online: OnceLock::new(),
+            indicators: OnceLock::new(),
+            listeners: OnceLock::new(),
             inbox: inbox::Inbox::default(),
             fetches: OnceLock::new(),
             partly: Partly::default(),

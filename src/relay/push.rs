@@ -143,17 +143,26 @@ impl Relay {
             record.credential.clone_from(&credential);
             record.message_types.clone_from(&new.message_types);
             record.updated = now;
-            let (account, service) = (account.as_str(), service.as_str());
-            batch.put(tables::push_binding(account, service, record.sid.as_str()), record.encode());
-            let place = tables::listed(account, service, List::PushBindings, record.birth);
+            let (within, of) = (account.as_str(), service.as_str());
+            batch.put(tables::push_binding(within, of, record.sid.as_str()), record.encode());
+            let place = tables::listed(within, of, List::PushBindings, record.birth);
             batch.put(place, record.sid.as_str().to_owned());
             match self.ledger.commit(batch).await {
-                Ok(_) => return Ok(record),
+                Ok(_) => {
+                    self.devices_changed(account, service, &record.identity);
+                    return Ok(record);
+                }
                 Err(CommitError::Conflict(_)) => {}
                 Err(other) => return Err(other.into()),
             }
         }
         Err(RelayError::Contended)
+    }
+
+    fn devices_changed(&self, account: &AccountSid, service: &ServiceSid, identity: &str) {
+        if let Some(known) = self.online.get() {
+            known.devices_changed(account, service, identity);
+        }
     }
 
     /// Forgets a device of somebody by its name.
@@ -210,6 +219,7 @@ impl Relay {
         batch.delete(tables::push_binding(account.as_str(), service.as_str(), sid));
         batch.delete(tables::listed(account.as_str(), service.as_str(), List::PushBindings, record.birth));
         self.ledger.commit(batch).await?;
+        self.devices_changed(account, service, &record.identity);
         Ok(())
     }
 }

@@ -7,9 +7,7 @@ use crate::announce::{self, Cause, Changes, Place, Told};
 use crate::ledger::engine::{Batch, Write};
 use crate::ledger::key::Space;
 use crate::ledger::{LedgerError, tables};
-use crate::model::{
-    AccountSid, Compact, Conversation, Event, MessageRecord, ReceiptRecord, ServiceSid, UserRecord,
-};
+use crate::model::{AccountSid, Compact, Conversation, MessageRecord, ReceiptRecord, ServiceSid, UserRecord};
 use crate::work::Queue;
 
 impl Relay {
@@ -48,21 +46,39 @@ impl Relay {
         Told { hooks: &self.hooks, account, service, scoped: &[], cause, now, mint: &self.mint, birth }
     }
 
-    /// Adds what a change of a user is told by.
-    pub(super) fn tell_user(
+    /// Adds what a new user is told by.
+    pub(super) fn tell_user_added(
         &self,
         account: &AccountSid,
         service: &ServiceSid,
         cause: Cause,
-        (event, user): (Event, &UserRecord),
+        user: &UserRecord,
         batch: &mut Batch,
     ) -> Vec<Wake> {
         let mut woken = Vec::new();
         if self.hooks.any() {
             let birth = || self.ledger.birth();
-            self.told(account, service, cause, &birth).user(event, user, batch, &mut woken);
+            self.told(account, service, cause, &birth).user_added(user, batch, &mut woken);
         }
         woken.into_iter().map(|subject| Wake::webhook(account, subject)).collect()
+    }
+
+    /// Adds what a change of a user is told by. One whose service does not want it known is said to be unreachable.
+    pub(super) async fn tell_user_updated(
+        &self,
+        account: &AccountSid,
+        service: &ServiceSid,
+        cause: Cause,
+        user: &UserRecord,
+        batch: &mut Batch,
+    ) -> Result<Vec<Wake>, RelayError> {
+        let mut woken = Vec::new();
+        if self.hooks.any() {
+            let reach = self.reachability(account, service, user).await?.unwrap_or_default();
+            let birth = || self.ledger.birth();
+            self.told(account, service, cause, &birth).user_updated(user, reach, batch, &mut woken);
+        }
+        Ok(woken.into_iter().map(|subject| Wake::webhook(account, subject)).collect())
     }
 
     /// Adds what a receipt that moves is told by.

@@ -50,7 +50,7 @@ impl Relay {
             user.friendly_name = new.friendly_name.clone();
             user.attributes = new.attributes.clone().unwrap_or(user.attributes);
             batch.put(tables::user(account.as_str(), service.as_str(), user.sid.as_str()), user.encode());
-            let wake = self.tell_user(account, service, cause, (Event::UserAdded, &user), &mut batch);
+            let wake = self.tell_user_added(account, service, cause, &user, &mut batch);
             match self.commits.commit(account, batch, After { wake, ..After::default() }).await {
                 Ok(()) => return Ok(user),
                 Err(CommitError::Conflict(_)) => {}
@@ -158,7 +158,7 @@ impl Relay {
             user.attributes = attributes.unwrap_or(user.attributes);
             user.updated = self.clock.now();
             batch.put(key, user.encode());
-            let wake = self.tell_user(account, service, cause, (Event::UserUpdated, &user), &mut batch);
+            let wake = self.tell_user_updated(account, service, cause, &user, &mut batch).await?;
             match self.commits.commit(account, batch, After { wake, ..After::default() }).await {
                 Ok(()) => return Ok(user),
                 Err(CommitError::Conflict(_)) => {}

@@ -25,6 +25,15 @@ pub(super) fn answer(inside: &Arc<Inside>, head: &Parts, body: &Bytes) -> Respon
             Some(bridge) => ok(&bridge),
             None => refuse(StatusCode::NOT_FOUND, "the daemon is not ready yet"),
         },
+        (["visitor"], &Method::GET) => match &inside.visitor {
+            Some(visitor) => ok(&json!({
+                "name": visitor.name,
+                "identity": visitor.identity,
+                "socket": visitor.socket,
+                "token": (visitor.token)(),
+            })),
+            None => refuse(StatusCode::NOT_FOUND, "nobody is in the browser here"),
+        },
         (["phones"], &Method::GET) => ok(&json!({ "phones": phones(inside) })),
         (["phones", address, "messages"], method) => match segment(address) {
             Err(message) => refuse(StatusCode::BAD_REQUEST, &message),
@@ -39,7 +48,7 @@ pub(super) fn answer(inside: &Arc<Inside>, head: &Parts, body: &Bytes) -> Respon
         (["files", id], &Method::GET) => file(inside, id),
         (["events"], &Method::GET) => events::stream(&inside.phones),
         (["faults"], _) => not_allowed("GET, POST"),
-        (["bridge" | "phones" | "events"], _) => not_allowed("GET"),
+        (["bridge" | "phones" | "events" | "visitor"], _) => not_allowed("GET"),
         _ => refuse(StatusCode::NOT_FOUND, "the simulator has no such resource"),
     }
 }

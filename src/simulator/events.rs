@@ -52,6 +52,9 @@ fn written(event: &Event) -> String {
         Event::Fault { adapter, fault } => {
             format!("event: fault\ndata: {}\n\n", json!({ "adapter": adapter, "fault": fault }))
         }
+        Event::Typing { phone, proxy } => {
+            format!("event: typing\ndata: {}\n\n", json!({ "phone": phone, "proxy": proxy }))
+        }
         Event::Bridge => "event: bridge\ndata: {}\n\n".to_owned(),
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -52,6 +53,20 @@ pub struct Bridge {
     pub conversation_sid: Option<String>,
 }
 
+/// Somebody in the browser, who meets the daemon with the official SDK and not through a provider.
+pub struct Visitor {
+    /// What they are called.
+    pub name: String,
+    /// Who they are to the daemon.
+    pub identity: String,
+    /// Where the daemon is, as the page reaches it: scheme, host and port of its HTTP. The page may get files from there.
+    pub root: String,
+    /// Where the SDK connects.
+    pub socket: String,
+    /// Makes an access token. The page asks for one when it is opened, and before one ends.
+    pub token: Box<dyn Fn() -> String + Send + Sync>,
+}
+
 /// Why nothing was typed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TypeError {
@@ -79,6 +94,7 @@ pub enum TypeError {
 pub struct Bound {
     listener: TcpListener,
     local: SocketAddr,
+    visitor: Option<Visitor>,
 }
 
 impl Bound {
@@ -89,7 +105,7 @@ impl Bound {
     pub async fn bind(listen: SocketAddr) -> std::io::Result<Bound> {
         let listener = TcpListener::bind(listen).await?;
         let local = listener.local_addr()?;
-        Ok(Bound { listener, local })
+        Ok(Bound { listener, local, visitor: None })
     }
 
     /// Where the page of phones is.
@@ -105,6 +121,12 @@ impl Bound {
     /// The `base_url` of an adapter.
     pub fn base_url(&self, adapter: &str) -> String {
         format!("{}/provider/{adapter}", self.url())
+    }
+
+    /// Puts somebody in the browser beside the phones.
+    #[must_use]
+    pub fn visited_by(self, visitor: Visitor) -> Bound {
+        Bound { visitor: Some(visitor), ..self }
     }
 
     /// Begins to answer.
@@ -140,7 +162,10 @@ impl Bound {
         let url = self.url();
         let loopback_only = self.local.ip().is_loopback();
         let bridge = Mutex::default();
-        let inside = Arc::new(Inside { phones, providers, files: kept, bridge, loopback_only });
+        let policy = server::policy(self.visitor.as_ref());
+        let visitor = self.visitor;
+        let inside =
+            Arc::new(Inside { phones, providers, files: kept, bridge, visitor, policy, loopback_only });
         tasks.spawn(server::run(self.listener, inside.clone()));
         Ok(Host { inside, url, _tasks: tasks })
     }
@@ -152,6 +177,9 @@ pub(super) struct Inside {
     pub(super) providers: Vec<Working>,
     pub(super) files: Arc<Files>,
     bridge: Mutex<Option<Bridge>>,
+    pub(super) visitor: Option<Visitor>,
+    /// What the page may load and reach.
+    pub(super) policy: HeaderValue,
     /// Then a request must be addressed to this machine by a name for it; see `server`.
     pub(super) loopback_only: bool,
 }

@@ -27,6 +27,6 @@ mod tests;
 
 pub use fault::{Fault, UnknownFault};
 pub use files::Attached;
-pub use host::{Bound, Bridge, Host, Provider, TypeError};
+pub use host::{Bound, Bridge, Host, Provider, TypeError, Visitor};
 pub use message::{Direction, Message, State};
 pub use phones::Phone;

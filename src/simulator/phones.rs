@@ -6,8 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use tokio::sync::broadcast;
 use trunkline_adapter::Address;
+use trunkline_adapter::simulator::{ShownTyping, Viewer};
 
-use super::{Fault, Message, State};
+use super::{Direction, Fault, Message, State};
 
 /// Phones kept. A new one beyond that is refused.
 const MOST_PHONES: usize = 1_000;
@@ -35,6 +36,8 @@ pub struct Phone {
 pub(super) enum Event {
     /// A message is new, or has come further.
     Message(Message),
+    /// A phone shows that somebody is writing to it.
+    Typing { phone: Address, proxy: Address },
     /// A switch was turned.
     Fault { adapter: String, fault: Option<Fault> },
     /// What the page shows besides the phones changed.
@@ -113,6 +116,32 @@ impl Phones {
         let message = message.clone();
         drop(kept);
         self.tell(Event::Message(message));
+    }
+
+    /// Shows that somebody is writing to a phone. Where that is an answer to a message, the message was read, and whatever
+    /// was typed there before it.
+    pub(super) fn show_typing(&self, shown: &ShownTyping) {
+        let mut kept = self.kept();
+        let (phone, answered) = match &shown.to {
+            Viewer::Person(person) => (person.clone(), None),
+            Viewer::WriterOf(id) => {
+                let of = |message: &&Message| message.id == *id && message.direction == Direction::Typed;
+                let Some(message) = kept.messages.iter().rev().find(of) else { return };
+                (message.phone.clone(), Some(message.serial))
+            }
+        };
+        let mut read = Vec::new();
+        for message in &mut kept.messages {
+            let here = message.phone == phone && message.direction == Direction::Typed;
+            let before = answered.is_some_and(|answered| message.serial <= answered);
+            if here && before && message.state < State::Read {
+                message.state = State::Read;
+                read.push(message.clone());
+            }
+        }
+        drop(kept);
+        read.into_iter().for_each(|message| self.tell(Event::Message(message)));
+        self.tell(Event::Typing { phone, proxy: shown.from.clone() });
     }
 
     pub(super) fn phones(&self) -> Vec<Phone> {

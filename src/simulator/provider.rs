@@ -68,6 +68,15 @@ impl Working {
         if let Some(answer) = self.provider.simulator.files(request, &*self.files) {
             return answer;
         }
+        if let Some(typing) = self.provider.simulator.typing(request) {
+            return match typing {
+                Ok((shown, answer)) => {
+                    self.phones.show_typing(&shown);
+                    answer.into()
+                }
+                Err(refused) => refused.into(),
+            };
+        }
         match self.provider.simulator.accept(request) {
             Ok(submission) => {
                 let mut files = Vec::new();

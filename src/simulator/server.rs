@@ -20,7 +20,7 @@ use trunkline_adapter::simulator::ProviderRequest;
 
 use super::api;
 use super::files::LARGEST;
-use super::host::Inside;
+use super::host::{Inside, Visitor};
 use crate::console;
 
 /// Connections at a time. More wait in the listener's backlog.
@@ -32,8 +32,16 @@ const LARGEST_UPLOAD: usize = LARGEST + (64 << 10);
 /// How long a request may take to arrive, head and body each.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(10);
 /// Everything the page needs comes from here, and nothing else may run in it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+
+/// What the page may load and reach: us, and the daemon where somebody in the browser meets it.
+pub(super) fn policy(visitor: Option<&Visitor>) -> HeaderValue {
+    let (root, socket) = visitor.map_or(("", ""), |visitor| (visitor.root.as_str(), visitor.socket.as_str()));
+    let text = format!("{POLICY}; connect-src 'self' {root} {socket}; img-src 'self' data: {root}");
+    // An address that is no header value would be nobody's to reach either.
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(POLICY))
+}
 
 /// A body of any kind.
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -89,7 +97,7 @@ async fn guarded(inside: &Arc<Inside>, request: Request<Incoming>) -> Response<B
         route(inside, request).await
     };
     let headers = answer.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(CONTENT_SECURITY_POLICY, inside.policy.clone());
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -22,7 +22,7 @@ use trunkline_adapter::simulator::{
 };
 use trunkline_adapter::{Address, Clock, DeliveryStatus, Simulator, Timestamp};
 
-use super::{Bound, Fault, Host, Provider, State};
+use super::{Bound, Fault, Host, Provider, State, Visitor};
 
 const PHONE: &str = "+15550100001";
 const PROXY: &str = "+15550001111";
@@ -292,6 +292,39 @@ async fn bad_requests_get_clear_answers() {
     let big =
         client().post(format!("{}{phone}", host.url())).body("x".repeat(300 << 10)).send().await.unwrap();
     assert_eq!(big.status(), 413);
+}
+
+#[tokio::test]
+async fn whoever_is_in_the_browser_gets_a_token_and_the_page_may_reach_the_daemon() {
+    let (url, _heard, _daemon) = daemon(0).await;
+    let alone = simulator(url).await;
+    let visitor = |host: &Host| format!("{}/simulator/visitor", host.url());
+    assert_eq!(call(Method::GET, visitor(&alone), None).await.0, 404);
+
+    let bound = Bound::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let tokens = AtomicU32::new(0);
+    let dana = Visitor {
+        name: "Dana".to_owned(),
+        identity: "dana".to_owned(),
+        root: "http://127.0.0.1:8801".to_owned(),
+        socket: "ws://127.0.0.1:8801/v3/wsconnect".to_owned(),
+        token: Box::new(move || format!("token {}", tokens.fetch_add(1, Ordering::Relaxed))),
+    };
+    let host = bound.visited_by(dana).serve(Vec::new(), Clock::at(Timestamp(1_000))).unwrap();
+    for token in ["token 0", "token 1"] {
+        let (status, told) = call(Method::GET, visitor(&host), None).await;
+        let expected = json!({ "name": "Dana", "identity": "dana", "socket": "ws://127.0.0.1:8801/v3/wsconnect", "token": token });
+        assert_eq!((status, told), (200, expected));
+    }
+    let page = client().get(host.url()).send().await.unwrap();
+    let policy = page.headers()["content-security-policy"].to_str().unwrap();
+    for allowed in [
+        "connect-src 'self' http://127.0.0.1:8801 ws://127.0.0.1:8801/v3/wsconnect;",
+        "img-src 'self' data: http://127.0.0.1:8801",
+        "script-src 'self';",
+    ] {
+        assert!(policy.contains(allowed), "{policy}");
+    }
 }
 
 #[tokio::test]

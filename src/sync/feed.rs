@@ -4,17 +4,14 @@
 //! kept until a group of commits was told whole, and are handed on with the snapshot of that very moment: whoever tells what
 //! that snapshot holds of them has told everything up to its number.
 
-use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-use super::watch::Watches;
+use super::watch::{GROUPS, Watches};
 use crate::ledger::engine::{Engine, Follower, Revision, Snapshot, Write};
 use crate::ledger::key::{Key, Space};
-
-/// Partitions whose last change is remembered; beyond, all are forgotten and replays read rows.
-const MOST_REMEMBERED: usize = 100_000;
 
 #[derive(Default)]
 pub struct Feed {
@@ -22,6 +19,10 @@ pub struct Feed {
     engine: OnceLock<Weak<dyn Engine>>,
     state: Mutex<State>,
     woken: Notify,
+    /// For each group of partitions a number at or above its last change, since somebody first was connected.
+    touched: OnceLock<Box<[AtomicU64]>>,
+    /// What is not in there was not changed behind this number.
+    floor: AtomicU64,
 }
 
 #[derive(Default)]
@@ -30,10 +31,6 @@ struct State {
     gathered: Vec<Key>,
     /// Of groups that were told whole.
     ready: Option<Ready>,
-    /// Groups of partitions and a number at or above their last change.
-    touched: HashMap<u32, Revision>,
-    /// What is not in there was not changed behind this number.
-    floor: Revision,
 }
 
 /// Keys that were written, and a view in which nothing is newer than they are.
@@ -60,17 +57,17 @@ impl Feed {
     /// To be called when a session has entered.
     pub(super) fn entered(&self, first: bool) {
         if first {
-            let floor = self.published();
-            let mut state = self.state();
-            state.touched.clear();
-            state.floor = floor;
+            self.touched.get_or_init(|| (0..GROUPS).map(|_| AtomicU64::new(0)).collect());
+            // Taken behind the line above: a commit that did not find the list is at or below this.
+            self.floor.store(self.published(), Ordering::SeqCst);
         }
     }
 
     /// Whether nothing in a group of partitions was changed behind a number, as far as this can be known without a look.
     pub(super) fn quiet(&self, group: u32, number: Revision) -> bool {
-        let state = self.state();
-        number >= state.floor && state.touched.get(&group).is_none_or(|touched| *touched <= number)
+        let Some(touched) = self.touched.get() else { return false };
+        let last = touched[group as usize % GROUPS].load(Ordering::SeqCst);
+        number >= self.floor.load(Ordering::SeqCst) && last <= number
     }
 
     /// What was written since the last call, as soon as there is anything.
@@ -106,18 +103,14 @@ impl Follower for Feed {
             return;
         }
         let published = self.published();
-        let mut state = self.state();
         for key in writes.iter().map(Write::key) {
-            if let Some(group) = key.group() {
-                state.touched.insert(group, published);
+            // First this and then the look at who watches: whoever begins to watch meanwhile sees one or is seen by the other.
+            if let (Some(touched), Some(group)) = (self.touched.get(), key.group()) {
+                touched[group as usize % GROUPS].store(published, Ordering::SeqCst);
             }
             if self.concerns(key) {
-                state.gathered.push(key.clone());
+                self.state().gathered.push(key.clone());
             }
-        }
-        if state.touched.len() > MOST_REMEMBERED {
-            state.touched.clear();
-            state.floor = published;
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -10,9 +11,10 @@ use trunkline_adapter::Notice;
 use super::event::{self, Event};
 use super::feed::{Feed, Ready};
 use super::object::{ItemKey, Object, Realm};
-use super::presence::Presence;
+use super::presence::{Gone, Presence};
 use super::read::{Entry, Reader};
 use super::render;
+use super::seats::Seats;
 use super::session::{Live, Session, Step};
 use crate::ledger::engine::{Follower, Revision, Snapshot};
 use crate::ledger::key::{Key, Space};
@@ -25,6 +27,10 @@ const PIECE: usize = 500;
 /// Seconds a client shows that somebody types, counted from the last word about it.
 const TYPING: u32 = 6;
 
+/// Whoever loses their network stays online for so long: clients come back by themselves within seconds, and a tunnel is no
+/// news. A network that is gone is noticed within 50 seconds, so nobody is shown online for more than two minutes.
+const GRACE: Duration = Duration::from_secs(60);
+
 /// How clients are told that there is no such object, or none for them.
 const NOT_FOUND: (u16, u32, &str) = (404, 54100, "Not found");
 
@@ -33,6 +39,7 @@ pub struct Hub {
     feed: Arc<Feed>,
     ledger: Ledger,
     presence: Presence,
+    seats: Seats,
     restoration: OnceLock<Restoration>,
 }
 
@@ -56,7 +63,13 @@ impl Tap {
 impl Hub {
     pub fn new(tap: &Tap, ledger: Ledger) -> Hub {
         tap.0.start(ledger.engine());
-        Hub { feed: Arc::clone(&tap.0), ledger, presence: Presence::default(), restoration: OnceLock::new() }
+        Hub {
+            feed: Arc::clone(&tap.0),
+            ledger,
+            presence: Presence::default(),
+            seats: Seats::default(),
+            restoration: OnceLock::new(),
+        }
     }
 
     /// The store was made from a dump. Before the first session.
@@ -83,7 +96,7 @@ impl Hub {
     pub fn reader<'a>(&'a self, snapshot: &'a dyn Snapshot, realm: &'a Realm) -> Reader<'a> {
         let Restoration { began, .. } = self.restoration();
         let floor = if began > 0 { began + 1 } else { 0 };
-        Reader { snapshot, realm, presence: &self.presence, floor }
+        Reader { snapshot, realm, presence: &self.presence, seats: &self.seats, floor }
     }
 
     pub fn snapshot(&self) -> Box<dyn Snapshot> {
@@ -102,16 +115,34 @@ impl Hub {
         session
     }
 
-    /// A session is over. Says whether that was the last one of its identity: then it is to be told, see
-    /// [`Hub::tell_presence`].
-    pub fn close(&self, session: &Session) -> bool {
+    /// A session is over, with a goodbye of its client or without.
+    pub fn close(&self, session: &Session, farewell: bool) -> Gone {
         self.feed.watches.leave(session, &session.objects());
-        self.presence.go(&session.realm, &session.identity, self.ledger.birth())
+        self.presence.go(&session.realm, &session.identity, farewell, self.ledger.birth())
+    }
+
+    /// Tells what the end of a session made of somebody, at once or after the grace of one without a goodbye.
+    pub async fn tell_gone(&self, realm: &Realm, identity: &str, gone: Gone) {
+        if let Gone::Lingers(end) = gone {
+            tokio::time::sleep(GRACE).await;
+            if !self.presence.lapse(realm, identity, end, self.ledger.birth()) {
+                return;
+            }
+        }
+        if gone != Gone::Stays {
+            self.tell_presence(realm, identity).await;
+        }
     }
 
     /// Whether somebody is online; nothing where they never were.
     pub fn online(&self, realm: &Realm, identity: &str) -> Option<bool> {
         self.presence.known(realm, identity).then(|| self.presence.of(realm, identity).0)
+    }
+
+    /// Somebody has a device more or less that gets pushes.
+    pub async fn tell_devices(&self, realm: &Realm, identity: &str) {
+        self.presence.touch(realm, identity, self.ledger.birth());
+        self.tell_presence(realm, identity).await;
     }
 
     /// Somebody came online or went: told to those who watch their profile.
@@ -134,12 +165,13 @@ impl Hub {
         }
     }
 
-    /// Somebody types: told to the others' sockets.
-    pub fn typing(&self, realm: &Realm, conversation: &ConversationSid, by: &str, others: &[&str]) {
+    /// Somebody types, at a client or on a channel that tells it: told to the others' sockets. Whoever is outside has no
+    /// identity.
+    pub fn typing(&self, realm: &Realm, conversation: &ConversationSid, by: Option<&str>, others: &[&str]) {
         let payload = json!({ "channel_sid": conversation, "identity": by, "typing_timeout": TYPING });
         let payload = Bytes::from(payload.to_string());
         let notice = Notice { message_type: "twilio.ipmsg.typing_indicator", payload };
-        for other in others.iter().filter(|other| **other != by) {
+        for other in others.iter().filter(|other| Some(**other) != by) {
             for session in self.feed.watches.sessions(&tables::digest(other)) {
                 if &session.realm == realm {
                     session.mention(notice.clone());
@@ -181,11 +213,25 @@ impl Hub {
         if !admitted().await? {
             self.forget(session, &object);
             session.answer(event::failed(&name, kind.name(), correlation, NOT_FOUND));
+            self.disown(session, &object, from);
             return Ok(());
         }
         let told = self.catch_up(session, &object).await?;
         session.answer(event::established(&name, kind, correlation, told.unwrap_or(from)));
         Ok(())
+    }
+
+    /// Whoever joined a conversation in a time that a restored store does not know still has it in their list, and no row
+    /// says otherwise. That they ask for its messages betrays it.
+    fn disown(&self, session: &Session, object: &Object, from: Revision) {
+        let began = self.restoration().began;
+        let Object::Messages(sid) = object else { return };
+        if from < began {
+            let list = Object::Memberships(session.identity.clone());
+            let key = ItemKey::Key(sid.as_str().to_owned());
+            let event = Event::new(&list, Entry { key, created: 0, changed: began, shown: None });
+            session.mention(event.notice(began));
+        }
     }
 
     /// Answers a wish to watch something that is not there.
@@ -218,7 +264,8 @@ impl Hub {
                 Step::End => return None,
                 Step::Wait => session.wait().await,
                 Step::CatchUp(object) => {
-                    if let Err(error) = self.catch_up(session, &object).await {
+                    // On its own: it is rare and large, and every idle session waits in this function.
+                    if let Err(error) = Box::pin(self.catch_up(session, &object)).await {
                         tracing::error!(%error, "A client cannot be brought up to date; its session ends");
                         return None;
                     }
@@ -256,7 +303,8 @@ impl Hub {
     }
 
     /// Messages that a client may hold from before the store was restored, and that are not in it: nobody knows which, but
-    /// each had an index not given yet, and each cost the old store a number.
+    /// each had an index not given before, and each cost the old store a number. Where an index was given since, another
+    /// message is told behind this under it; a client that still held the old one would take it for that one, changed.
     async fn lost(
         &self,
         reader: &Reader<'_>,
@@ -268,7 +316,7 @@ impl Hub {
         if told >= began {
             return Ok(Vec::new());
         }
-        let next = reader.next_index(sid).await?;
+        let next = reader.first_above(sid, began).await?;
         let most = told.saturating_sub(known).min(PIECE as u64);
         let gone = |index| Entry { key: ItemKey::Index(index), created: 0, changed: began, shown: None };
         Ok((next..next + most).map(|index| Arc::new(Event::new(object, gone(index)))).collect())
@@ -283,6 +331,8 @@ impl Hub {
             }
         }
         let upto = snapshot.number();
+        let mut news = Vec::with_capacity(dirty.len());
+        let mut turns = Vec::new();
         for ((realm, object), items) in dirty {
             let watching = self.feed.watches.of(&realm, &object);
             if watching.is_empty() {
@@ -296,17 +346,18 @@ impl Hub {
                 );
             }
             events.sort_by_key(|event| event.id);
-            let live = Live { events, upto };
-            for session in watching {
-                session.offer(&object, &live);
-            }
-            if live.events.iter().any(|event| event.ends_object()) {
-                self.feed
-                    .watches
-                    .of(&realm, &object)
-                    .iter()
-                    .for_each(|session| self.forget(session, &object));
-            }
+            turns.extend(watching.into_iter().map(|session| (session, news.len())));
+            news.push((realm, object, Live { events, upto }));
+        }
+        // Session by session: what a commit changed for one leaves in one write.
+        turns.sort_unstable_by_key(|(session, at)| (Arc::as_ptr(session).addr(), *at));
+        for turn in turns.chunk_by(|(one, _), (other, _)| Arc::ptr_eq(one, other)) {
+            let Some((session, _)) = turn.first() else { continue };
+            let told = turn.iter().filter_map(|(_, at)| news.get(*at));
+            session.offer(told.map(|(_, object, live)| (object, live)));
+        }
+        for (realm, object, _) in news.iter().filter(|(_, _, live)| live.ends_object()) {
+            self.feed.watches.of(realm, object).iter().for_each(|session| self.forget(session, object));
         }
         Ok(())
     }

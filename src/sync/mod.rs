@@ -20,12 +20,14 @@ mod object;
 mod presence;
 mod read;
 mod render;
+mod seats;
 mod session;
 mod watch;
 
 pub use event::item_url;
 pub use hub::{Hub, Tap};
 pub use object::{ItemKey, Kind, Object, Realm};
+pub use presence::Gone;
 pub use read::{Entry, Place, Reader, Shown};
 pub use render::NOBODY;
 pub use session::Session;

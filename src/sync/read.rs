@@ -9,9 +9,11 @@ use trunkline_adapter::Timestamp;
 use super::object::{ItemKey, Object, Realm};
 use super::presence::Presence;
 use super::render;
-use crate::ledger::engine::{Revision, Row, Snapshot};
+use super::seats::Seats;
+use crate::ledger::engine::{MAX_WRITES, Revision, Row, Snapshot};
 use crate::ledger::key::{Key, Range};
 use crate::ledger::{LedgerError, tables, typed};
+use crate::model::conversation::Mark;
 use crate::model::{
     Compact, ConversationRecord, ConversationSid, DeliverySummary, Head, Json, MessageRecord,
     ParticipantRecord, PushBindingRecord, ReceiptSid, ServiceSettings, State, UserRecord, UserSid,
@@ -19,6 +21,8 @@ use crate::model::{
 
 /// Rows read at a time.
 const PAGE: usize = 500;
+/// Participants of a conversation whom nobody minds reading anew.
+const FEW: usize = 20;
 
 /// An item as it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +59,7 @@ pub struct Reader<'a> {
     pub snapshot: &'a dyn Snapshot,
     pub realm: &'a Realm,
     pub presence: &'a Presence,
+    pub seats: &'a Seats,
     /// No event is told under a lower number: where the store was restored, clients may remember later versions of its rows.
     pub floor: Revision,
 }
@@ -94,19 +99,33 @@ impl Reader<'_> {
         sid: &ConversationSid,
         identity: &str,
     ) -> Result<Option<typed::Stored<ParticipantRecord>>, LedgerError> {
+        if let Some(name) = self.seats.of(self.realm, sid, identity) {
+            let key = tables::participant(self.account(), sid.as_str(), &name);
+            let found = typed::json::<ParticipantRecord>(self.snapshot, &key).await?;
+            if let Some(found) = found.filter(|found| found.record.identity.as_deref() == Some(identity)) {
+                return Ok(Some(found));
+            }
+        }
         let rows = self.all(&tables::participants(self.account(), sid.as_str())).await?;
+        // Where there are many, others will come and ask the same.
+        let many = rows.len() > FEW;
         // Most rows are other people's, and need not be understood.
         let spelt = serde_json::to_string(identity).unwrap_or_default();
+        let mut found = None;
         for (_, row) in rows {
-            if !contains(&row.payload, spelt.as_bytes()) {
+            if !many && !contains(&row.payload, spelt.as_bytes()) {
                 continue;
             }
             let record = ParticipantRecord::decode(&row.payload)?;
-            if record.identity.as_deref() == Some(identity) {
-                return Ok(Some(typed::Stored { record, created: row.created, changed: row.changed }));
+            let Some(own) = record.identity.as_deref() else { continue };
+            if many || own == identity {
+                self.seats.note(self.realm, sid, own, &record.sid);
+            }
+            if own == identity {
+                found = Some(typed::Stored { record, created: row.created, changed: row.changed });
             }
         }
-        Ok(None)
+        Ok(found)
     }
 
     /// A conversation's document.
@@ -319,6 +338,19 @@ impl Reader<'_> {
         Ok(row.map(|row| Entry { key, created: row.created, changed: row.changed, shown: None }))
     }
 
+    /// Whether a conversation's head says that what it has a mark for did not change behind a number. A head is written
+    /// first in its decision, so the rest of one may have numbers that are a batch higher.
+    async fn still(
+        &self,
+        sid: &ConversationSid,
+        mark: impl Fn(&Head) -> Mark,
+        number: Revision,
+    ) -> Result<bool, LedgerError> {
+        let Some(head) = self.head(sid).await? else { return Ok(false) };
+        let last = mark(&head.record).number(head.changed).max(self.floor);
+        Ok(last.saturating_add(MAX_WRITES as Revision) <= number)
+    }
+
     /// What changed behind a number: the items, each with its number, lowest first.
     pub async fn since(
         &self,
@@ -342,14 +374,18 @@ impl Reader<'_> {
             }
             Object::Messages(sid) => {
                 let conversation = sid.as_str();
-                let index = |key: &Key| tables::message_index(key);
-                self.walk(&tables::messages(account, conversation), |key, row| {
-                    index(key).into_iter().for_each(|at| note(ItemKey::Index(at), row.changed));
-                })
-                .await?;
+                // A receipt is news of a message that the head knows nothing of.
                 self.walk(&tables::all_receipts(account, conversation), |key, row| {
                     let at = tables::receipt_index(key);
                     at.into_iter().for_each(|at| note(ItemKey::Index(at), row.changed));
+                })
+                .await?;
+                if self.still(sid, |head| head.messages, number).await? {
+                    return Ok(in_order(found));
+                }
+                let index = |key: &Key| tables::message_index(key);
+                self.walk(&tables::messages(account, conversation), |key, row| {
+                    index(key).into_iter().for_each(|at| note(ItemKey::Index(at), row.changed));
                 })
                 .await?;
                 self.walk(&tables::message_tombstones(account, conversation, 0).0, |key, row| {
@@ -360,6 +396,9 @@ impl Reader<'_> {
             }
             Object::Roster(sid) => {
                 let conversation = sid.as_str();
+                if self.still(sid, |head| head.roster, number).await? {
+                    return Ok(Vec::new());
+                }
                 self.walk(&tables::participants(account, conversation), |key, row| {
                     let name = key.rest().and_then(|rest| std::str::from_utf8(rest).ok());
                     name.into_iter().for_each(|name| note(ItemKey::Key(name.to_owned()), row.changed));
@@ -391,9 +430,7 @@ impl Reader<'_> {
                 .await?;
             }
         }
-        let mut found: Vec<_> = found.into_iter().map(|(key, changed)| (changed, key)).collect();
-        found.sort_unstable();
-        Ok(found)
+        Ok(in_order(found))
     }
 
     /// Items from a place on, in the order of their keys or against it.
@@ -457,6 +494,18 @@ impl Reader<'_> {
         Ok(self.head(sid).await?.map_or(0, |head| head.record.next_index))
     }
 
+    /// The index of the first message written above a number; the next to be given where there is none.
+    pub async fn first_above(&self, sid: &ConversationSid, number: Revision) -> Result<u64, LedgerError> {
+        let mut first = self.next_index(sid).await?;
+        self.walk(&tables::messages(self.account(), sid.as_str()), |key, row| {
+            if row.created > number {
+                first = tables::message_index(key).map_or(first, |at| first.min(at));
+            }
+        })
+        .await?;
+        Ok(first)
+    }
+
     /// The conversations that an identity is in, in the order of their SIDs.
     async fn places(&self, identity: &str) -> Result<Vec<ConversationSid>, LedgerError> {
         let prefix = tables::persons(self.account(), &tables::identity_name(identity));
@@ -492,6 +541,12 @@ impl Reader<'_> {
             tokio::task::yield_now().await;
         }
     }
+}
+
+fn in_order(found: HashMap<ItemKey, Revision>) -> Vec<(Revision, ItemKey)> {
+    let mut found: Vec<_> = found.into_iter().map(|(key, changed)| (changed, key)).collect();
+    found.sort_unstable();
+    found
 }
 
 fn seated(stored: &typed::Stored<ParticipantRecord>) -> Entry {

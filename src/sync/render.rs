@@ -49,12 +49,12 @@ pub(super) fn message(record: &MessageRecord, delivery: Option<DeliverySummary>)
         "type": if record.media.is_empty() { "text" } else { "media" },
         "author": record.author,
         "memberSid": record.participant,
-        "subject": null,
+        "subject": record.subject(),
         "contentSid": record.template.as_ref().map(|template| template.sid.as_str()),
         "attributes": record.attributes,
         "timestamp": record.created.rfc3339_millis(),
         "dateUpdated": record.updated.rfc3339_millis(),
-        "lastUpdatedBy": record.author,
+        "lastUpdatedBy": record.updated_by(),
         "channelMetadata": false,
     });
     if !record.media.is_empty() {

@@ -19,6 +19,8 @@ use crate::model::ConversationSid;
 const MOST_WAITING: usize = 1_000;
 /// More than this can only be a client that asks and does not read.
 const TOO_MANY: usize = 50_000;
+/// Room for notices that a session keeps while none waits.
+const KEPT: usize = 16;
 /// Objects that one client may watch: three for each of three thousand conversations.
 pub const MOST_OBJECTS: usize = 10_000;
 
@@ -71,6 +73,13 @@ pub(super) struct Live {
     pub upto: Revision,
 }
 
+impl Live {
+    /// The object is gone with this.
+    pub fn ends_object(&self) -> bool {
+        self.events.iter().any(|event| event.ends_object())
+    }
+}
+
 impl Session {
     pub(super) fn new(realm: Realm, identity: String) -> Session {
         let digest = tables::digest(&identity);
@@ -116,26 +125,10 @@ impl Session {
         all.into_iter().filter(|object| state.watched.contains_key(object)).collect()
     }
 
-    /// Something happened to an object.
-    pub(super) fn offer(&self, object: &Object, live: &Live) {
+    /// Something happened to objects.
+    pub(super) fn offer<'a>(&self, news: impl Iterator<Item = (&'a Object, &'a Live)>) {
         let mut state = self.state();
-        let State { waiting, watched, behind, .. } = &mut *state;
-        let Some(subscription) = watched.get_mut(object) else { return };
-        match &mut subscription.phase {
-            Phase::Behind | Phase::Overrun => {}
-            Phase::Replaying(meanwhile) if meanwhile.len() >= MOST_WAITING => {
-                subscription.phase = Phase::Overrun;
-            }
-            Phase::Replaying(meanwhile) => meanwhile.push(live.clone()),
-            Phase::Live => {
-                if waiting.len() + live.events.len() > MOST_WAITING {
-                    subscription.phase = Phase::Behind;
-                    behind.push_back(object.clone());
-                } else {
-                    subscription.tell(live, waiting);
-                }
-            }
-        }
+        news.for_each(|(object, live)| state.offer(object, live));
         drop(state);
         self.woken.notify_one();
     }
@@ -175,6 +168,10 @@ impl Session {
         if let Some(waiting) = state.waiting.pop_front() {
             return Step::Tell(waiting.notice);
         }
+        // There may be a hundred thousand that once had much to hear and are idle.
+        if state.waiting.capacity() > KEPT {
+            state.waiting = VecDeque::new();
+        }
         if state.over {
             return Step::End;
         }
@@ -205,6 +202,26 @@ impl Session {
 }
 
 impl State {
+    fn offer(&mut self, object: &Object, live: &Live) {
+        let State { waiting, watched, behind, .. } = self;
+        let Some(subscription) = watched.get_mut(object) else { return };
+        match &mut subscription.phase {
+            Phase::Behind | Phase::Overrun => {}
+            Phase::Replaying(meanwhile) if meanwhile.len() >= MOST_WAITING => {
+                subscription.phase = Phase::Overrun;
+            }
+            Phase::Replaying(meanwhile) => meanwhile.push(live.clone()),
+            Phase::Live => {
+                if waiting.len() + live.events.len() > MOST_WAITING {
+                    subscription.phase = Phase::Behind;
+                    behind.push_back(object.clone());
+                } else {
+                    subscription.tell(live, waiting);
+                }
+            }
+        }
+    }
+
     /// Drops what waits of an object. Gives its mark.
     fn purge(&mut self, object: &Object) -> u64 {
         let mark = std::hash::BuildHasher::hash_one(&foldhash::fast::FixedState::default(), object);
@@ -289,5 +306,27 @@ impl Drop for Replay<'_> {
         }
         drop(state);
         self.session.woken.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{AccountSid, Mint, ServiceSid};
+
+    #[test]
+    fn an_idle_session_keeps_no_room_for_what_it_was_told() {
+        let mint = Mint::seeded(1);
+        let realm = Realm { account: AccountSid::new(&mint), service: ServiceSid::new(&mint) };
+        let session = Session::new(realm, "ada".to_owned());
+        for _ in 0..MOST_WAITING {
+            session.answer(Notice { message_type: "twilio.sync.event", payload: "{}".into() });
+        }
+        let told = std::iter::from_fn(|| match session.step() {
+            Step::Tell(notice) => Some(notice),
+            Step::CatchUp(_) | Step::Wait | Step::End => None,
+        });
+        assert_eq!(told.count(), MOST_WAITING);
+        assert!(session.state().waiting.capacity() <= KEPT);
     }
 }

@@ -10,7 +10,7 @@ use super::session::Session;
 use crate::ledger::tables;
 
 /// Partitions are watched together in so many groups.
-const GROUPS: usize = 1 << 16;
+pub(super) const GROUPS: usize = 1 << 16;
 
 type Watchers = HashMap<Object, Vec<Weak<Session>>>;
 

@@ -26,6 +26,7 @@ const browser = await chromium.launch({
   ],
 });
 
+const { url: bridge } = await fetch(new URL("/simulator/bridge", pageUrl)).then((answer) => answer.json());
 const complaints = [];
 const strangers = [];
 async function open(options) {
@@ -34,11 +35,23 @@ async function open(options) {
   page.setDefaultTimeout(WITHIN);
   page.on("console", (line) => { if (["error", "warning"].includes(line.type())) complaints.push(line.text()); });
   page.on("pageerror", (error) => complaints.push(String(error)));
-  page.on("request", (request) => { if (!request.url().startsWith(pageUrl)) strangers.push(request.url()); });
+  page.on("request", (request) => { if (![pageUrl, bridge].some((ours) => request.url().startsWith(ours))) strangers.push(request.url()); });
   await page.goto(pageUrl);
   await page.getByText("Live", { exact: true }).waitFor();
   await page.locator('#phones[aria-busy="false"]').waitFor();
+  await page.locator('.phone[data-channel="browser"][data-connection="connected"]').waitFor({ state: "attached" });
+  await page.locator('.phone[data-channel="browser"] .message').first().waitFor({ state: "attached" });
   return page;
+}
+
+// Asks again until there is an answer: for what only asking tells.
+async function within(what, ask) {
+  for (const end = Date.now() + WITHIN; ;) {
+    const found = await ask();
+    if (found !== undefined) return found;
+    if (Date.now() > end) throw new Error(`${what} did not come`);
+    await new Promise((resolve) => { setTimeout(resolve, 50); });
+  }
 }
 
 let passed = 0;
@@ -74,14 +87,14 @@ async function picture(page, name) {
 
 const desk = await open({ viewport: { width: 1280, height: 900 }, colorScheme: "light" });
 
-await test("three phones stand side by side and show the script", async () => {
+await test("three phones and the browser stand side by side and show the script", async () => {
   const places = [];
-  for (const [channel, name] of [["sms", "Ada"], ["whatsapp", "Bo"], ["messenger", "Cleo"]]) {
+  for (const [channel, name] of [["sms", "Ada"], ["whatsapp", "Bo"], ["messenger", "Cleo"], ["browser", "Dana"]]) {
     await phone(desk, channel).getByRole("heading", { name }).waitFor();
-    for (const other of ["Ada", "Bo", "Cleo"]) await bubble(desk, channel, other).first().waitFor();
+    for (const other of ["Ada", "Bo", "Cleo", "Dana"]) await bubble(desk, channel, other).first().waitFor();
     places.push(await phone(desk, channel).boundingBox());
   }
-  check(places[0].x < places[1].x && places[1].x < places[2].x, "they are not ordered from left to right");
+  check(places.every((place, index) => index === 0 || places[index - 1].x < place.x), "they are not ordered from left to right");
   check(places.every((place) => place.y === places[0].y), "they are not on one row");
 });
 
@@ -166,6 +179,88 @@ await test("a message that cannot be sent says so and stays in the field", async
   // The browser itself reports the answer that this test made up.
   complaints.splice(0, complaints.length, ...complaints.filter((one) => !one.includes("503")));
 });
+await test("whoever writes in the browser reaches the phones, and learns how far it came", async () => {
+  const text = line("From the browser's person");
+  await write(desk, "browser", text);
+  for (const channel of ["sms", "whatsapp", "messenger"]) {
+    await bubble(desk, channel, text).waitFor();
+    check((await bubble(desk, channel, text).count()) === 1, `${channel} shows it more than once`);
+  }
+  const own = bubble(desk, "browser", text);
+  check((await own.count()) === 1 && (await own.getAttribute("data-direction")) === "typed", "it is not shown once, as written here");
+  // SMS tells no reading, so that is as far as it comes.
+  await desk.locator('.phone[data-channel="browser"] .message[data-state="delivered"]').filter({ hasText: text }).waitFor();
+  await own.getByRole("button", { name: /Show receipts/ }).click();
+  for (const told of ["Ada: delivered", "Bo: read", "Cleo: read"]) await own.getByText(told).waitFor();
+  // Channels that tell it move their people's horizons.
+  await phone(desk, "browser").getByText("Read by Bo and Cleo").waitFor();
+  await picture(desk, "desk-receipts");
+  await own.getByRole("button", { name: /Show receipts/ }).click();
+});
+
+await test("what comes from a phone names who wrote it, and is read where it is seen", async () => {
+  const text = line("Who is this?");
+  await write(desk, "messenger", text);
+  const arrived = bubble(desk, "browser", text);
+  await arrived.getByText("Cleo", { exact: true }).waitFor();
+  const { account_sid: user, auth_token: password, conversation_sid: talk, url } =
+    await fetch(new URL("/simulator/bridge", pageUrl)).then((answer) => answer.json());
+  const authorised = { headers: { Authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}` } };
+  const get = (path) => fetch(`${url}/v1/Conversations/${talk}/${path}`, authorised).then((answer) => answer.json());
+  const { messages } = await get("Messages?Order=desc&PageSize=1");
+  const index = await within("the horizon", async () => {
+    const { participants } = await get("Participants");
+    const dana = participants.find((one) => one.identity === "dana");
+    return dana.last_read_message_index === messages[0].index ? dana.last_read_message_index : undefined;
+  });
+  check(messages[0].body === text, `the last message is ${messages[0].body}, at ${index}`);
+});
+
+await test("typing in the browser shows on WhatsApp and Messenger until the message comes", async () => {
+  await write(desk, "whatsapp", line("Are you there?"));
+  await write(desk, "messenger", line("Hello?"));
+  await desk.locator('.phone[data-channel="messenger"] .message[data-state="sent"]').last().waitFor();
+  const text = line("Just a moment");
+  const typing = (channel) => phone(desk, channel).getByText("Somebody is typing");
+  // People who were shown it a moment ago are not told again, so it may take another key.
+  await phone(desk, "browser").getByRole("textbox").fill(text);
+  await within("typing on the phones", async () => {
+    await phone(desk, "browser").getByRole("textbox").press("End");
+    await phone(desk, "browser").getByRole("textbox").pressSequentially(".");
+    return (await typing("whatsapp").isVisible()) && (await typing("messenger").isVisible()) ? true : undefined;
+  });
+  check((await typing("sms").count()) === 0, "an SMS phone shows it");
+  await picture(desk, "desk-typing");
+  await phone(desk, "browser").getByRole("textbox").press("Enter");
+  await bubble(desk, "whatsapp", text).waitFor();
+  await typing("whatsapp").waitFor({ state: "detached" });
+  // Their messages count as read by it there.
+  await desk.locator('.phone[data-channel="whatsapp"] .message[data-direction="typed"][data-state="read"]').first().waitFor();
+});
+
+await test("a photo goes both ways", async () => {
+  const text = line("See for yourself");
+  const png = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEUlEQVR42mM4ESCHFTEMLQkAcwpNgfrDu50AAAAASUVORK5CYII=", "base64");
+  await phone(desk, "browser").getByLabel("Photo from Dana").setInputFiles({ name: "dot.png", mimeType: "image/png", buffer: png });
+  await phone(desk, "browser").getByText("dot.png").waitFor();
+  await write(desk, "browser", text);
+  await bubble(desk, "whatsapp", text).locator("img.picture").waitFor();
+  const shown = (place) => place.evaluate((image) => image.complete && image.naturalWidth > 0);
+  const own = bubble(desk, "browser", text).locator("img.picture");
+  await within("the own photo", async () => ((await shown(own)) ? true : undefined));
+  // The one that Bo sent in the script.
+  const theirs = bubble(desk, "browser", "three o'clock").locator("img.picture");
+  await within("the photo of the script", async () => ((await shown(theirs)) ? true : undefined));
+});
+
+await test("two windows of one person, and what one of them writes", async () => {
+  const other = await open({ viewport: { width: 1280, height: 900 } });
+  const text = line("In two windows");
+  await write(other, "browser", text);
+  await bubble(desk, "browser", text).waitFor();
+  check((await bubble(desk, "browser", text).getAttribute("data-direction")) === "typed", "it is not this person's own");
+  await other.context().close();
+});
 await picture(desk, "desk-light");
 
 const dark = await open({ viewport: { width: 1280, height: 900 }, colorScheme: "dark" });
@@ -190,12 +285,30 @@ await test("on a phone there is one phone at a time, with tabs", async () => {
   check((await tab.locator(".unread").count()) === 0, "the badge stays");
 });
 
+await test("the browser's person has a tab too, and a message for them counts until it is seen", async () => {
+  const tab = small.getByRole("tab", { name: /Browser/ });
+  const text = line("For Dana");
+  await small.getByRole("tab", { name: /SMS/ }).tap();
+  await phone(small, "sms").getByRole("textbox").fill(text);
+  await phone(small, "sms").getByRole("button", { name: "Send from Ada" }).tap();
+  await tab.locator(".unread").waitFor();
+  await tab.tap();
+  await bubble(small, "browser", text).waitFor();
+  check((await tab.locator(".unread").count()) === 0, "the badge stays");
+  await picture(small, "phone-browser");
+  const width = await small.evaluate(() => document.documentElement.scrollWidth);
+  check(width <= 390, `the page is ${width} wide`);
+  await small.getByRole("tab", { name: /WhatsApp/ }).tap();
+});
+
 await test("the tabs work from the keyboard", async () => {
   const tab = (name) => small.getByRole("tab", { name });
   await tab(/WhatsApp/).focus();
   await small.keyboard.press("ArrowRight");
   check(await phone(small, "messenger").isVisible(), "the arrow chose nothing");
   check(await tab(/Messenger/).evaluate((element) => element === document.activeElement), "the focus stayed behind");
+  await small.keyboard.press("ArrowRight");
+  check(await phone(small, "browser").isVisible(), "the browser is left out");
   await small.keyboard.press("ArrowRight");
   check(await phone(small, "sms").isVisible(), "the tabs do not go round");
 });

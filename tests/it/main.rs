@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod bindings;
+mod clients;
 mod config;
 mod extensions;
 mod files;
@@ -23,6 +24,7 @@ mod relay;
 mod repeats;
 mod store;
 mod timers;
+mod typing;
 mod unbound;
 mod webhooks;
 mod webhooks_lasting;

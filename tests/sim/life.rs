@@ -66,6 +66,7 @@ fn capabilities(proxy: &Proxy) -> Capabilities {
         shut: None,
         templates: trunkline_adapter::Templates::Text,
         media: None,
+        typing: None,
         idempotent: false,
         group_texts: false,
         keywords: sms,

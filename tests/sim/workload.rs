@@ -246,6 +246,7 @@ fn post(shared: &Shared, life: &Arc<Life>, seats: &[Seat]) {
             template: None,
             media: Vec::new(),
             body: Some(text.clone()),
+            subject: None,
             attributes: None,
             created: None,
             updated: None,

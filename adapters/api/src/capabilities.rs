@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Cause, Channel, MediaLimits};
+use crate::{Cause, Channel, MediaLimits, Typing};
 
 /// What one proxy address can do.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,9 @@ pub struct Capabilities {
     pub templates: Templates,
     /// Which files are taken; `None` for none at all, so that a link in a text stands for each.
     pub media: Option<MediaLimits>,
+    /// How people are shown that somebody is writing to them; `None` where they are not. Such a request takes one of the
+    /// permits of [`Capabilities::rate`], and only where another is left for a message.
+    pub typing: Option<Typing>,
     /// Repeating a send with the same correlation text is harmless.
     pub idempotent: bool,
     /// It can carry group texts: everybody in them is told of every message at once, and sees the others. Whoever writes

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     Address, BoxFuture, Capabilities, Clock, Door, MediaSource, Outbound, Outcome, Section, Simulator,
-    Webhook,
+    TypingDisplay, Webhook,
 };
 
 /// A kind of adapter, as named by `kind = "…"` in the configuration.
@@ -75,6 +75,11 @@ pub trait Adapter: Send + Sync + 'static {
 
     /// How the files that people send are had.
     fn media(&self) -> Option<&dyn MediaSource> {
+        None
+    }
+
+    /// How people are shown that somebody is writing to them.
+    fn typing(&self) -> Option<&dyn TypingDisplay> {
         None
     }
 

@@ -13,7 +13,9 @@
 //!    The law: `receive(simulator.message(x))` gives back `x`.
 //! 6. Where people send files: implement [`MediaSource`], which names the requests by which the daemon gets them, and say in
 //!    [`Capabilities::media`] which files may be sent ([`Content::Media`]).
-//! 7. Add the kind to the one list of kinds in the daemon (`src/app/registry.rs`).
+//! 7. Where people are shown that somebody is writing to them: implement [`TypingDisplay`], and say so in
+//!    [`Capabilities::typing`].
+//! 8. Add the kind to the one list of kinds in the daemon (`src/app/registry.rs`).
 //!
 //! Parsing is synchronous and pure; only [`Adapter::send`] may wait.
 #![warn(missing_docs)]
@@ -32,6 +34,7 @@ pub mod segment;
 mod session;
 pub mod settings;
 pub mod simulator;
+mod typing;
 mod webhook;
 
 pub use address::{Address, AddressError, Channel};
@@ -56,4 +59,5 @@ pub use session::{
 };
 pub use settings::{Problem, Section};
 pub use simulator::Simulator;
+pub use typing::{Typing, TypingDisplay, TypingIndicator};
 pub use webhook::{Received, Refusal, Reply, Webhook, WebhookRequest};

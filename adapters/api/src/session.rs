@@ -87,6 +87,10 @@ pub trait Member: Send + Sync + 'static {
     /// Dropping the future loses nothing: the notice it was waiting for is the next one's.
     fn next(&self) -> BoxFuture<'_, Option<Notice>>;
 
+    /// The client said goodbye, or may not come again as it is. A member that is dropped without this word lost its network,
+    /// and comes back if it can.
+    fn goodbye(&self);
+
     /// Takes a new token of the same person.
     fn renew(&self, caller: Caller);
 }

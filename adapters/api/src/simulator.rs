@@ -27,6 +27,12 @@ pub trait Simulator: Send + Sync {
         None
     }
 
+    /// Reads a request that shows a person that somebody is writing to them, and gives the provider's answer to it. `None`
+    /// when the request is about something else.
+    fn typing(&self, _request: &ProviderRequest) -> Option<TypingAnswer> {
+        None
+    }
+
     /// The provider's success answer to a submission.
     fn accepted(&self, submission: &Submission, id: &str) -> ProviderAnswer;
 
@@ -128,6 +134,27 @@ pub enum SubmittedFile {
     Link(String),
     /// It was uploaded before, under this id.
     Kept(String),
+}
+
+/// How the provider takes a request that shows that somebody is writing.
+pub type TypingAnswer = Result<(ShownTyping, ProviderAnswer), ProviderAnswer>;
+
+/// What our adapter asked the provider to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownTyping {
+    /// The proxy address somebody writes from.
+    pub from: Address,
+    /// The person who sees it.
+    pub to: Viewer,
+}
+
+/// Who sees that somebody is writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Viewer {
+    /// This person.
+    Person(Address),
+    /// Whoever wrote the message of this id, which is marked as read by it.
+    WriterOf(String),
 }
 
 /// What our adapter asked the provider to send.

@@ -1,10 +1,11 @@
 //! The live adapter: one app and its pages.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use trunkline_adapter::{
     Adapter, Address, BoxFuture, Capabilities, Channel, Kit, MediaSource, Outbound, Outcome, OverLimit, Rate,
-    Receipts, Templates, TextLimit, TextUnit, Webhook,
+    Receipts, Templates, TextLimit, TextUnit, Typing, TypingDisplay, TypingIndicator, Webhook,
 };
 use trunkline_graph::{Endpoint, Target};
 
@@ -13,9 +14,13 @@ use crate::media::{self, Files};
 use crate::receive::Receiver;
 use crate::send;
 use crate::settings::Settings;
+use crate::typing;
 
 /// Longest text the provider takes in one message, in characters.
 pub(crate) const TEXT_LIMIT: usize = 2000;
+
+/// As long as the provider shows that somebody is writing (Messenger Platform, "Sender Actions").
+const TYPING: Typing = Typing { lasts: Duration::from_secs(20) };
 
 /// The pages of an app.
 pub(crate) struct Pages {
@@ -47,6 +52,7 @@ fn capabilities() -> Capabilities {
         shut: Some(10),
         templates: Templates::Text,
         media: Some(media::LIMITS),
+        typing: Some(TYPING),
         // The metadata comes back in the echo, but a repeated send is a second message.
         idempotent: false,
         group_texts: false,
@@ -71,5 +77,15 @@ impl Adapter for Pages {
 
     fn media(&self) -> Option<&dyn MediaSource> {
         Some(&self.files)
+    }
+
+    fn typing(&self) -> Option<&dyn TypingDisplay> {
+        Some(self)
+    }
+}
+
+impl TypingDisplay for Pages {
+    fn show<'a>(&'a self, indicator: &'a TypingIndicator) -> BoxFuture<'a, Result<(), Outcome>> {
+        Box::pin(typing::show(&self.targets, &self.endpoint, indicator))
     }
 }

@@ -14,5 +14,6 @@ mod receive;
 mod send;
 mod settings;
 mod simulator;
+mod typing;
 
 pub use settings::Messenger;

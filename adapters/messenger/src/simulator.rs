@@ -3,8 +3,8 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 use trunkline_adapter::simulator::{
-    FileAnswer, PhoneFile, PhoneMessage, ProviderAnswer, ProviderRequest, Shelf, SignedRequest, Submission,
-    SubmittedFile,
+    FileAnswer, PhoneFile, PhoneMessage, ProviderAnswer, ProviderRequest, Shelf, ShownTyping, SignedRequest,
+    Submission, SubmittedFile, TypingAnswer, Viewer,
 };
 use trunkline_adapter::{Address, DeliveryStatus, Simulator, Timestamp};
 use trunkline_graph::{lenient, provider};
@@ -20,6 +20,25 @@ pub(crate) struct PageSimulator {
 impl PageSimulator {
     pub(crate) fn new(settings: Settings) -> PageSimulator {
         PageSimulator { settings }
+    }
+
+    /// Whose page a request is about, if it has the page's token.
+    fn page(&self, request: &ProviderRequest) -> Result<(Address, Value), ProviderAnswer> {
+        let page = self.settings.app.object_of(&request.path).and_then(address);
+        let known = page.and_then(|page| self.settings.pages.get(&page).map(|token| (page, token)));
+        let Some((page, token)) = known else { return Err(refused("No such object or method")) };
+        Ok((page, provider::admit(request, token)?))
+    }
+
+    /// A sender action, alone in its request.
+    fn acted(&self, request: &ProviderRequest, body: &Value, action: &str) -> TypingAnswer {
+        let (from, _) = self.page(request)?;
+        if action != "typing_on" || body.get("message").is_some() {
+            return Err(refused("sender_action is not valid"));
+        }
+        let to = recipient(body)?;
+        let answer = provider::success(&json!({ "recipient_id": to.value() }));
+        Ok((ShownTyping { from, to: Viewer::Person(to) }, answer))
     }
 
     /// One element of a page's `messaging[]`, signed.
@@ -58,20 +77,19 @@ fn attached(attachment: &Value) -> Result<SubmittedFile, ProviderAnswer> {
     url.map(SubmittedFile::Link).ok_or_else(|| refused("message.attachment.payload.url is required"))
 }
 
+fn recipient(body: &Value) -> Result<Address, ProviderAnswer> {
+    let recipient = body.get("recipient").and_then(|recipient| lenient::text(recipient, "id"));
+    recipient.as_deref().and_then(address).ok_or_else(|| refused("recipient.id is required"))
+}
+
 fn refused(message: &str) -> ProviderAnswer {
     provider::error(StatusCode::BAD_REQUEST, 100, message)
 }
 
 impl Simulator for PageSimulator {
     fn accept(&self, request: &ProviderRequest) -> Result<Submission, ProviderAnswer> {
-        let page = self.settings.app.object_of(&request.path).and_then(address);
-        let known = page.and_then(|page| self.settings.pages.get(&page).map(|token| (page, token)));
-        let Some((from, token)) = known else { return Err(refused("No such object or method")) };
-        let body = provider::admit(request, token)?;
-        let recipient = body.get("recipient").and_then(|recipient| lenient::text(recipient, "id"));
-        let Some(to) = recipient.as_deref().and_then(address) else {
-            return Err(refused("recipient.id is required"));
-        };
+        let (from, body) = self.page(request)?;
+        let to = recipient(&body)?;
         let kind = lenient::text(&body, "messaging_type");
         if !kind.is_some_and(|kind| matches!(kind.as_str(), "RESPONSE" | "UPDATE" | "MESSAGE_TAG")) {
             return Err(refused("messaging_type is required"));
@@ -99,6 +117,12 @@ impl Simulator for PageSimulator {
         let gone =
             || ProviderAnswer { status: StatusCode::NOT_FOUND, headers: Vec::new(), body: String::new() };
         Some(shelf.file(id).map_or_else(|| gone().into(), FileAnswer::of))
+    }
+
+    fn typing(&self, request: &ProviderRequest) -> Option<TypingAnswer> {
+        let body: Value = serde_json::from_slice(&request.body).ok()?;
+        let action = lenient::text(&body, "sender_action")?;
+        Some(self.acted(request, &body, &action))
     }
 
     fn message_id(&self, serial: u64) -> String {

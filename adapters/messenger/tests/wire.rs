@@ -6,11 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use trunkline_adapter::simulator::{
-    PhoneMessage, ProviderAnswer, ProviderRequest, SignedRequest, Submission,
+    PhoneMessage, ProviderAnswer, ProviderRequest, ShownTyping, SignedRequest, Submission, Viewer,
 };
 use trunkline_adapter::{
     Adapter, AdapterKind, Address, Blueprint, Clock, Content, DeliveryStatus, Inbound, Kit, Outbound,
-    Outcome, Part, Received, Refusal, Section, Simulator, Timestamp, WebhookRequest,
+    Outcome, Part, Received, Refusal, Section, Simulator, Timestamp, TypingIndicator, WebhookRequest,
 };
 use trunkline_graph::peer::{self, Peer, PeerRequest};
 use trunkline_messenger::Messenger;
@@ -94,6 +94,37 @@ async fn what_we_send_is_what_the_provider_takes() {
     assert_eq!(outcome, Outcome::Accepted { id, learned: Vec::new(), at: None });
     let request = as_provider_sees(&peer.request().await.unwrap());
     assert_eq!(simulator().accept(&request), Ok(submission));
+}
+
+#[tokio::test]
+async fn that_somebody_is_writing_is_shown_as_the_provider_wants_it() {
+    let from = Address::parse(PROXY).unwrap();
+    let indicator = TypingIndicator {
+        from: from.clone(),
+        to: Address::parse(PERSON).unwrap(),
+        answers: "wamid.B".to_owned(),
+    };
+    let peer = Peer::answering(&peer::json(200, "", r#"{"recipient_id":"9001"}"#)).await.unwrap();
+    let live = adapter(&peer.url());
+    assert!(live.capabilities(&from).unwrap().typing.is_some());
+    assert_eq!(live.typing().unwrap().show(&indicator).await, Ok(()));
+    let request = as_provider_sees(&peer.request().await.unwrap());
+    assert_eq!(
+        serde_json::from_slice::<serde_json::Value>(&request.body).unwrap(),
+        serde_json::json!({"recipient": {"id": "9001"}, "sender_action": "typing_on"})
+    );
+    let (shown, answer) = simulator().typing(&request).unwrap().unwrap();
+    assert_eq!(
+        (shown, answer.status.as_u16()),
+        (ShownTyping { from, to: Viewer::Person(Address::parse(PERSON).unwrap()) }, 200)
+    );
+    let mut stranger = request.clone();
+    stranger.headers.insert("authorization", HeaderValue::from_static("Bearer wrong"));
+    assert_eq!(simulator().typing(&stranger).unwrap().unwrap_err().status.as_u16(), 401);
+
+    let throttled = Peer::answering(&answer_text(&simulator().throttled())).await.unwrap();
+    let refused = adapter(&throttled.url()).typing().unwrap().show(&indicator).await.unwrap_err();
+    assert!(matches!(refused, Outcome::Throttled { .. }), "{refused:?}");
 }
 
 #[tokio::test]

@@ -50,7 +50,11 @@ pub(crate) async fn greet(
             _ = phase.wait_for(|phase| phase.draining) => return None,
             came = timeout_at(deadline, wire.read()) => came.ok()?.ok()?,
         };
-        let Came::Frame(message) = came else { continue };
+        let message = match came {
+            Came::Frame(message) => message,
+            Came::Sign => continue,
+            Came::Goodbye => return None,
+        };
         let Frame { header, payload } = frame::decode(message).ok()?;
         let header = Header::read(&header, &payload)?;
         let (written, guest) = match header.method.as_ref() {

@@ -16,6 +16,7 @@ mod header;
 mod registry;
 mod session;
 mod settings;
+mod websocket;
 mod wire;
 
 #[cfg(test)]

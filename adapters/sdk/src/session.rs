@@ -10,7 +10,6 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
-use tokio_websockets::CloseCode;
 use trunkline_adapter::{
     Answer, BoxFuture, Caller, Clock, Denied, Member, Notice, Reception, Stream, Timestamp, Tokens,
 };
@@ -20,6 +19,7 @@ use crate::frame::{self, Frame};
 use crate::greeting;
 use crate::header::{self, Header, Status};
 use crate::registry::{Phase, Registry, Seat};
+use crate::websocket::Code;
 use crate::wire::{Came, Lost, Wire};
 
 /// Calls of one socket that are worked on at once; the next is read when one is done.
@@ -69,6 +69,9 @@ pub(crate) async fn serve(
     };
     drop(reception.host);
     let end = session.run().await;
+    if matches!(end, End::Told(_)) {
+        session.member.goodbye();
+    }
     session.wire.end(end).await;
 }
 
@@ -93,13 +96,13 @@ impl From<Lost> for End {
 impl Wire {
     async fn end(mut self, end: End) {
         match end {
-            End::Lost => {}
-            End::Going => self.close(CloseCode::GOING_AWAY).await,
-            End::Malformed => self.close(CloseCode::PROTOCOL_ERROR).await,
+            End::Lost => self.leave().await,
+            End::Going => self.close(Code::GoingAway).await,
+            End::Malformed => self.close(Code::Protocol).await,
             End::Told(status) => {
                 let id = self.next_id();
                 if self.write(header::close(&id, &status)).await.is_ok() {
-                    self.close(CloseCode::NORMAL_CLOSURE).await;
+                    self.close(Code::Normal).await;
                 }
             }
         }
@@ -198,8 +201,13 @@ impl Session {
             Event::Answered(done) => self.answered(done).await?,
             Event::Came(came) => {
                 self.heard = true;
-                if let Came::Frame(frame) = came? {
-                    return self.frame(frame).await;
+                match came? {
+                    Came::Frame(frame) => return self.frame(frame).await,
+                    Came::Sign => {}
+                    Came::Goodbye => {
+                        self.member.goodbye();
+                        return Ok(Some(End::Lost));
+                    }
                 }
             }
             Event::Notice(None) => return Ok(Some(End::Going)),
@@ -261,7 +269,7 @@ impl Session {
                 return Err(End::Lost);
             }
             self.times.ping = now + PING;
-            self.wire.ping().await?;
+            self.wire.ping();
         }
         Ok(None)
     }
@@ -286,7 +294,10 @@ impl Session {
         let status = match header.method.as_ref() {
             // The clients' acknowledgements, and what they tell of themselves.
             "reply" | "telemetry.v1" => return Ok(None),
-            "close" => return Ok(Some(End::Going)),
+            "close" => {
+                self.member.goodbye();
+                return Ok(Some(End::Going));
+            }
             "message" => {
                 let held = payload.len();
                 match call::read(&mut header, payload) {

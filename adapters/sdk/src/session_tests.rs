@@ -85,6 +85,7 @@ struct Seated {
     told: Notify,
     taken: AtomicUsize,
     renewed: AtomicUsize,
+    goodbyes: AtomicUsize,
 }
 
 impl Default for Seated {
@@ -96,6 +97,7 @@ impl Default for Seated {
             told: Notify::new(),
             taken: AtomicUsize::new(0),
             renewed: AtomicUsize::new(0),
+            goodbyes: AtomicUsize::new(0),
         }
     }
 }
@@ -132,6 +134,10 @@ impl Member for Seated {
         .boxed()
     }
 
+    fn goodbye(&self) {
+        self.goodbyes.fetch_add(1, Ordering::SeqCst);
+    }
+
     fn renew(&self, _: Caller) {
         self.renewed.fetch_add(1, Ordering::SeqCst);
     }
@@ -161,16 +167,20 @@ impl World {
         self.connect_through(64 * 1024)
     }
 
-    /// With so many bytes between the two ends.
-    fn connect_through(&self, room: usize) -> Client {
-        let (ours, theirs) = tokio::io::duplex(room);
-        let reception = Reception {
+    fn reception(&self) -> Reception {
+        Reception {
             tokens: self.desk.clone(),
             host: self.house.clone(),
             visit: Visit { root: "https://bridge.example.com".into() },
             crowd: self.crowd,
-        };
-        let server = tokio::spawn(serve(Box::new(ours), reception, self.clock, self.registry.clone()));
+        }
+    }
+
+    /// With so many bytes between the two ends.
+    fn connect_through(&self, room: usize) -> Client {
+        let (ours, theirs) = tokio::io::duplex(room);
+        let session = serve(Box::new(ours), self.reception(), self.clock, self.registry.clone());
+        let server = tokio::spawn(session);
         Client { socket: ClientBuilder::new().take_over(theirs), server, serial: 0 }
     }
 
@@ -245,6 +255,16 @@ impl Client {
 
 fn notice(number: usize) -> Option<Notice> {
     Some(Notice { message_type: "twilio.sync.event", payload: format!("{{\"n\":{number}}}").into() })
+}
+
+/// What an idle socket takes is mostly this, and there may be a hundred thousand.
+#[test]
+fn a_session_stays_small() {
+    let world = World::new();
+    let (ours, _theirs) = tokio::io::duplex(64);
+    let session = serve(Box::new(ours), world.reception(), world.clock, world.registry.clone());
+    let size = size_of_val(&session);
+    assert!(size <= 2560, "{size} bytes");
 }
 
 #[tokio::test(start_paused = true)]
@@ -535,4 +555,30 @@ fn an_idle_session_is_small() {
     let session = serve(Box::new(ours), reception, world.clock, world.registry);
     let bytes = std::mem::size_of_val(&session);
     assert!(bytes <= 3 * 1024, "{bytes} bytes for each of those who only listen");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_says_so_and_a_network_does_not() {
+    let world = World::new();
+    let goodbyes = || world.member().goodbyes.load(Ordering::SeqCst);
+    let mut client = world.enter("ada/3600").await;
+    client.send(json!({ "method": "close" }), "").await;
+    assert_eq!(client.next().await, None);
+    client.over().await;
+    assert_eq!(goodbyes(), 1);
+
+    let mut client = world.enter("ada/3600").await;
+    client.socket.send(Message::close(None, "")).await.unwrap();
+    client.over().await;
+    assert_eq!(goodbyes(), 2);
+
+    let Client { socket, server, .. } = world.enter("ada/3600").await;
+    drop(socket);
+    server.await.unwrap();
+    assert_eq!(goodbyes(), 2, "its network is gone");
+
+    let mut client = world.enter("ada/60").await;
+    while client.next().await.is_some() {}
+    client.over().await;
+    assert_eq!(goodbyes(), 3, "its token is over");
 }

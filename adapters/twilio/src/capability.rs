@@ -90,6 +90,7 @@ pub(crate) fn of(proxy: &Address) -> Capabilities {
         shut: chat.then_some(SHUT),
         templates: if chat { Templates::Sid } else { Templates::Text },
         media: media(proxy),
+        typing: None,
         idempotent: false,
         group_texts: false,
         keywords: !chat,

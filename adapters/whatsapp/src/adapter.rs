@@ -1,10 +1,11 @@
 //! The live adapter: one app, its access token, its numbers.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use trunkline_adapter::{
     Adapter, Address, BoxFuture, Capabilities, Channel, Kit, MediaSource, Outbound, Outcome, OverLimit, Rate,
-    Receipts, Templates, TextLimit, TextUnit, Webhook,
+    Receipts, Templates, TextLimit, TextUnit, Typing, TypingDisplay, TypingIndicator, Webhook,
 };
 use trunkline_graph::{Endpoint, Target};
 
@@ -13,9 +14,13 @@ use crate::media::{self, Files, Uploads};
 use crate::receive::Receiver;
 use crate::send;
 use crate::settings::Settings;
+use crate::typing;
 
 /// Longest text the provider takes in one message, in characters.
 pub(crate) const TEXT_LIMIT: usize = 4096;
+
+/// As long as the provider shows that somebody is writing (Cloud API, "Typing indicators").
+const TYPING: Typing = Typing { lasts: Duration::from_secs(25) };
 
 /// A Cloud API app.
 pub(crate) struct CloudApi {
@@ -51,6 +56,7 @@ fn capabilities() -> Capabilities {
         shut: Some(131_047),
         templates: Templates::Named,
         media: Some(media::LIMITS),
+        typing: Some(TYPING),
         // The correlation text comes back, but a repeated send is a second message.
         idempotent: false,
         group_texts: false,
@@ -75,5 +81,15 @@ impl Adapter for CloudApi {
 
     fn media(&self) -> Option<&dyn MediaSource> {
         Some(&self.files)
+    }
+
+    fn typing(&self) -> Option<&dyn TypingDisplay> {
+        Some(self)
+    }
+}
+
+impl TypingDisplay for CloudApi {
+    fn show<'a>(&'a self, indicator: &'a TypingIndicator) -> BoxFuture<'a, Result<(), Outcome>> {
+        Box::pin(typing::show(self, indicator))
     }
 }

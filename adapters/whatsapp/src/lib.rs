@@ -15,5 +15,6 @@ mod receive;
 mod send;
 mod settings;
 mod simulator;
+mod typing;
 
 pub use settings::Whatsapp;

@@ -3,8 +3,8 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 use trunkline_adapter::simulator::{
-    FileAnswer, PhoneFile, PhoneMessage, ProviderAnswer, ProviderRequest, Shelf, SignedRequest, Submission,
-    SubmittedFile,
+    FileAnswer, PhoneFile, PhoneMessage, ProviderAnswer, ProviderRequest, Shelf, ShownTyping, SignedRequest,
+    Submission, SubmittedFile, TypingAnswer, Viewer,
 };
 use trunkline_adapter::{Address, DeliveryStatus, Simulator, Timestamp};
 use trunkline_graph::{form_parts, lenient, provider};
@@ -45,6 +45,26 @@ const STORE: &str = "/whatsapp_business/attachments";
 const FILES: [&str; 5] = ["image", "video", "audio", "document", "sticker"];
 
 impl CloudSimulator {
+    /// A message is read, and somebody is writing an answer to it.
+    fn shown(&self, request: &ProviderRequest, body: &Value) -> TypingAnswer {
+        provider::bearer(request, &self.settings.access_token)?;
+        let number = self.settings.app.object_of(&request.path);
+        let Some(from) = number.and_then(|id| self.settings.numbers.address(id)) else {
+            return Err(refused(100, "No such object or method"));
+        };
+        if lenient::text(body, "messaging_product").as_deref() != Some("whatsapp") {
+            return Err(refused(100, "messaging_product is required"));
+        }
+        let typing = body.get("typing_indicator").and_then(|typing| lenient::text(typing, "type"));
+        if typing.as_deref() != Some("text") {
+            return Err(refused(100, "typing_indicator.type is not valid"));
+        }
+        let id = lenient::text(body, "message_id").filter(|id| id.starts_with("wamid."));
+        let id = id.ok_or_else(|| refused(131_009, "message_id is not valid"))?;
+        let shown = ShownTyping { from: from.clone(), to: Viewer::WriterOf(id) };
+        Ok((shown, provider::success(&json!({ "success": true }))))
+    }
+
     fn upload(
         &self,
         number: &str,
@@ -212,6 +232,11 @@ impl Simulator for CloudSimulator {
             })))
         });
         Some(found.unwrap_or_else(gone))
+    }
+
+    fn typing(&self, request: &ProviderRequest) -> Option<TypingAnswer> {
+        let body: Value = serde_json::from_slice(&request.body).ok()?;
+        (lenient::text(&body, "status")? == "read").then(|| self.shown(request, &body))
     }
 
     fn message_id(&self, serial: u64) -> String {

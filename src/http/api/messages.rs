@@ -20,8 +20,8 @@ use crate::relay::command::{MessageChange, MessageView, NewMessage};
 const BODY: usize = 32 * 1024;
 /// Who a message is from when nobody says.
 const SYSTEM: &str = "system";
-/// Parameters of the original that nothing here can honour yet.
-const NOT_YET: &[&str] = &["Subject"];
+/// Characters of a subject.
+const SUBJECT: usize = 256;
 /// Files of one message. The original takes one over REST.
 const MOST_MEDIA: usize = 10;
 /// Characters of all content variables, of the name of one, and of one.
@@ -97,6 +97,16 @@ fn body(form: &Form) -> Result<Option<&str>, ApiError> {
     }
 }
 
+/// No channel here carries a subject; whoever reads the conversation with the SDK sees it.
+fn subject(form: &Form) -> Result<Option<&str>, ApiError> {
+    match form.get("Subject") {
+        Some(subject) if subject.chars().count() > SUBJECT => {
+            Err(ApiError::parameter("Subject is longer than 256 characters"))
+        }
+        subject => Ok(subject),
+    }
+}
+
 /// What a message is to be made from.
 #[derive(Debug)]
 struct ContentOf {
@@ -139,11 +149,8 @@ fn content(form: &Form) -> Result<Option<ContentOf>, ApiError> {
 }
 
 fn new(form: &Form) -> Result<NewMessage, ApiError> {
-    let templated = form.filled("ContentSid").is_some();
     // A template's text stands for both body and media.
-    if !templated {
-        form.refuse(NOT_YET)?;
-    }
+    let templated = form.filled("ContentSid").is_some();
     let body = if templated { None } else { body(form)?.filter(|body| !body.is_empty()) };
     let media = if templated { Vec::new() } else { media_sids(form)? };
     if body.is_none() && media.is_empty() && !templated {
@@ -158,6 +165,7 @@ fn new(form: &Form) -> Result<NewMessage, ApiError> {
         template: None,
         media,
         body: body.map(str::to_owned),
+        subject: subject(form)?.filter(|subject| !subject.is_empty()).map(str::to_owned),
         attributes: fields::attributes(form, fields::SMALL_ATTRIBUTES)?,
         created,
         updated,
@@ -165,15 +173,16 @@ fn new(form: &Form) -> Result<NewMessage, ApiError> {
 }
 
 pub(in crate::http) fn change(form: &Form) -> Result<MessageChange, ApiError> {
-    form.refuse(NOT_YET)?;
-    if !form.any(&["Author", "Body", "Attributes", "DateCreated", "DateUpdated"]) {
+    if !form.any(&["Author", "Body", "Subject", "Attributes", "DateCreated", "DateUpdated"]) {
         return Err(error::UPDATE_EMPTY.into());
     }
     let (created, updated) = fields::dates(form)?;
     Ok(MessageChange {
         parts: None,
+        by: Some(SYSTEM.to_owned()),
         author: author(form)?,
         body: fields::change(body(form)?),
+        subject: fields::change(subject(form)?),
         attributes: fields::attributes(form, fields::SMALL_ATTRIBUTES)?,
         created,
         updated,

@@ -133,6 +133,7 @@ fn world() -> World {
         updated: at,
         deliveries: Vec::new(),
         parts: Vec::new(),
+        further: None,
         reply_to: None,
         source: None,
         template: None,

@@ -9,6 +9,15 @@ use trunkline_adapter::{Call, DeliveryStatus};
 
 use super::kit::{Client, Held, house, move_receipt, number, object, path};
 
+/// Every idle session waits in it, and there may be a hundred thousand.
+#[tokio::test]
+async fn waiting_for_news_takes_little() {
+    let house = house().await;
+    let client = house.come("ada").await;
+    let size = size_of_val(&*client.member.as_ref().unwrap().next());
+    assert!(size <= 256, "{size} bytes");
+}
+
 #[tokio::test]
 async fn a_client_starts_lists_sends_and_hears() {
     let house = house().await;
@@ -222,7 +231,7 @@ async fn receipts_push_and_templates() {
     assert_eq!(alice.get("/Client/v2/ContentTemplates").await["templates"], json!([]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn whoever_watches_sees_who_is_online() {
     let house = house().await;
     let service = crate::model::ServiceSid::parse(&house.service).unwrap();
@@ -236,6 +245,23 @@ async fn whoever_watches_sees_who_is_online() {
     alice.hear().await;
     let online = |alice: &Client| alice.held[map].items["\"reachability\""].1["online"].clone();
     assert_eq!(online(&alice), true);
+    // A network that went away is no news for a minute, and none at all to whoever comes back meanwhile.
+    drop(bob);
+    tokio::time::sleep(std::time::Duration::from_secs(59)).await;
+    let bob = house.come("bob").await;
+    tokio::time::sleep(std::time::Duration::from_secs(59)).await;
+    assert_eq!(alice.hear().await, Vec::<String>::new());
+    drop(bob);
+    tokio::time::sleep(std::time::Duration::from_secs(61)).await;
+    house.settle().await;
+    assert_eq!(alice.hear().await, ["map_item_updated"]);
+    assert_eq!(online(&alice), false);
+    // A goodbye is believed.
+    let bob = house.come("bob").await;
+    house.settle().await;
+    alice.hear().await;
+    assert_eq!(online(&alice), true);
+    bob.member.as_ref().unwrap().goodbye();
     drop(bob);
     house.settle().await;
     assert_eq!(alice.hear().await, ["map_item_updated"]);

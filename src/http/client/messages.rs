@@ -8,6 +8,7 @@ use crate::http::api::messages;
 use crate::http::error::{self, ApiError};
 use crate::model::{Conversation, MessageSid, ReceiptRecord};
 use crate::relay::RelayError;
+use crate::relay::command::MessageChange;
 use crate::relay::permissions::Action;
 
 const NEW: &[(&str, &str)] = &[
@@ -55,7 +56,7 @@ pub(super) async fn update(
 ) -> Result<Given, ApiError> {
     let conversation = guest.conversation(name).await?;
     let form = asked.form(CHANGES)?;
-    let change = messages::change(&form)?;
+    let change = MessageChange { by: Some(guest.identity().to_owned()), ..messages::change(&form)? };
     let own = is_own(guest, &conversation, sid).await?;
     let mut actions = vec![Action::TakePart];
     if form.any(&["Body"]) {

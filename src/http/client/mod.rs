@@ -23,6 +23,7 @@ mod replay_test;
 mod subscriptions;
 mod templates;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -37,7 +38,7 @@ use crate::announce::{Cause, on_behalf};
 use crate::model::{AccountSid, ServiceSid};
 use crate::relay::command::NewUser;
 use crate::relay::{Relay, RelayError};
-use crate::sync::{Hub, Realm, Session};
+use crate::sync::{Gone, Hub, Realm, Session};
 use call::Asked;
 
 /// What a change made at a client is told as.
@@ -87,7 +88,8 @@ impl Clients {
         }
         let session = hub.open(Realm { account, service }, identity).await;
         let push_credential = Mutex::new(caller.push_credential);
-        Ok(Arc::new(Guest { house: Arc::clone(&self.0), session, root: visit.root, push_credential }))
+        let (house, root, farewell) = (Arc::clone(&self.0), visit.root, AtomicBool::new(false));
+        Ok(Arc::new(Guest { house, session, root, push_credential, farewell }))
     }
 }
 
@@ -114,14 +116,16 @@ struct Guest {
     /// Scheme and host of every link.
     root: Arc<str>,
     push_credential: Mutex<Option<String>>,
+    /// Its client said goodbye.
+    farewell: AtomicBool,
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        let last = self.house.hub.close(&self.session);
-        if let (true, Ok(runtime)) = (last, tokio::runtime::Handle::try_current()) {
+        let gone = self.house.hub.close(&self.session, self.farewell.load(Ordering::Relaxed));
+        if let (true, Ok(runtime)) = (gone != Gone::Stays, tokio::runtime::Handle::try_current()) {
             let (hub, session) = (Arc::clone(&self.house.hub), Arc::clone(&self.session));
-            runtime.spawn(async move { hub.tell_presence(&session.realm, &session.identity).await });
+            runtime.spawn(async move { hub.tell_gone(&session.realm, &session.identity, gone).await });
         }
     }
 }
@@ -134,6 +138,10 @@ impl Member for Guest {
 
     fn next(&self) -> BoxFuture<'_, Option<Notice>> {
         self.house.hub.next(&self.session).boxed()
+    }
+
+    fn goodbye(&self) {
+        self.farewell.store(true, Ordering::Relaxed);
     }
 
     fn renew(&self, caller: Caller) {

@@ -66,6 +66,10 @@ pub(super) async fn typing(guest: &Guest, asked: &Asked<'_>) -> Result<Given, Ap
     guest.require(&conversation, &[Action::TakePart]).await?;
     let people = conversation.members.iter().filter_map(|member| member.record.identity.as_deref());
     let others: Vec<&str> = people.collect();
-    guest.house.hub.typing(&guest.session.realm, conversation.sid(), guest.identity(), &others);
+    guest.house.hub.typing(&guest.session.realm, conversation.sid(), Some(guest.identity()), &others);
+    // Whoever types has nothing to do about it.
+    if let Err(error) = guest.relay().show_typing(guest.account(), &conversation).await {
+        tracing::warn!(%error, "Typing cannot be shown to people outside");
+    }
     Ok(Given::Shown(json!({ "typing_timeout": TYPING })))
 }

@@ -82,7 +82,7 @@ PARAMETERS = {
 }
 # Parameters that belong to what is not there yet, or to what no configured channel can carry.
 LEFT_OUT = {
-    "Bindings.Email.Address", "Bindings.Email.Name", "Subject", "MessagingBinding.ProjectedAddress",
+    "Bindings.Email.Address", "Bindings.Email.Name", "MessagingBinding.ProjectedAddress",
 }  # fmt: skip
 # Who is in a conversation stays who they are.
 FIXED = {"Identity", "MessagingBinding.ProxyAddress"}

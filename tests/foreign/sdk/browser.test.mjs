@@ -8,8 +8,8 @@ import { after, before, test } from 'node:test';
 
 import { chromium } from 'playwright-core';
 
-import { House } from './house.mjs';
-import { enter, leaveAll, next } from './people.mjs';
+import { House, PROXY } from './house.mjs';
+import { enter, leave, leaveAll, next } from './people.mjs';
 
 const require = createRequire(import.meta.url);
 const built = readFileSync(join(dirname(require.resolve('sdk-3.0.1')), 'twilio-conversations.min.js'));
@@ -84,6 +84,104 @@ test('a page of another origin chats, is loaded again, and finds everything', as
     return (await window.room.getMessages()).items.map((message) => [message.author, message.body]);
   }, room.sid);
   assert.deepEqual(history, [['bob', 'from the page ü 😀'], ['ada', 'to the page'], ['ada', 'while the page was gone']]);
+  assert.deepEqual(complaints, []);
+});
+
+test('a page sends and fetches files, as browsers do', async () => {
+  const ada = await enter(await house.token('ada'), `${house.url.replace('http', 'ws')}/v3/wsconnect`);
+  const room = await ada.createConversation({ friendlyName: 'Files' });
+  await room.join();
+  await room.getParticipants();
+  await room.getMessages();
+  await room.add('bob');
+  await page.goto(origin);
+  await come('bob');
+  const heard = next(room, 'messageAdded');
+  await page.evaluate(async (sid) => {
+    window.room = await window.client.getConversationBySid(sid);
+    await window.room.getMessages();
+    const form = new FormData();
+    form.append('media', new Blob([new Uint8Array(100_000).fill(7)], { type: 'image/png' }), 'a ü.png');
+    await window.room.sendMessage(form, { from: 'a form' });
+  }, room.sid);
+  const { attributes, media } = await heard;
+  assert.deepEqual(attributes, { from: 'a form' });
+  assert.deepEqual([media.filename, media.contentType, media.size], ['a ü.png', 'image/png', 100_000]);
+  const bytes = Buffer.from(await (await fetch(await media.getContentTemporaryUrl())).arrayBuffer());
+  assert.ok(bytes.equals(Buffer.alloc(100_000, 7)));
+
+  // Several at once, and one that is called off.
+  const several = next(room, 'messageAdded');
+  await page.evaluate(async () => {
+    const form = new FormData();
+    form.append('media', new Blob(['in a form'], { type: 'text/plain' }), 'form.txt');
+    await window.room.prepareMessage().setBody('two').addMedia(form)
+      .addMedia({ contentType: 'text/plain', filename: 'blob.txt', media: new Blob(['in a blob']) }).buildAndSend();
+    const off = window.room.prepareMessage().addMedia({ contentType: 'video/mp4', media: new Blob([new Uint8Array(20_000_000)]) }).build().send();
+    off.cancel();
+    await off.then(() => { throw new Error('it was sent'); }, () => {});
+  });
+  const links = await (await several).getTemporaryContentUrlsForAttachedMedia();
+  const texts = await Promise.all([...links.values()].map(async (link) => (await fetch(link)).text()));
+  assert.deepEqual(texts.sort(), ['in a blob', 'in a form']);
+
+  // And the other way, from another origin than the page's.
+  const index = await room.sendMessage({ contentType: 'application/pdf', media: Buffer.from('a document'), filename: 'd.pdf' });
+  const read = await page.evaluate(async (at) => {
+    const [message] = (await window.room.getMessages(1, at)).items;
+    const url = await message.media.getContentTemporaryUrl();
+    const answer = await fetch(url);
+    return [message.type, message.media.filename, answer.headers.get('content-type'), await answer.text()];
+  }, index);
+  assert.deepEqual(read, ['media', 'd.pdf', 'application/pdf', 'a document']);
+  assert.equal(index, 2);
+  assert.deepEqual(complaints, []);
+});
+
+test('a page is told who types, who can be reached, and what became of a text', async () => {
+  const rest = house.rest();
+  await rest.services(await house.service()).configuration().update({ reachabilityEnabled: true });
+  const room = await rest.conversations.create({ friendlyName: 'Live' });
+  for (const identity of ['cyd', 'bob']) await rest.conversations(room.sid).participants.create({ identity });
+  const phone = '+15557770003';
+  await rest.conversations(room.sid).participants.create({ 'messagingBinding.address': phone, 'messagingBinding.proxyAddress': PROXY });
+  await page.goto(origin);
+  await come('bob');
+  await page.evaluate(async (sid) => {
+    window.room = await window.client.getConversationBySid(sid);
+    await window.room.getParticipants();
+    await window.room.getMessages();
+    window.told = [];
+    window.room.on('typingStarted', (who) => window.told.push(`${who.identity} types`));
+    window.room.on('typingEnded', (who) => window.told.push(`${who.identity} stopped`));
+    window.room.on('messageUpdated', ({ message, updateReasons }) => {
+      const { delivered } = message.aggregatedDeliveryReceipt ?? {};
+      if (updateReasons.includes('deliveryReceipt') && delivered === 'all') window.told.push(`${message.body} delivered`);
+    });
+    const cyd = await window.client.getUser('cyd');
+    cyd.on('updated', ({ updateReasons }) => {
+      if (updateReasons.includes('reachabilityOnline')) window.told.push(`cyd ${cyd.isOnline ? 'online' : 'offline'}`);
+    });
+  }, room.sid);
+  const told = (what) => page.waitForFunction((awaited) => window.told.includes(awaited), what);
+  const cyd = await enter(await house.token('cyd'), `${house.url.replace('http', 'ws')}/v3/wsconnect`);
+  await told('cyd online');
+  const cyds = await cyd.getConversationBySid(room.sid);
+  await cyds.getParticipants();
+  await cyds.typing();
+  await told('cyd types');
+  await cyds.sendMessage('done');
+  await told('cyd stopped');
+  const typing = next(cyds, 'typingStarted', (who) => who.identity === 'bob');
+  await page.evaluate(async () => {
+    await window.room.typing();
+    await window.room.sendMessage('to the phone');
+  });
+  await typing;
+  await house.tells(await house.sentTo(phone, 'to the phone'), 'delivered');
+  await told('to the phone delivered');
+  await leave(cyd);
+  await told('cyd offline');
   assert.deepEqual(complaints, []);
 });
 

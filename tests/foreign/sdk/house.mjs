@@ -13,11 +13,12 @@ const PROGRAM = process.env.TRUNKLINE_BIN;
 export const ACCOUNT = `AC${'1'.padStart(32, '0')}`;
 const AUTH_TOKEN = 'the-first-auth-token-of-the-account';
 export const KEY = `SK${'1'.padStart(32, '0')}`;
-const SECRET = 'the-secret-of-the-api-key-of-32-letters';
+export const SECRET = 'the-secret-of-the-api-key-of-32-letters';
 // A key that tests take away, and one that the daemon never had.
 export const SECOND_KEY = `SK${'2'.padStart(32, '0')}`;
 const SECOND_SECRET = 'the-secret-of-the-second-api-key-here';
 export const PROXY = '+15550001111';
+export const SECOND_PROXY = '+15550001112';
 export const TEMPLATE = `HX${'e'.repeat(32)}`;
 const TWILIO_SID = `AC${'a'.repeat(32)}`;
 const TWILIO_TOKEN = '12345678901234567890123456789012';
@@ -43,6 +44,8 @@ function freePort() {
 
 export class House {
   sent = [];
+
+  files = [];
 
   static async open() {
     const house = new House();
@@ -91,6 +94,8 @@ auth_token = "${TWILIO_TOKEN}"
 base_url = "http://127.0.0.1:${provider}"
 [[adapter.proxy]]
 address = "${PROXY}"
+[[adapter.proxy]]
+address = "${SECOND_PROXY}"
 ${socket ? `[[adapter]]\nname = "web"\nkind = "sdk"\n[adapter.settings]\nallowed_origins = ${JSON.stringify(origins)}` : ''}
 `);
   }
@@ -112,8 +117,24 @@ ${socket ? `[[adapter]]\nname = "web"\nkind = "sdk"\n[adapter.settings]\nallowed
   }
 
   reload() {
-    const done = spawnSync(PROGRAM, ['reload', '--socket', join(this.folder, 'admin.sock')], { encoding: 'utf8' });
-    if (done.status !== 0) throw new Error(`reload left with ${done.status}: ${done.stderr}`);
+    this.#run(['reload', '--socket', join(this.folder, 'admin.sock')]);
+  }
+
+  // The whole ledger, while the daemon runs.
+  dump() {
+    return this.#run(['dump', '--config', join(this.folder, 'trunkline.toml')]);
+  }
+
+  // Puts a dump in the place of the store; the daemon must not be running.
+  restore(saved) {
+    rmSync(join(this.folder, 'store'), { recursive: true });
+    this.#run(['restore', '--config', join(this.folder, 'trunkline.toml')], saved);
+  }
+
+  #run(args, input) {
+    const done = spawnSync(PROGRAM, args, { encoding: 'utf8', input, maxBuffer: 1 << 30 });
+    if (done.status !== 0) throw new Error(`${args[0]} left with ${done.status}: ${done.stderr}`);
+    return done.stdout;
   }
 
   said() {
@@ -146,12 +167,16 @@ ${socket ? `[[adapter]]\nname = "web"\nkind = "sdk"\n[adapter.settings]\nallowed
     return made.toJwt();
   }
 
+  async removeFile(sid) {
+    const credentials = Buffer.from(`${ACCOUNT}:${AUTH_TOKEN}`).toString('base64');
+    const headers = { Authorization: `Basic ${credentials}` };
+    const answer = await fetch(`${this.url}/v1/Services/${await this.service()}/Media/${sid}`, { method: 'DELETE', headers });
+    if (answer.status !== 204) throw new Error(`a file's removal was answered with ${answer.status}`);
+  }
+
   // One as the command makes them.
   command(...args) {
-    const config = join(this.folder, 'trunkline.toml');
-    const done = spawnSync(PROGRAM, ['token', '--config', config, ...args], { encoding: 'utf8' });
-    if (done.status !== 0) throw new Error(`token left with ${done.status}: ${done.stderr}`);
-    return done.stdout.trim();
+    return this.#run(['token', '--config', join(this.folder, 'trunkline.toml'), ...args]).trim();
   }
 
   async metric(name) {
@@ -160,12 +185,20 @@ ${socket ? `[[adapter]]\nname = "web"\nkind = "sdk"\n[adapter.settings]\nallowed
   }
 
   #twilio(request, response) {
+    if (request.method === 'GET') {
+      // What came with a text of somebody's, by its number.
+      const [type, bytes] = this.files[Number(request.url.split('/').at(-1))] ?? [];
+      response.writeHead(bytes ? 200 : 404, { 'Content-Type': type ?? 'text/plain' });
+      response.end(bytes);
+      return;
+    }
     let body = '';
     request.on('data', (part) => { body += part; });
     request.on('end', () => {
       const form = new URLSearchParams(body);
       const sid = `SM${this.sent.length.toString(16).padStart(32, '0')}`;
-      this.sent.push({ sid, to: form.get('To'), from: form.get('From'), body: form.get('Body'), callback: form.get('StatusCallback') });
+      const media = form.getAll('MediaUrl');
+      this.sent.push({ sid, to: form.get('To'), from: form.get('From'), body: form.get('Body'), media, callback: form.get('StatusCallback') });
       response.writeHead(201, { 'Content-Type': 'application/json' });
       response.end(JSON.stringify({ sid, status: 'queued', body: form.get('Body'), num_segments: '1' }));
     });
@@ -183,17 +216,22 @@ ${socket ? `[[adapter]]\nname = "web"\nkind = "sdk"\n[adapter.settings]\nallowed
     if (!answer.ok) throw new Error(`a webhook was answered with ${answer.status}`);
   }
 
-  // Somebody writes a text.
-  writes(from, body) {
+  // Somebody writes a text, with files, each with its type.
+  writes(from, body, files = [], to = PROXY) {
     this.received = (this.received ?? 0) + 1;
     const sid = `SM${(0xf0000 + this.received).toString(16).padStart(32, '0')}`;
-    const form = { MessageSid: sid, SmsSid: sid, AccountSid: TWILIO_SID, From: from, To: PROXY, Body: body, NumMedia: '0', NumSegments: '1', ApiVersion: '2010-04-01', SmsStatus: 'received' };
+    const form = { MessageSid: sid, SmsSid: sid, AccountSid: TWILIO_SID, From: from, To: to, Body: body, NumMedia: `${files.length}`, NumSegments: '1', ApiVersion: '2010-04-01', SmsStatus: 'received' };
+    for (const [number, [type, bytes]] of files.entries()) {
+      form[`MediaUrl${number}`] = `http://127.0.0.1:${this.provider.address().port}/files/${this.files.push([type, bytes]) - 1}`;
+      form[`MediaContentType${number}`] = type;
+    }
     return this.#webhook(`${this.url}/webhooks/us`, form);
   }
 
   // The provider says how a send went.
-  tells(sent, status) {
+  tells(sent, status, error) {
     const form = { MessageSid: sent.sid, SmsSid: sent.sid, AccountSid: TWILIO_SID, MessageStatus: status, SmsStatus: status, From: sent.from, To: sent.to, ApiVersion: '2010-04-01' };
+    if (error) form.ErrorCode = `${error}`;
     return this.#webhook(sent.callback, form);
   }
 }

@@ -1,8 +1,11 @@
 // Clients of one house, in the version of the SDK that TRUNKLINE_SDK names; what is not shut down by a test is at its end.
+import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 
-export const VERSION = process.env.TRUNKLINE_SDK ?? '3.0.1';
-const sdk = createRequire(import.meta.url)(`sdk-${VERSION}`);
+// From the newest on.
+export const VERSIONS = ['3.0.1', '2.6.5', '2.0.1'];
+export const VERSION = process.env.TRUNKLINE_SDK ?? VERSIONS[0];
+export const sdk = createRequire(import.meta.url)(`sdk-${VERSION}`);
 export const { Client } = sdk;
 
 // Whether this version has a method that came later.
@@ -29,8 +32,10 @@ export async function enter(token, uri) {
 export async function refusal(token, uri) {
   const client = connect(token, uri);
   const said = next(client, 'connectionError');
+  const failed = Client.initFailed && next(client, 'initFailed');
   const state = await next(client, 'stateChanged');
   const { terminal, httpStatusCode, errorCode } = await said;
+  if (failed) assert.equal((await failed).error.terminal, true);
   await leave(client);
   return [state, terminal, httpStatusCode, errorCode];
 }
@@ -61,6 +66,9 @@ export function next(who, event, fits = () => true, seconds = 15) {
     who.on(event, heard);
   });
 }
+
+// The same event at everybody who is told of it.
+export const everywhere = (those, event, fits) => Promise.all(those.map((who) => next(who, event, fits)));
 
 // The next update of something for this reason.
 export const updated = (who, event, reason, fits = () => true) =>

@@ -281,6 +281,7 @@ fn rows() -> Vec<(Key, Row)> {
             template: None,
             media: Vec::new(),
             body: Some("hello".to_owned()),
+            subject: None,
             attributes: Some("{\"a\":[1.5]}".to_owned()),
             created: None,
             updated: None,

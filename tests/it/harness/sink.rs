@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
-use trunkline_adapter::simulator::{ProviderAnswer, ProviderRequest, Simulator, Submission};
+use trunkline_adapter::simulator::{ProviderAnswer, ProviderRequest, ShownTyping, Simulator, Submission};
 
 use super::PATIENCE;
 use super::shelf::Files;
@@ -106,6 +106,7 @@ struct Desk {
     simulators: Mutex<BTreeMap<String, Arc<dyn Simulator>>>,
     script: Mutex<Script>,
     sent: watch::Sender<Vec<Sent>>,
+    typing: watch::Sender<Vec<ShownTyping>>,
     serial: AtomicU64,
     away: AtomicBool,
     files: Arc<Files>,
@@ -143,6 +144,7 @@ impl Sink {
             simulators: Mutex::default(),
             script: Mutex::new(Box::new(|_| Act::Accept)),
             sent: watch::Sender::new(Vec::new()),
+            typing: watch::Sender::new(Vec::new()),
             serial: AtomicU64::new(1),
             away: AtomicBool::new(false),
             files: Arc::default(),
@@ -226,6 +228,20 @@ impl Sink {
     /// What was taken for this person.
     pub fn taken_for(&self, to: &str) -> Vec<Sent> {
         self.sent().into_iter().filter(|sent| sent.taken() && sent.to() == to).collect()
+    }
+
+    /// What was shown of somebody who writes, once it was so often.
+    pub async fn typing(&self, times: usize) -> Vec<ShownTyping> {
+        let mut shown = self.desk.typing.subscribe();
+        let waited = tokio::time::timeout(PATIENCE, shown.wait_for(|shown| shown.len() >= times)).await;
+        match waited {
+            Ok(shown) => shown.unwrap().clone(),
+            Err(_) => panic!("typing was not shown {times} times: {:?}", self.typing_so_far()),
+        }
+    }
+
+    pub fn typing_so_far(&self) -> Vec<ShownTyping> {
+        self.desk.typing.borrow().clone()
     }
 
     /// How many connections were made.
@@ -328,6 +344,15 @@ async fn answer(desk: &Desk, request: Request<Incoming>) -> Result<Response<Full
             response = response.header(name, value);
         }
         return Ok(response.body(Full::from(answer.body)).unwrap());
+    }
+    if let Some(typing) = simulator.typing(&request) {
+        return Ok(match typing {
+            Ok((shown, answer)) => {
+                desk.typing.send_modify(|all| all.push(shown));
+                rendered(answer)
+            }
+            Err(refusal) => rendered(refusal),
+        });
     }
     let read = simulator.accept(&request);
     // Ids must differ from one sink to the next, since a store may outlive its sink.
