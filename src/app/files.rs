@@ -42,7 +42,7 @@ impl Fetches for Incoming {
                 content: got.stored.content,
                 size: got.stored.size,
                 content_type: got.content_type,
-                hold: Box::new(got.stored),
+                hold: Arc::new(got.stored),
             })
         }
         .boxed()

@@ -189,7 +189,7 @@ export async function start(fetchVisitor, conversationSid, nameOf) {
       const last = indexes.findLast((index) => index <= read);
       if (!own && last !== undefined) readers.set(last, [...readers.get(last) ?? [], name]);
     }
-    for (const [index, people] of readers) card.bubbles.get(index).after(make("p", "seen", `Read by ${people.join(" and ")}`));
+    for (const [index, people] of readers) card.bubbles.get(index).after(make("p", "seen", `Read by ${people.sort().join(" and ")}`));
     if (seen(card)) card.log.scrollTop = card.log.scrollHeight;
   }
 

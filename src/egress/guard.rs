@@ -6,6 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use super::names::{Names, SystemNames};
+
 /// The URL leads where nobody may be sent. The text is for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotReachable {
@@ -21,13 +23,28 @@ pub enum NotReachable {
 pub type Allowed = dyn Fn(IpAddr) -> bool + Send + Sync;
 
 /// Checks addresses. Cheap to clone; a reload changes all clones.
-#[derive(Clone, Default)]
-pub struct Guard(Arc<RwLock<Option<Arc<Allowed>>>>);
+#[derive(Clone)]
+pub struct Guard {
+    allowed: Arc<RwLock<Option<Arc<Allowed>>>>,
+    names: Arc<dyn Names>,
+}
+
+/// The system's names, and no private network.
+impl Default for Guard {
+    fn default() -> Guard {
+        Guard::over(Arc::new(SystemNames))
+    }
+}
 
 impl Guard {
+    /// A guard in front of these names.
+    pub fn over(names: Arc<dyn Names>) -> Guard {
+        Guard { allowed: Arc::default(), names }
+    }
+
     /// Takes the private networks of today's configuration.
     pub fn allow(&self, allowed: impl Fn(IpAddr) -> bool + Send + Sync + 'static) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(allowed));
+        *self.allowed.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(allowed));
     }
 
     /// Whether an address may be connected to.
@@ -35,7 +52,7 @@ impl Guard {
         if public(address) {
             return true;
         }
-        let allowed = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner).clone();
         allowed.is_some_and(|allowed| allowed(address))
     }
 
@@ -57,13 +74,15 @@ impl Guard {
     }
 }
 
-/// Resolves names to what may be connected to; the client connects to nothing else.
+/// Resolves names to what may be connected to; the client connects to nothing else. Each connection asks anew, so what a name
+/// stood for a moment ago counts for nothing.
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = self.clone();
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let admitted: Vec<SocketAddr> = found.filter(|address| guard.admits(address.ip())).collect();
+            let found = guard.names.addresses(name.as_str()).await?;
+            let admitted = found.into_iter().filter(|address| guard.admits(*address));
+            let admitted: Vec<SocketAddr> = admitted.map(|address| SocketAddr::new(address, 0)).collect();
             if admitted.is_empty() {
                 return Err(NotReachable::Private.into());
             }
@@ -119,6 +138,7 @@ fn public_v6(address: Ipv6Addr) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::egress::ScriptedNames;
 
     fn check(guard: &Guard, url: &str) -> Result<(), NotReachable> {
         guard.check(&Url::parse(url).unwrap())
@@ -186,5 +206,23 @@ mod tests {
         assert_eq!(resolve(&guard).await.err().unwrap().to_string(), NotReachable::Private.to_string());
         guard.allow(|address| address.is_loopback());
         assert!(resolve(&guard).await.unwrap().all(|address| address.ip().is_loopback()));
+    }
+
+    #[tokio::test]
+    async fn a_name_is_judged_anew_for_each_connection_and_address_by_address() {
+        let (public, private) = (IpAddr::from([8, 8, 8, 8]), IpAddr::from([10, 0, 0, 1]));
+        let names = ScriptedNames::default();
+        names.answer("turns.example", vec![public]);
+        names.answer("turns.example", vec![private]);
+        names.answer("both.example", vec![private, public]);
+        let guard = Guard::over(Arc::new(names));
+        let resolve = async |name: &str| {
+            let found = guard.resolve(name.parse().unwrap()).await.ok()?;
+            Some(found.map(|address| address.ip()).collect::<Vec<_>>())
+        };
+        assert_eq!(resolve("turns.example").await, Some(vec![public]));
+        assert_eq!(resolve("turns.example").await, None);
+        assert_eq!(resolve("turns.example").await, None);
+        assert_eq!(resolve("both.example").await, Some(vec![public]));
     }
 }

@@ -11,9 +11,11 @@
 mod call;
 mod fetch;
 mod guard;
+mod names;
 mod sign;
 
 pub use call::{Answer, Body, CallError, Caller, Request};
 pub use fetch::{Fetch, Fetched, Fetcher};
 pub use guard::{Guard, NotReachable};
+pub use names::{Names, ScriptedNames};
 pub use sign::{HEADER, sign, with_body_hash};

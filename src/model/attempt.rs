@@ -23,6 +23,8 @@ pub enum AttemptEnd {
     Throttled,
     Rejected,
     Unknown,
+    /// The provider did not take the file of this part: it goes as a link from here on.
+    FileRefused,
 }
 
 impl AttemptEnd {
@@ -32,6 +34,7 @@ impl AttemptEnd {
             AttemptEnd::Throttled => "throttled",
             AttemptEnd::Rejected => "rejected",
             AttemptEnd::Unknown => "unknown",
+            AttemptEnd::FileRefused => "file_refused",
         }
     }
 }
@@ -56,10 +59,29 @@ impl Attempt {
         Some(Attempt { at, end, code: cause.code, text })
     }
 
-    /// Adds attempts to a trace, of which the newest stay.
+    /// Adds attempts to a trace, of which the newest stay, and the newest refusal of a file: what is done next depends on it.
     pub fn remember(trace: &mut Vec<Attempt>, more: impl IntoIterator<Item = Attempt>) {
         trace.extend(more);
-        trace.drain(..trace.len().saturating_sub(MOST));
+        let over = trace.len().saturating_sub(MOST);
+        if over == 0 {
+            return;
+        }
+        let refusal = trace[..over].iter().rposition(Attempt::file_refused);
+        let refusal = refusal.filter(|_| !trace[over..].iter().any(Attempt::file_refused));
+        match refusal {
+            Some(at) => {
+                trace.swap(at, over);
+                trace.drain(..over);
+            }
+            None => {
+                trace.drain(..over);
+            }
+        }
+    }
+
+    /// Whether a file was refused by this one.
+    pub fn file_refused(&self) -> bool {
+        self.end == AttemptEnd::FileRefused
     }
 }
 
@@ -80,5 +102,16 @@ mod tests {
         }
         assert_eq!(trace.iter().map(|one| one.code).collect::<Vec<_>>(), (12..20).collect::<Vec<_>>());
         assert!(trace.iter().all(|one| one.text.len() == 120 && one.end == AttemptEnd::Unknown));
+    }
+
+    #[test]
+    fn the_refusal_of_a_file_outlives_what_comes_after_it() {
+        let attempt = |end, code| Attempt { at: Timestamp(1), end, code, text: String::new() };
+        let mut trace = vec![attempt(AttemptEnd::Retryable, 0), attempt(AttemptEnd::FileRefused, 1)];
+        for code in 2..30 {
+            Attempt::remember(&mut trace, [attempt(AttemptEnd::Retryable, code)]);
+        }
+        let codes: Vec<u32> = trace.iter().map(|one| one.code).collect();
+        assert_eq!(codes, [1, 23, 24, 25, 26, 27, 28, 29]);
     }
 }

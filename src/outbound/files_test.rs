@@ -136,3 +136,62 @@ async fn a_file_that_was_removed_fails_the_receipt_with_the_channels_code() {
     let receipt = house.receipt(&posted).await.unwrap();
     assert_eq!((receipt.status, receipt.error_code), (Some(DeliveryStatus::Failed), LOST));
 }
+
+/// The provider answers a file like this, and takes every text.
+fn answering(provider: &Scripted, file: impl Fn() -> Outcome + Send + 'static) {
+    *provider.script.lock().unwrap() = Box::new(move |out, number| match &out.content {
+        Content::Media(_) => (MILLI, file()),
+        _ => (MILLI, accepted(number)),
+    });
+}
+
+const LINK: &str = "https://b.example/media/image/jpeg";
+
+fn cause() -> Cause {
+    Cause { code: 30019, text: "too large".to_owned() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_the_provider_refuses_goes_as_a_link_and_so_does_the_next() {
+    let (mut house, provider, _) = house(true).await;
+    answering(&provider, || Outcome::Rejected { blame: Blame::File, cause: cause() });
+    let posted = post(&mut house, "look", &[("image/jpeg", 1, true), ("image/jpeg", 2, true)]).await;
+    house.pass(SECOND).await;
+    let (one, two) = ((false, format!("look\n{LINK}")), (false, LINK.to_owned()));
+    assert_eq!(sent(&provider), [(true, "look".to_owned()), one, (true, String::new()), two]);
+    let receipt = house.receipt(&posted).await.unwrap();
+    assert_eq!((receipt.status, receipt.error_code), (Some(DeliveryStatus::Sent), 0));
+    let refused: Vec<_> = receipt.attempts.iter().map(|attempt| (attempt.end, attempt.code)).collect();
+    assert_eq!(refused, [(AttemptEnd::FileRefused, 30019), (AttemptEnd::FileRefused, 30019)]);
+    assert_eq!(house.rows().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_not_taken_after_all_its_tries_goes_as_a_link_however_often_that_is_tried() {
+    let (mut house, provider, _) = house(true).await;
+    let texts = AtomicUsize::new(0);
+    *provider.script.lock().unwrap() = Box::new(move |out, number| match &out.content {
+        Content::Media(_) => (MILLI, Outcome::Retryable { after: None, tries: Some(2), cause: cause() }),
+        _ if texts.fetch_add(1, Ordering::Relaxed) < 12 => {
+            (MILLI, Outcome::Retryable { after: Some(MILLI), tries: None, cause: cause() })
+        }
+        _ => (MILLI, accepted(number)),
+    });
+    let posted = post(&mut house, "", &[("image/jpeg", 1, true)]).await;
+    house.pass(SECOND * 3600).await;
+    let sent = sent(&provider);
+    assert_eq!(sent.iter().filter(|(file, _)| *file).count(), 2, "{sent:?}");
+    assert_eq!(sent[2..], vec![(false, LINK.to_owned()); 13]);
+    assert_eq!(house.receipt(&posted).await.unwrap().status, Some(DeliveryStatus::Sent));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_is_not_about_the_file_ends_it() {
+    let (mut house, provider, _) = house(true).await;
+    answering(&provider, || Outcome::Rejected { blame: Blame::Recipient, cause: cause() });
+    let posted = post(&mut house, "look", &[("image/jpeg", 1, true)]).await;
+    house.pass(SECOND).await;
+    assert_eq!(sent(&provider).len(), 1);
+    let receipt = house.receipt(&posted).await.unwrap();
+    assert_eq!((receipt.status, receipt.error_code), (Some(DeliveryStatus::Failed), 30019));
+}

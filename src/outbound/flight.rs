@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use tracing::Level;
-use trunkline_adapter::{Address, Outcome, Timestamp};
+use trunkline_adapter::{Address, Content, Outcome, Timestamp};
 
 use super::mailbox::Site;
 use super::outcome::{Case, OPTED_OUT_CODE, Settled, Step, Subjects, judge, settle};
@@ -14,7 +14,7 @@ use super::plan::{InForce, Policies};
 use super::send::{End, Shipment, send};
 use crate::ledger::LedgerError;
 use crate::ledger::engine::Batch;
-use crate::model::{Attempt, Compact, Dispatch};
+use crate::model::{Attempt, AttemptEnd, Compact, Dispatch};
 use crate::telemetry::{mask, outbound as metrics};
 use crate::work::{Job, Taken};
 
@@ -131,13 +131,19 @@ impl Flight {
             policies,
             idempotent: shipment.idempotent,
             held: held.load(Ordering::Relaxed),
+            file: matches!(outbound.content, Content::Media(_)),
             now,
             mint: &surroundings.mint,
         };
         let mut step = judge(&case, &outcome);
-        let attempt = Attempt::of(&outcome, now);
-        if let Step::Later(job) = &mut step {
-            Attempt::remember(&mut job.trace, attempt.clone());
+        let mut attempt = Attempt::of(&outcome, now);
+        match &mut step {
+            Step::Later(job) => Attempt::remember(&mut job.trace, attempt.clone()),
+            Step::AsLink(job) => {
+                attempt = attempt.map(|attempt| Attempt { end: AttemptEnd::FileRefused, ..attempt });
+                Attempt::remember(&mut job.trace, attempt.clone());
+            }
+            Step::Accepted { .. } | Step::End(_) | Step::Stay => {}
         }
         failpoint!("outcome::judged");
         log(&site.proxy, &dispatch, &shipment, taken.job.attempts + 1, &outcome);

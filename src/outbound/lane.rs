@@ -518,7 +518,7 @@ impl Lane {
         self.last = Some(Last { outcome: metrics::outcome_name(outcome), code, text, at: now });
         let held = match outcome {
             Outcome::Accepted { .. }
-            | Outcome::Rejected { blame: Blame::Message | Blame::Recipient, .. }
+            | Outcome::Rejected { blame: Blame::Message | Blame::File | Blame::Recipient, .. }
             | Outcome::Throttled { scope: Scope::Recipient, .. } => {
                 if self.gate.success() {
                     self.released();

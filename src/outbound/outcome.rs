@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trunkline_adapter::{Address, Blame, DeliveryStatus, Outcome, Scope, Timestamp};
+use trunkline_adapter::{Address, Blame, Cause, DeliveryStatus, Outcome, Scope, Timestamp};
 
 use super::flight::span;
 use super::hold::LONGEST_WISH;
@@ -38,6 +38,8 @@ pub(super) enum Step {
     Accepted { id: String, learned: Vec<Address>, at: Option<Timestamp> },
     /// The row's value changes, and is tried again when it says.
     Later(Job),
+    /// Likewise, at once and with a link in the file's place.
+    AsLink(Job),
     /// The row ends.
     End(End),
     /// Nothing changes: the lane as a whole has to wait.
@@ -52,6 +54,8 @@ pub(super) struct Case<'a> {
     pub idempotent: bool,
     /// The lane is held: its tries are probes and cost a message nothing.
     pub held: bool,
+    /// A file was to be sent.
+    pub file: bool,
     pub now: Timestamp,
     pub mint: &'a Mint,
 }
@@ -65,7 +69,7 @@ pub(super) fn judge(case: &Case<'_>, outcome: &Outcome) -> Step {
         }
         Outcome::Retryable { .. } if case.held => case.stay(),
         Outcome::Retryable { tries: Some(tries), cause, .. } if tried >= *tries => {
-            Step::End(End::Fail(cause.code))
+            case.fail(case.file, cause)
         }
         Outcome::Retryable { after, .. } => Step::Later(case.later(tried, *after, false)),
         Outcome::Throttled { scope: Scope::Recipient, after, .. } => {
@@ -73,9 +77,8 @@ pub(super) fn judge(case: &Case<'_>, outcome: &Outcome) -> Step {
         }
         Outcome::Throttled { scope: Scope::Lane | Scope::Account, .. } => case.stay(),
         Outcome::Rejected { blame: Blame::Operator, .. } => case.stay(),
-        Outcome::Rejected { blame: Blame::Message | Blame::Recipient, cause } => {
-            Step::End(End::Fail(cause.code))
-        }
+        Outcome::Rejected { blame: Blame::File, cause } => case.fail(case.file, cause),
+        Outcome::Rejected { blame: Blame::Message | Blame::Recipient, cause } => case.fail(false, cause),
         Outcome::Unknown { cause } => match case.policies.unknown {
             Unknown::Fail if !case.idempotent => {
                 Step::End(End::Fail(if cause.code == 0 { UNKNOWN_CODE } else { cause.code }))
@@ -91,6 +94,14 @@ pub(super) fn judge(case: &Case<'_>, outcome: &Outcome) -> Step {
 }
 
 impl Case<'_> {
+    /// The row's end; or, where that may help, a link in the file's place. Either way nothing was taken.
+    fn fail(&self, link: bool, cause: &Cause) -> Step {
+        match link {
+            true => Step::AsLink(self.later(0, Some(Duration::ZERO), false)),
+            false => Step::End(End::Fail(cause.code)),
+        }
+    }
+
     /// The row as it was before the try. Where a begun send was written down, that is taken back: it is known that
     /// nothing was taken.
     fn stay(&self) -> Step {
@@ -222,7 +233,7 @@ async fn try_settle(
     let mut learned = Vec::new();
     let settled = match step {
         Step::Stay => return Ok(Settled { kept: Some(subjects.taken.job.clone()), complete: false }),
-        Step::Later(job) => {
+        Step::Later(job) | Step::AsLink(job) => {
             batch.put(key, job.encode());
             Settled { kept: Some(job.clone()), complete: false }
         }
@@ -473,10 +484,11 @@ mod tests {
                 policies: Policies { unknown, ..house.policies },
                 idempotent: false,
                 held: false,
+                file: false,
                 now: site.clock.now(),
                 mint: &site.mint,
             };
-            let cause = trunkline_adapter::Cause::new("busy");
+            let cause = Cause::new("busy");
             let step = judge(&case, &Outcome::Retryable { after: None, tries: None, cause });
             let Step::Later(job) = step else { panic!("{step:?}") };
             let again = Dispatch::decode(&job.payload).unwrap();

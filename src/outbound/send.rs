@@ -15,7 +15,7 @@ use super::pieces::{Piece, pieces};
 use super::plan::{LanePlan, Ready, Surroundings};
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{
-    Compact, ConversationSid, Correlation, Dispatch, Head, Letter, MessageMedia, MessageRecord,
+    Attempt, Compact, ConversationSid, Correlation, Dispatch, Head, Letter, MessageMedia, MessageRecord,
     ParticipantRecord, ParticipantSid, ReceiptRecord, State, Templated, message,
 };
 use crate::work::Taken;
@@ -25,6 +25,9 @@ const LONGEST_SEND: Duration = Duration::from_secs(120);
 
 /// One with a file, which has to be handed over first.
 const LONGEST_UPLOAD: Duration = Duration::from_secs(300);
+
+/// Characters of a file's name that stand before a link to it.
+const LONGEST_NAME: usize = 200;
 
 /// The message has no text for this channel.
 const NO_TEXT: u32 = 21602;
@@ -131,7 +134,8 @@ pub(super) async fn prepare(
             Err(cause) => return Ok(Prepared::End(End::Fail(cause.code))),
         };
         let Some(piece) = cut.get(sent) else { return Ok(Prepared::End(End::Drop)) };
-        let content = match content(site, capabilities, piece, &message).await? {
+        let refused = taken.job.trace.iter().any(Attempt::file_refused);
+        let content = match content(site, capabilities, piece, refused, &message).await? {
             Ok(content) => content,
             Err(instead) => return Ok(instead),
         };
@@ -234,11 +238,13 @@ fn cut(capabilities: &Capabilities, message: &MessageRecord) -> Result<Vec<Piece
     pieces(capabilities, text.as_deref(), &message.media)
 }
 
-/// What a piece of it is for the adapter; or what to do instead of sending it now.
+/// What a piece of it is for the adapter; or what to do instead of sending it now. `refused`: the provider did not take its
+/// file, which is a link from here on.
 async fn content(
     site: &Surroundings,
     capabilities: &Capabilities,
     piece: &Piece,
+    refused: bool,
     message: &MessageRecord,
 ) -> Result<Result<Content, Prepared>, LedgerError> {
     let number = match piece {
@@ -253,6 +259,9 @@ async fn content(
         return Ok(Err(lost()));
     }
     let Piece::File { caption, jpeg, .. } = piece else { return Ok(Ok(link(site, media, None))) };
+    if refused {
+        return Ok(Ok(link(site, media, caption.as_deref())));
+    }
     Ok(match site.files.ready(media, *jpeg) {
         Ready::Now(file) => Ok(Content::Media(MediaFile { caption: caption.clone(), ..*file })),
         Ready::Never => Ok(link(site, media, caption.as_deref())),
@@ -262,7 +271,8 @@ async fn content(
 
 /// A text that leads to a file which cannot go itself, with what was to be said beside it.
 fn link(site: &Surroundings, media: &MessageMedia, caption: Option<&str>) -> Content {
-    let lines = [caption.map(str::to_owned), media.filename.clone(), Some(site.files.link(media))];
+    let name = media.filename.as_ref().map(|name| name.chars().take(LONGEST_NAME).collect());
+    let lines = [caption.map(str::to_owned), name, Some(site.files.link(media))];
     Content::Text { body: lines.into_iter().flatten().collect::<Vec<_>>().join("\n") }
 }
 

@@ -9,6 +9,7 @@ use super::command::{
     ParticipantChange, UserChange, Who,
 };
 use super::error::Improper;
+use super::inbox::Writer;
 use super::media::Attachment;
 use super::{Relay, RelayError};
 use crate::announce::{self, Cause, Pairs, Verdict};
@@ -35,6 +36,8 @@ pub(super) struct Amended {
     pub accepted: Option<Timestamp>,
     /// The keyword that it may be was heard when it was accepted.
     pub heard: bool,
+    /// Who wrote it, as it was when it was accepted.
+    pub writer: Option<Writer>,
 }
 
 /// Whose event it is.

@@ -252,3 +252,7 @@ pub fn remove_message(
     decision.next.head.messages = Mark::ThisWrite;
     Ok(finish(decision))
 }
+
+#[cfg(test)]
+#[path = "decide_messages_test.rs"]
+mod tests;

@@ -7,6 +7,7 @@ use super::command::{Change, MessageChange};
 use super::decide::Context;
 use super::decide_messages::{self, Draft};
 use super::intake::{Decided, Origin, remember, source};
+use super::media::Attachment;
 use super::{Relay, RelayError};
 use crate::announce::Cause;
 use crate::ledger::{tables, typed};
@@ -98,8 +99,12 @@ impl Relay {
             if !wrote(conversation, record, &event) {
                 return Ok((None, InboundOutcome::Unbound));
             }
+            let mut change = change.clone();
+            if !record.media.is_empty() {
+                beside_its_files(&mut change);
+            }
             let (decision, _) =
-                decide_messages::change_message(context, conversation, index, record, change.clone())?;
+                decide_messages::change_message(context, conversation, index, record, change)?;
             Ok((Some(decision), InboundOutcome::Accepted))
         })
         .await
@@ -186,14 +191,7 @@ impl Relay {
         binding: Option<&Binding>,
         echo: Echo,
     ) -> Result<(), RelayError> {
-        let ours = echo.correlation.as_deref().and_then(Correlation::decode).is_some();
-        let key = tables::provider_id(origin.account.as_str(), origin.kind, &echo.from, &echo.id);
-        let known = typed::compact::<ProviderIdRow>(&*self.ledger.snapshot(), &key).await?;
-        let sent = matches!(
-            known.as_ref().map(|row| &row.record),
-            Some(ProviderIdRow::Message { subject: Subject::Outbound { .. }, .. })
-        );
-        if ours || sent {
+        if self.sent_by_us(origin, &echo).await? {
             let report = StatusReport {
                 id: echo.id,
                 from: echo.from,
@@ -205,7 +203,38 @@ impl Relay {
             };
             return self.take_status(origin, report).await;
         }
-        let (key, echo) = (&key, &echo);
+        self.join_echo(origin, binding, &echo, &[]).await
+    }
+
+    /// Whether a copy is of something that left from here.
+    async fn sent_by_us(&self, origin: Origin<'_>, echo: &Echo) -> Result<bool, RelayError> {
+        if ours(echo) {
+            return Ok(true);
+        }
+        let key = tables::provider_id(origin.account.as_str(), origin.kind, &echo.from, &echo.id);
+        let known = typed::compact::<ProviderIdRow>(&*self.ledger.snapshot(), &key).await?;
+        let subject = known.map(|row| row.record);
+        Ok(matches!(subject, Some(ProviderIdRow::Message { subject: Subject::Outbound { .. }, .. })))
+    }
+
+    /// Whether a copy is of something from elsewhere, of which the files are still to be got.
+    pub(super) async fn brings_files(&self, origin: Origin<'_>, echo: &Echo) -> Result<bool, RelayError> {
+        if !self.waits_for_files(&echo.parts) || self.sent_by_us(origin, echo).await? {
+            return Ok(false);
+        }
+        let key = tables::provider_id(origin.account.as_str(), origin.kind, &echo.from, &echo.id);
+        Ok(self.ledger.snapshot().get(&key).await?.is_none())
+    }
+
+    /// What an agent wrote in the provider's own inbox joins the conversation, with its files.
+    pub(super) async fn join_echo(
+        &self,
+        origin: Origin<'_>,
+        binding: Option<&Binding>,
+        echo: &Echo,
+        media: &[Attachment],
+    ) -> Result<(), RelayError> {
+        let key = &tables::provider_id(origin.account.as_str(), origin.kind, &echo.from, &echo.id);
         let outcome = self
             .in_conversation(origin, binding, (&echo.from, &echo.to), |sid| async move {
                 let appended = self
@@ -234,7 +263,7 @@ impl Relay {
                                 subject: None,
                                 reply_to: None,
                                 template: None,
-                                media: Vec::new(),
+                                media: media.to_vec(),
                             };
                             let (decision, _) =
                                 decide_messages::append(&context, &conversation, vec![draft])?;
@@ -270,6 +299,11 @@ impl Relay {
     }
 }
 
+/// Whether a copy says of itself that it is of something that left from here.
+pub(super) fn ours(echo: &Echo) -> bool {
+    echo.correlation.as_deref().and_then(Correlation::decode).is_some()
+}
+
 /// Something that happens to a message: the event's id, the message's, and the pair.
 #[derive(Clone, Copy)]
 pub(super) struct Touch<'a> {
@@ -286,6 +320,15 @@ pub(super) fn edited(parts: &[Part]) -> MessageChange {
         body: message::body(parts).map_or(Change::Clear, Change::Set),
         parts: beside.then(|| parts.to_vec()),
         ..MessageChange::default()
+    }
+}
+
+/// An edit of a message whose files are here names them once more, and none of them is another now.
+fn beside_its_files(change: &mut MessageChange) {
+    let Some(parts) = &mut change.parts else { return };
+    parts.retain(|part| !matches!(part, Part::Media(_)));
+    if parts.iter().all(|part| matches!(part, Part::Text { .. })) {
+        change.parts = None;
     }
 }
 

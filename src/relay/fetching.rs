@@ -3,10 +3,11 @@
 //! is never lost.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use trunkline_adapter::{Address, BoxFuture, InboundMessage, MediaFault, MediaReference, Part, Timestamp};
+use trunkline_adapter::{Address, BoxFuture, MediaFault, MediaReference, Part, Timestamp};
 
 use super::intake::Origin;
 use super::media::{Attachment, NewMedia};
@@ -33,33 +34,70 @@ pub trait Fetches: Send + Sync {
 }
 
 /// A file whose content is kept.
+#[derive(Clone)]
 pub struct Fetched {
     pub content: ContentHash,
     /// Bytes.
     pub size: u64,
     pub content_type: String,
     /// Keeps the content from the sweep until a row names it.
-    pub hold: Box<dyn Any + Send + Sync>,
+    pub hold: Arc<dyn Any + Send + Sync>,
 }
 
-/// A message with its files.
+/// What is said with files that are still to be got.
+pub(super) struct Parcel<'a> {
+    /// Where it waits: its conversation.
+    pub subject: &'a str,
+    /// The provider's id of it.
+    pub id: &'a str,
+    pub proxy: &'a Address,
+    pub author: &'a Address,
+    pub parts: &'a [Part],
+    /// When it came.
+    pub since: Timestamp,
+}
+
+/// What is said, with its files.
 pub(super) struct Complete {
-    pub message: InboundMessage,
+    pub parts: Vec<Part>,
     pub media: Vec<Attachment>,
-    /// See [`Fetched::hold`].
-    pub holds: Vec<Box<dyn Any + Send + Sync>>,
 }
 
 /// How getting them ended.
 pub(super) enum Gathered {
-    Complete(Box<Complete>),
+    Complete(Complete),
     /// Some are not to be had now.
     Later(Duration),
 }
 
-/// Whether a message refers to files.
-pub(super) fn has_files(message: &InboundMessage) -> bool {
-    message.parts.iter().any(|part| matches!(part, Part::Media(_)))
+/// Which files of those whose turn it is were had or given up, so that only the others are asked for again. Of each
+/// conversation there is one at most, as long as its row is worked on; contents that are in here are kept from the sweep.
+#[derive(Default)]
+pub(super) struct Partly(Mutex<HashMap<String, (String, Settled)>>);
+
+/// By the file's place in its message; nothing where it cannot be had.
+type Settled = BTreeMap<usize, Option<Fetched>>;
+
+impl Partly {
+    fn of(&self, parcel: &Parcel<'_>) -> Settled {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = known.get(parcel.subject).filter(|(id, _)| id == parcel.id);
+        own.map(|(_, settled)| settled.clone()).unwrap_or_default()
+    }
+
+    fn keep(&self, parcel: &Parcel<'_>, settled: Settled) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(parcel.subject.to_owned(), (parcel.id.to_owned(), settled));
+    }
+
+    /// A row of this subject is done with.
+    pub(super) fn forget(&self, subject: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(subject);
+    }
+}
+
+fn has_files(parts: &[Part]) -> bool {
+    parts.iter().any(|part| matches!(part, Part::Media(_)))
 }
 
 impl Relay {
@@ -69,63 +107,88 @@ impl Relay {
         let _ = self.fetches.set(fetches);
     }
 
-    /// Whether a message is to wait for files.
-    pub(super) fn waits_for_files(&self, message: &InboundMessage) -> bool {
-        has_files(message) && self.fetches.get().is_some()
+    /// Whether what is said is to wait for files.
+    pub(super) fn waits_for_files(&self, parts: &[Part]) -> bool {
+        has_files(parts) && self.fetches.get().is_some()
     }
 
-    /// Gets the files of a message that came at `since`.
+    /// Gets the files of a parcel, those that were not settled by an earlier try.
     pub(super) async fn gather(
         &self,
         origin: Origin<'_>,
         service: &ServiceSid,
-        mut message: InboundMessage,
-        since: Timestamp,
+        parcel: &Parcel<'_>,
     ) -> Result<Gathered, RelayError> {
-        let mut complete = Complete { media: Vec::new(), holds: Vec::new(), message: message.clone() };
-        let Some(fetches) = self.fetches.get().filter(|_| has_files(&message)) else {
-            return Ok(Gathered::Complete(Box::new(complete)));
+        let Some(fetches) = self.fetches.get().filter(|_| has_files(parcel.parts)) else {
+            return Ok(Gathered::Complete(Complete { parts: parcel.parts.to_vec(), media: Vec::new() }));
         };
-        let mut parts = Vec::with_capacity(message.parts.len());
-        for part in std::mem::take(&mut message.parts) {
-            let Part::Media(file) = part else {
-                parts.push(part);
+        let (mut settled, mut later) = (self.partly.of(parcel), None);
+        for (number, file) in files(parcel.parts).enumerate() {
+            if settled.contains_key(&number) {
                 continue;
-            };
-            let got = if complete.media.len() < MOST_FILES {
-                fetches.fetch(origin.adapter, &message.to, &file).await
+            }
+            let got = if number < MOST_FILES {
+                fetches.fetch(origin.adapter, parcel.proxy, file).await
             } else {
                 Err(MediaFault::fatal("the message has too many files"))
             };
-            let waited = self.clock.now().since(since);
-            match got {
-                Ok(got) => {
-                    let new = NewMedia {
-                        content: got.content,
-                        size: got.size,
-                        content_type: got.content_type,
-                        filename: file.filename.clone(),
-                        category: MediaCategory::Media,
-                        author: message.from.address.to_string(),
-                    };
-                    let record = self.new_media(service, new);
-                    complete.media.push(Attachment { record, stored: None });
-                    complete.holds.push(got.hold);
-                    parts.extend(file.caption.map(|text| Part::Text { text }));
-                }
+            let waited = self.clock.now().since(parcel.since);
+            let got = match got {
+                Ok(got) => Some(got),
                 Err(fault) if fault.again && waited < PATIENCE => {
                     tracing::info!(adapter = origin.adapter, reason = %fault.text, "A file cannot be had yet");
-                    return Ok(Gathered::Later((waited / 2).clamp(PAUSES.0, PAUSES.1)));
+                    later = Some((waited / 2).clamp(PAUSES.0, PAUSES.1));
+                    continue;
                 }
                 Err(fault) => {
                     tracing::warn!(adapter = origin.adapter, reason = %fault.text, "A file cannot be had");
-                    parts.extend(instead(file));
+                    None
                 }
-            }
+            };
+            settled.insert(number, got);
         }
-        complete.message.parts = parts;
-        Ok(Gathered::Complete(Box::new(complete)))
+        // Kept in either case: whoever is asked about it next may not answer at once.
+        self.partly.keep(parcel, settled.clone());
+        Ok(match later {
+            Some(pause) => Gathered::Later(pause),
+            None => Gathered::Complete(self.assembled(service, parcel, settled)),
+        })
     }
+
+    fn assembled(&self, service: &ServiceSid, parcel: &Parcel<'_>, mut settled: Settled) -> Complete {
+        let mut complete = Complete { parts: Vec::with_capacity(parcel.parts.len()), media: Vec::new() };
+        let mut number = 0;
+        for part in parcel.parts {
+            let Part::Media(file) = part else {
+                complete.parts.push(part.clone());
+                continue;
+            };
+            let got = settled.remove(&number).flatten();
+            number += 1;
+            let Some(got) = got else {
+                complete.parts.extend(instead(file.clone()));
+                continue;
+            };
+            let new = NewMedia {
+                content: got.content,
+                size: got.size,
+                content_type: got.content_type,
+                filename: file.filename.clone(),
+                category: MediaCategory::Media,
+                author: parcel.author.to_string(),
+            };
+            complete.media.push(Attachment { record: self.new_media(service, new), stored: None });
+            complete.parts.extend(file.caption.clone().map(|text| Part::Text { text }));
+        }
+        complete
+    }
+}
+
+fn files(parts: &[Part]) -> impl Iterator<Item = &MediaReference> {
+    parts.iter().filter_map(|part| match part {
+        Part::Media(file) => Some(file),
+        _ => None,
+    })
 }
 
 /// What stands for a file that is missing: a line that says so, what was said beside it, and what the provider told of it.

@@ -14,12 +14,12 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::Semaphore;
-use trunkline_adapter::{Address, Inbound, InboundMessage, Part, Person, Timestamp};
+use trunkline_adapter::{Address, Echo, Inbound, InboundMessage, Part, Person, Timestamp};
 
 use super::asking::{Amended, Said, Whose};
 use super::commit::{After, Wake};
 use super::events::{Touch, edited};
-use super::fetching::{Complete, Gathered};
+use super::fetching::{Complete, Gathered, Parcel};
 use super::intake::{Origin, remember, takes};
 use super::keyword::Asked;
 use super::media::Attachment;
@@ -28,7 +28,9 @@ use super::{ATTEMPTS, Relay, RelayError};
 use crate::announce::{self, Cause};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::{LedgerError, tables};
-use crate::model::{AccountSid, Binding, ConversationSid, Event, message};
+use crate::model::{
+    AccountSid, Binding, Conversation, ConversationSid, Event, Member, ParticipantSid, message,
+};
 use crate::telemetry::inbound::{InboundOutcome, inbound};
 use crate::work::{self, Queue, Taken, Window};
 
@@ -57,6 +59,16 @@ struct InboxRow {
     /// came before it has to wait.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     heard: bool,
+    /// Who said it: it stays theirs, and in their conversation, though they may be gone when its turn comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    writer: Option<Writer>,
+}
+
+/// Whoever wrote something, as they were in the conversation when it came.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Writer {
+    pub participant: ParticipantSid,
+    pub address: Address,
 }
 
 /// A row that is about to be kept, and the keyword in it.
@@ -74,10 +86,10 @@ struct Word {
 }
 
 /// How an event came that waited.
-#[derive(Clone, Copy)]
 struct Came {
     since: Timestamp,
     heard: bool,
+    writer: Option<Writer>,
 }
 
 /// How much waits, by conversation.
@@ -166,7 +178,12 @@ impl Relay {
         subject: &str,
         events: Vec<Inbound>,
     ) -> Result<(), RelayError> {
-        let mut rows = events.into_iter().map(|event| self.to_keep(origin, event)).peekable();
+        let current = match ConversationSid::parse(subject) {
+            Some(_) => self.load(origin.account, subject).await?,
+            None => None,
+        };
+        let mut rows =
+            events.into_iter().map(|event| self.to_keep(origin, event, current.as_deref())).peekable();
         while rows.peek().is_some() {
             let (mut some, mut bytes) = (Vec::new(), 0);
             while some.len() < MOST_ROWS
@@ -223,7 +240,7 @@ impl Relay {
         Err(RelayError::Contended)
     }
 
-    fn to_keep(&self, origin: Origin<'_>, event: Inbound) -> Kept {
+    fn to_keep(&self, origin: Origin<'_>, event: Inbound, current: Option<&Conversation>) -> Kept {
         let word = match &event {
             Inbound::Message(message) => {
                 self.asked(origin.account, &message.to, &message.parts).map(|asked| Word {
@@ -235,7 +252,13 @@ impl Relay {
             }
             _ => None,
         };
-        Kept { payload: encoded(origin, event, word.is_some()), word }
+        let writer = match &event {
+            Inbound::Message(message) => {
+                current.and_then(|current| writer(current.bound(&message.to, &message.from)?))
+            }
+            _ => None,
+        };
+        Kept { payload: encoded(origin, event, word.is_some(), writer), word }
     }
 
     /// Counts what an earlier run left. Before anything comes in.
@@ -303,7 +326,7 @@ impl Relay {
         let worked = match serde_json::from_slice::<InboxRow>(&taken.job.payload) {
             Ok(row) => {
                 let origin = Origin { adapter: &row.adapter, kind: &row.kind, account };
-                let came = Came { since: taken.job.since, heard: row.heard };
+                let came = Came { since: taken.job.since, heard: row.heard, writer: row.writer };
                 self.admit(origin, &taken.subject, row.event, came).await
             }
             Err(error) => {
@@ -316,6 +339,7 @@ impl Relay {
                 let mut batch = Batch::default();
                 batch.delete(taken.key.clone());
                 let deleted = self.ledger.commit(batch).await.map(|_| None).map_err(RelayError::from);
+                self.partly.forget(&taken.subject);
                 failpoint!("inbox::done");
                 deleted
             }
@@ -338,7 +362,7 @@ impl Relay {
     ) -> Result<Option<Duration>, RelayError> {
         let message = match event {
             Inbound::Message(message) => message,
-            event => return self.admit_event(origin, sid, event).await.map(|()| None),
+            event => return self.admit_event(origin, sid, event, came.since).await,
         };
         let own = tables::provider_id(origin.account.as_str(), origin.kind, &message.to, &message.id);
         if self.ledger.snapshot().get(&own).await?.is_some() {
@@ -350,14 +374,22 @@ impl Relay {
             return Ok(None);
         };
         let whole = message.clone();
-        let complete = match self.with_files(origin, sid, message, came.since).await? {
-            Gathered::Complete(complete) => complete,
+        let parcel = Parcel {
+            subject: sid,
+            id: &whole.id,
+            proxy: &whole.to,
+            author: &whole.from.address,
+            parts: &whole.parts,
+            since: came.since,
+        };
+        let (parts, media) = match self.with_files(origin, &parcel).await? {
+            Gathered::Complete(complete) => (complete.parts, complete.media),
             Gathered::Later(pause) => return Ok(Some(pause)),
         };
-        let Complete { message, media, holds } = *complete;
+        let message = InboundMessage { parts, ..message };
         let asked = {
             let _turn = self.inbox.asking.acquire().await;
-            self.ask_inbound(origin, sid, &message, &media, came).await
+            self.ask_inbound(origin, sid, &message, &media, &came).await
         };
         let mut amended = match asked {
             Ok(amended) => amended,
@@ -368,28 +400,47 @@ impl Relay {
             Err(other) => return Err(other),
         };
         amended.media = media;
-        (amended.accepted, amended.heard) = (Some(came.since), came.heard);
+        (amended.accepted, amended.heard, amended.writer) = (Some(came.since), came.heard, came.writer);
         failpoint!("inbox::fetched");
         let fates = self.append_inbound(origin, &conversation, vec![message], Some(&amended)).await?;
-        drop(holds);
         for fate in fates {
             if self.follow_up(origin, &conversation, fate).await.is_some() {
-                // It was closed before this came, or the person left it meanwhile.
+                // It was closed before this came, or is gone; or nobody knows who wrote it.
                 Box::pin(self.find_again(origin, whole.clone(), true)).await?;
             }
         }
         Ok(None)
     }
 
-    /// Takes an event that is no message.
-    async fn admit_event(&self, origin: Origin<'_>, sid: &str, event: Inbound) -> Result<(), RelayError> {
+    /// Takes an event that is no message; says how long it must wait if it cannot be taken yet.
+    async fn admit_event(
+        &self,
+        origin: Origin<'_>,
+        sid: &str,
+        event: Inbound,
+        since: Timestamp,
+    ) -> Result<Option<Duration>, RelayError> {
         let binding = match super::intake::pair(&event) {
             Some((proxy, person)) => self.bound_person(origin.account, proxy, person).await?,
             None => None,
         };
         let binding = binding.as_ref();
-        let Inbound::Edit { id, of, from, to, parts, .. } = &event else {
-            return self.take_event(origin, binding, event).await;
+        let (id, of, from, to, parts) = match &event {
+            Inbound::Edit { id, of, from, to, parts, .. } => (id, of, from, to, parts),
+            Inbound::Echo(echo) if self.brings_files(origin, echo).await? => {
+                let author = &echo.from;
+                let parcel =
+                    Parcel { subject: sid, id: &echo.id, proxy: author, author, parts: &echo.parts, since };
+                return Ok(match self.with_files(origin, &parcel).await? {
+                    Gathered::Complete(Complete { parts, media }) => {
+                        let echo = Echo { parts, ..echo.clone() };
+                        self.join_echo(origin, binding, &echo, &media).await?;
+                        None
+                    }
+                    Gathered::Later(pause) => Some(pause),
+                });
+            }
+            _ => return self.take_event(origin, binding, event).await.map(|()| None),
         };
         let (touch, mut change) = (Touch { id, of, from, to }, edited(parts));
         let asked = {
@@ -403,22 +454,17 @@ impl Relay {
             }
             Err(other) => Err(other),
         }
+        .map(|()| None)
     }
 
-    /// A message with the files it refers to, where somebody is left whom it is from.
-    async fn with_files(
-        &self,
-        origin: Origin<'_>,
-        sid: &str,
-        message: InboundMessage,
-        since: Timestamp,
-    ) -> Result<Gathered, RelayError> {
-        if self.waits_for_files(&message)
-            && let Some(current) = self.load(origin.account, sid).await?
+    /// What is said with the files it refers to, where there is still a conversation to say it in.
+    async fn with_files(&self, origin: Origin<'_>, parcel: &Parcel<'_>) -> Result<Gathered, RelayError> {
+        if self.waits_for_files(parcel.parts)
+            && let Some(current) = self.load(origin.account, parcel.subject).await?
         {
-            return self.gather(origin, &current.head.service, message, since).await;
+            return self.gather(origin, &current.head.service, parcel).await;
         }
-        Ok(Gathered::Complete(Box::new(Complete { message, media: Vec::new(), holds: Vec::new() })))
+        Ok(Gathered::Complete(Complete { parts: parcel.parts.to_vec(), media: Vec::new() }))
     }
 
     async fn ask_inbound(
@@ -427,21 +473,21 @@ impl Relay {
         sid: &str,
         message: &InboundMessage,
         media: &[Attachment],
-        came: Came,
+        came: &Came,
     ) -> Result<Amended, RelayError> {
         let Some(current) = self.load(origin.account, sid).await? else { return Ok(Amended::default()) };
         let accepted = Amended { accepted: Some(came.since), ..Amended::default() };
-        let member = current.bound(&message.to, &message.from).filter(|_| takes(&current, Some(&accepted)));
-        let bound = member.and_then(|member| Some((member, member.record.binding.as_ref()?)));
-        // Who is not in it any more has nothing to say here.
-        let Some((member, bound)) = bound else { return Ok(Amended::default()) };
+        let bound = current.bound(&message.to, &message.from).and_then(writer);
+        let written = bound.or_else(|| came.writer.clone()).filter(|_| takes(&current, Some(&accepted)));
+        // Who was never in it has nothing to say here.
+        let Some(Writer { participant, address }) = written else { return Ok(Amended::default()) };
         let body = message::body(&message.parts);
         let cause = Cause::channel(&message.to);
         let whose = Whose { account: origin.account, service: &current.head.service, cause };
         let said = Said {
             body: body.as_deref(),
-            author: bound.address.as_str(),
-            participant: Some(member.record.sid.as_str()),
+            author: address.as_str(),
+            participant: Some(participant.as_str()),
             attributes: None,
             media: super::media::told(media).or_else(|| announce::media(&message.parts, &[])),
         };
@@ -502,6 +548,11 @@ impl Relay {
     }
 }
 
+fn writer(member: &Member) -> Option<Writer> {
+    let address = member.record.binding.as_ref()?.address.clone();
+    Some(Writer { participant: member.record.sid.clone(), address })
+}
+
 /// What a pair without a conversation is called in here; no SID has a space.
 pub(super) fn pair_subject(proxy: &Address, person: &Person) -> String {
     let mut subject = format!("{proxy} {}", person.address);
@@ -512,9 +563,11 @@ pub(super) fn pair_subject(proxy: &Address, person: &Person) -> String {
 
 /// A row's payload. Nothing longer than a commit takes, whatever somebody sent: texts and parts are cut as they are where
 /// they are stored, and further until they fit.
-fn encoded(origin: Origin<'_>, event: Inbound, heard: bool) -> Vec<u8> {
-    let row =
-        |event| InboxRow { adapter: origin.adapter.to_owned(), kind: origin.kind.to_owned(), event, heard };
+fn encoded(origin: Origin<'_>, event: Inbound, heard: bool, writer: Option<Writer>) -> Vec<u8> {
+    let row = |event| {
+        let (adapter, kind) = (origin.adapter.to_owned(), origin.kind.to_owned());
+        InboxRow { adapter, kind, event, heard, writer: writer.clone() }
+    };
     let encode = |row: &InboxRow| serde_json::to_vec(row).unwrap_or_default();
     let whole = row(event);
     let payload = encode(&whole);

@@ -132,7 +132,9 @@ impl Relay {
             let edit = group.events.iter().any(|event| matches!(event, Inbound::Edit { .. }));
             let questions = [message.then_some(Event::MessageAdd), edit.then_some(Event::MessageUpdate)];
             let files = |event: &Inbound| match event {
-                Inbound::Message(message) => self.waits_for_files(message),
+                Inbound::Message(message) => self.waits_for_files(&message.parts),
+                // Ours come back too: their files are here.
+                Inbound::Echo(echo) => !super::events::ours(echo) && self.waits_for_files(&echo.parts),
                 _ => false,
             };
             if self.to_inbox(origin.account, binding, questions.into_iter().flatten())
@@ -227,14 +229,14 @@ impl Relay {
             let home = match self.bound_now(origin.account, &message.to, &message.from).await? {
                 Some(now)
                     if self.to_inbox(origin.account, &now, [Event::MessageAdd])
-                        || self.waits_for_files(&message) =>
+                        || self.waits_for_files(&message.parts) =>
                 {
                     let subject = now.conversation.as_str();
                     return self.put_in_inbox(origin, subject, vec![Inbound::Message(message)]).await;
                 }
                 Some(now) => now.conversation,
                 None => match self.make_home(origin, &message, asking).await? {
-                    Home::Made(made) if self.waits_for_files(&message) => {
+                    Home::Made(made) if self.waits_for_files(&message.parts) => {
                         let subject = made.as_str();
                         return self.put_in_inbox(origin, subject, vec![Inbound::Message(message)]).await;
                     }
@@ -349,9 +351,15 @@ impl Relay {
             let member = conversation.bound(&message.to, &message.from);
             let member = member.filter(|_| takes(conversation, amended));
             let bound = member.and_then(|member| Some((member, member.record.binding.as_ref()?)));
+            // Who left after it was accepted has said it all the same.
+            let left = || amended.filter(|_| takes(conversation, amended))?.writer.as_ref();
+            let wrote = match bound {
+                Some((member, bound)) => Some((&member.record.sid, &bound.address)),
+                None => left().map(|writer| (&writer.participant, &writer.address)),
+            };
             // A new id is the rule, and the batch checks for it; it is looked up only when that has failed, or when
             // nothing is going to check.
-            let known = if context.again || bound.is_none() {
+            let known = if context.again || wrote.is_none() {
                 let key = tables::provider_id(account.as_str(), origin.kind, &message.to, &message.id);
                 snapshot.get(&key).await?.is_some()
             } else {
@@ -362,14 +370,14 @@ impl Relay {
                 fates.push(Fate::Duplicate);
                 continue;
             }
-            let Some((member, bound)) = bound else {
+            let Some((participant, address)) = wrote else {
                 fates.push(Fate::Unbound(message.clone()));
                 continue;
             };
             if !amended.is_some_and(|amended| amended.heard)
                 && let Some(asked) = self.asked(origin.account, &message.to, &message.parts)
             {
-                let pair = (&message.to, &bound.address);
+                let pair = (&message.to, address);
                 opting.hear(&*snapshot, account, pair, asked, &message.id).await?;
             }
             let reply_to = match &message.reply_to {
@@ -381,8 +389,8 @@ impl Relay {
             let said = amended.and_then(|amended| amended.body.clone());
             let author = amended.and_then(|amended| amended.author.clone());
             drafts.push(Draft {
-                author: author.unwrap_or_else(|| bound.address.to_string()),
-                participant: Some(member.record.sid.clone()),
+                author: author.unwrap_or_else(|| address.to_string()),
+                participant: Some(participant.clone()),
                 has_it: None,
                 body: said.or_else(|| message::body(&message.parts)),
                 parts: message::kept_parts(&message.parts),
@@ -395,12 +403,14 @@ impl Relay {
                 template: None,
                 media: amended.map(|amended| amended.media.clone()).unwrap_or_default(),
             });
-            let aliases: Vec<Address> = std::iter::once(&message.from.address)
-                .chain(&message.from.aliases)
-                .filter(|alias| **alias != bound.address && !bound.aliases.contains(alias))
-                .cloned()
-                .collect();
-            fates.push(Fate::Accepted((!aliases.is_empty()).then(|| (member.record.sid.clone(), aliases))));
+            let aliases: Vec<Address> = bound.map_or_else(Vec::new, |(_, bound)| {
+                std::iter::once(&message.from.address)
+                    .chain(&message.from.aliases)
+                    .filter(|alias| **alias != bound.address && !bound.aliases.contains(alias))
+                    .cloned()
+                    .collect()
+            });
+            fates.push(Fate::Accepted((!aliases.is_empty()).then(|| (participant.clone(), aliases))));
         }
         if drafts.is_empty() {
             return Ok((None, fates));

@@ -118,6 +118,7 @@ use cache::Cache;
 use commit::Commits;
 use decide::{Context, Decision};
 use decide_roster::Holder;
+use fetching::Partly;
 
 /// Decisions that met a conflict are made again this often; then the caller is told to come back.
 const ATTEMPTS: usize = 8;
@@ -163,6 +164,7 @@ pub struct Relay {
     alarm: Arc<timers::Alarm>,
     unreadable: unreadable::Ring,
     fetches: OnceLock<Arc<dyn Fetches>>,
+    partly: Partly,
     commits: Arc<Commits>,
     hooks: Arc<Hooks>,
     /// Asks pre-action webhooks; plugged in by `app`.
@@ -212,6 +214,7 @@ impl Relay {
             listeners: OnceLock::new(),
             inbox: inbox::Inbox::default(),
             fetches: OnceLock::new(),
+            partly: Partly::default(),
         }
     }
 

@@ -13,6 +13,7 @@
 //!
 //! Wiring: a [`Tap`] is made before the store is opened and follows it; then the [`Hub`] is made on the ledger and run.
 
+mod changes;
 mod event;
 mod feed;
 mod hub;

@@ -1,4 +1,5 @@
-//! Who is online: whoever has a session, or had one until a moment ago whose network went away. Known in memory alone; a daemon that has just started knows nobody yet.
+//! Who is online: whoever has a session, or had one until a moment ago whose network went away. Known in memory
+//! alone; a daemon that has just started knows nobody yet.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

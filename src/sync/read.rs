@@ -1,5 +1,5 @@
-//! Reading objects: what an item holds now, which items changed since a number, and pages of items. State alone, no log:
-//! a row's number is the number of the event that tells it, and what is gone has left a row of its own.
+//! Reading objects: what an item holds now, and pages of items. State alone, no log: a row's number is the number of the event
+//! that tells it, and what is gone has left a row of its own.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,10 +10,9 @@ use super::object::{ItemKey, Object, Realm};
 use super::presence::Presence;
 use super::render;
 use super::seats::Seats;
-use crate::ledger::engine::{MAX_WRITES, Revision, Row, Snapshot};
+use crate::ledger::engine::{Revision, Row, Snapshot};
 use crate::ledger::key::{Key, Range};
 use crate::ledger::{LedgerError, tables, typed};
-use crate::model::conversation::Mark;
 use crate::model::{
     Compact, ConversationRecord, ConversationSid, DeliverySummary, Head, Json, MessageRecord,
     ParticipantRecord, PushBindingRecord, ReceiptSid, ServiceSettings, State, UserRecord, UserSid,
@@ -65,16 +64,19 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn account(&self) -> &str {
+    pub(super) fn account(&self) -> &str {
         self.realm.account.as_str()
     }
 
-    fn service(&self) -> &str {
+    pub(super) fn service(&self) -> &str {
         self.realm.service.as_str()
     }
 
     /// A conversation of this service that is there.
-    async fn head(&self, sid: &ConversationSid) -> Result<Option<typed::Stored<Head>>, LedgerError> {
+    pub(super) async fn head(
+        &self,
+        sid: &ConversationSid,
+    ) -> Result<Option<typed::Stored<Head>>, LedgerError> {
         let head = typed::compact::<Head>(self.snapshot, &tables::head(self.account(), sid.as_str())).await?;
         Ok(head.filter(|head| head.record.service == self.realm.service))
     }
@@ -191,7 +193,7 @@ impl Reader<'_> {
         }
     }
 
-    async fn document(&self, sid: &ConversationSid) -> Result<Option<Entry>, LedgerError> {
+    pub(super) async fn document(&self, sid: &ConversationSid) -> Result<Option<Entry>, LedgerError> {
         let Some(head) = self.head(sid).await? else { return Ok(None) };
         let gone = Entry { key: ItemKey::Whole, created: head.created, changed: head.changed, shown: None };
         if head.record.state == State::Deleted {
@@ -256,7 +258,7 @@ impl Reader<'_> {
         }
     }
 
-    async fn profile(&self, identity: &str, name: &str) -> Result<Option<Entry>, LedgerError> {
+    pub(super) async fn profile(&self, identity: &str, name: &str) -> Result<Option<Entry>, LedgerError> {
         let Some(stored) = self.user(identity).await? else { return Ok(None) };
         if name == render::REACHABILITY {
             return self.reachability(identity, &stored).await;
@@ -300,7 +302,11 @@ impl Reader<'_> {
         }))
     }
 
-    async fn membership(&self, identity: &str, sid: &ConversationSid) -> Result<Option<Entry>, LedgerError> {
+    pub(super) async fn membership(
+        &self,
+        identity: &str,
+        sid: &ConversationSid,
+    ) -> Result<Option<Entry>, LedgerError> {
         let key = || ItemKey::Key(sid.as_str().to_owned());
         let head = self.head(sid).await?;
         let living = head.as_ref().is_some_and(|head| head.record.state != State::Deleted);
@@ -336,101 +342,6 @@ impl Reader<'_> {
     async fn gone(&self, key: ItemKey, left: &Key) -> Result<Option<Entry>, LedgerError> {
         let row = self.snapshot.get(left).await?;
         Ok(row.map(|row| Entry { key, created: row.created, changed: row.changed, shown: None }))
-    }
-
-    /// Whether a conversation's head says that what it has a mark for did not change behind a number. A head is written
-    /// first in its decision, so the rest of one may have numbers that are a batch higher.
-    async fn still(
-        &self,
-        sid: &ConversationSid,
-        mark: impl Fn(&Head) -> Mark,
-        number: Revision,
-    ) -> Result<bool, LedgerError> {
-        let Some(head) = self.head(sid).await? else { return Ok(false) };
-        let last = mark(&head.record).number(head.changed).max(self.floor);
-        Ok(last.saturating_add(MAX_WRITES as Revision) <= number)
-    }
-
-    /// What changed behind a number: the items, each with its number, lowest first.
-    pub async fn since(
-        &self,
-        object: &Object,
-        number: Revision,
-    ) -> Result<Vec<(Revision, ItemKey)>, LedgerError> {
-        let mut found: HashMap<ItemKey, Revision> = HashMap::new();
-        let mut note = |key: ItemKey, changed: Revision| {
-            let changed = changed.max(self.floor);
-            if changed > number {
-                let known = found.entry(key).or_default();
-                *known = changed.max(*known);
-            }
-        };
-        let account = self.account();
-        match object {
-            Object::Document(sid) => {
-                if let Some(entry) = self.document(sid).await? {
-                    note(entry.key, entry.changed);
-                }
-            }
-            Object::Messages(sid) => {
-                let conversation = sid.as_str();
-                // A receipt is news of a message that the head knows nothing of.
-                self.walk(&tables::all_receipts(account, conversation), |key, row| {
-                    let at = tables::receipt_index(key);
-                    at.into_iter().for_each(|at| note(ItemKey::Index(at), row.changed));
-                })
-                .await?;
-                if self.still(sid, |head| head.messages, number).await? {
-                    return Ok(in_order(found));
-                }
-                let index = |key: &Key| tables::message_index(key);
-                self.walk(&tables::messages(account, conversation), |key, row| {
-                    index(key).into_iter().for_each(|at| note(ItemKey::Index(at), row.changed));
-                })
-                .await?;
-                self.walk(&tables::message_tombstones(account, conversation, 0).0, |key, row| {
-                    let at = tables::tombstone_index(key);
-                    at.into_iter().for_each(|at| note(ItemKey::Index(at), row.changed));
-                })
-                .await?;
-            }
-            Object::Roster(sid) => {
-                let conversation = sid.as_str();
-                if self.still(sid, |head| head.roster, number).await? {
-                    return Ok(Vec::new());
-                }
-                self.walk(&tables::participants(account, conversation), |key, row| {
-                    let name = key.rest().and_then(|rest| std::str::from_utf8(rest).ok());
-                    name.into_iter().for_each(|name| note(ItemKey::Key(name.to_owned()), row.changed));
-                })
-                .await?;
-                self.walk(&tables::tombstone(account, conversation, b'P', b""), |key, row| {
-                    let name = key.rest().and_then(|rest| std::str::from_utf8(rest.get(1..)?).ok());
-                    name.into_iter().for_each(|name| note(ItemKey::Key(name.to_owned()), row.changed));
-                })
-                .await?;
-            }
-            Object::Profile(identity) => {
-                for name in [render::ATTRIBUTES, render::FRIENDLY_NAME, render::REACHABILITY] {
-                    if let Some(entry) = self.profile(identity, name).await? {
-                        note(entry.key, entry.changed);
-                    }
-                }
-            }
-            Object::Memberships(identity) => {
-                for sid in self.places(identity).await? {
-                    if let Some(entry) = self.membership(identity, &sid).await? {
-                        note(entry.key, entry.changed);
-                    }
-                }
-                self.walk(&tables::departures(account, self.service(), identity), |key, row| {
-                    let place = tables::departure_of(key);
-                    place.into_iter().for_each(|(_, sid)| note(ItemKey::Key(sid.to_owned()), row.changed));
-                })
-                .await?;
-            }
-        }
-        Ok(in_order(found))
     }
 
     /// Items from a place on, in the order of their keys or against it.
@@ -502,7 +413,7 @@ impl Reader<'_> {
     }
 
     /// The conversations that an identity is in, in the order of their SIDs.
-    async fn places(&self, identity: &str) -> Result<Vec<ConversationSid>, LedgerError> {
+    pub(super) async fn places(&self, identity: &str) -> Result<Vec<ConversationSid>, LedgerError> {
         let prefix = tables::persons(self.account(), &tables::identity_name(identity));
         let mut places = BTreeMap::new();
         for (_, row) in self.all(&prefix).await? {
@@ -525,7 +436,11 @@ impl Reader<'_> {
         }
     }
 
-    async fn walk(&self, prefix: &Key, mut each: impl FnMut(&Key, &Row)) -> Result<(), LedgerError> {
+    pub(super) async fn walk(
+        &self,
+        prefix: &Key,
+        mut each: impl FnMut(&Key, &Row),
+    ) -> Result<(), LedgerError> {
         let mut range = Range::prefix(prefix);
         loop {
             let rows = self.snapshot.scan(range, PAGE).await?;
@@ -536,12 +451,6 @@ impl Reader<'_> {
             tokio::task::yield_now().await;
         }
     }
-}
-
-fn in_order(found: HashMap<ItemKey, Revision>) -> Vec<(Revision, ItemKey)> {
-    let mut found: Vec<_> = found.into_iter().map(|(key, changed)| (changed, key)).collect();
-    found.sort_unstable();
-    found
 }
 
 fn seated(stored: &typed::Stored<ParticipantRecord>) -> Entry {

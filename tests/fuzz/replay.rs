@@ -44,4 +44,4 @@ macro_rules! replayed {
     };
 }
 
-replayed!(twilio, whatsapp, messenger, sdk, answers, rest, api, config, records, dump, names);
+replayed!(twilio, whatsapp, messenger, sdk, answers, rest, api, config, records, dump, names, forms);

@@ -1,6 +1,7 @@
 //! Ten large files at once, up and down, while somebody reads slowly: no file is ever whole in memory.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -8,8 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use ring::digest::{Context, SHA256, digest};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
-use crate::harness::{World, config};
+use crate::harness::{Sent, WHATSAPP, World, config};
 
 const FILES: u8 = 10;
 /// By how much the daemon may grow meanwhile.
@@ -80,6 +82,14 @@ async fn upload(address: SocketAddr, path: &str, number: u8) -> String {
     link.strip_prefix(config::PUBLIC_URL).unwrap().to_owned()
 }
 
+/// The digest of a file.
+fn expected(number: u8) -> Vec<u8> {
+    let piece = piece(number);
+    let mut context = Context::new(&SHA256);
+    (0..size() / piece.len()).for_each(|_| context.update(&piece));
+    context.finish().as_ref().to_vec()
+}
+
 async fn open(address: SocketAddr, link: &str) -> BufReader<TcpStream> {
     let head = format!("GET {link} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     let (status, length, reader) = asked(address, &head, async |_: &mut TcpStream| {}).await;
@@ -124,12 +134,6 @@ async fn ten_large_files_at_once_do_not_fill_the_memory() {
         let link = upload.await.unwrap();
         fetches.push((number, tokio::spawn(async move { digest_of(open(address, &link).await).await })));
     }
-    let expected = |number: u8| {
-        let piece = piece(number);
-        let mut context = Context::new(&SHA256);
-        (0..size() / piece.len()).for_each(|_| context.update(&piece));
-        context.finish().as_ref().to_vec()
-    };
     for (number, fetch) in fetches {
         assert_eq!(fetch.await.unwrap(), expected(number), "file {number}");
     }
@@ -140,4 +144,45 @@ async fn ten_large_files_at_once_do_not_fill_the_memory() {
     println!("idle {} KiB, {} KiB more at the peak", idle >> 10, growth >> 10);
     assert!(growth <= GROWTH, "{} KiB above idle", growth >> 10);
     assert_ne!(digest(&SHA256, &piece(0)).as_ref(), digest(&SHA256, &piece(1)).as_ref());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_large_files_relayed_at_once_do_not_fill_the_memory() {
+    let world = World::start().await;
+    let person = |group: u8, number: u8| format!("whatsapp:+155577{group}000{number:02}");
+    for number in 0..FILES {
+        let (from, to) = (person(8, number), person(9, number));
+        world.client.conversation(&[(&from, WHATSAPP), (&to, WHATSAPP)]).await;
+    }
+    let pid = world.daemon.pid();
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
+    let idle = memory(pid, "VmRSS:");
+    // A provider that takes the beginning of one of them and goes on when all the others are through.
+    let gate = Arc::new(Semaphore::new(0));
+    world.sink.files().read_slowly(gate.clone());
+    for number in 0..FILES {
+        let content = piece(number).repeat(size() / piece(number).len());
+        let files = [("application/pdf", "large.pdf", &content[..])];
+        let phone = world.whatsapp(&person(8, number));
+        assert_eq!(world.send_files(&phone, "", &files).await.status, 200);
+    }
+    let with_file = |sent: &Sent| sent.submission.as_ref().is_some_and(|taken| !taken.media.is_empty());
+    let arrived = |count: usize| {
+        move |all: &[Sent]| all.iter().filter(|sent| sent.taken() && with_file(sent)).count() >= count
+    };
+    let patience = Duration::from_secs(300);
+    let others = usize::from(FILES) - 1;
+    world.sink.wait_within(patience, "all but one", arrived(others)).await;
+    gate.add_permits(1);
+    let all = world.sink.wait_within(patience, "the slow one too", arrived(others + 1)).await;
+    let peak = memory(pid, "VmHWM:");
+    for number in 0..FILES {
+        let sent = all.iter().find(|sent| sent.to() == person(9, number) && with_file(sent)).unwrap();
+        let (content_type, bytes) = world.delivered(sent).await.unwrap();
+        assert_eq!(content_type, "application/pdf");
+        assert_eq!(digest(&SHA256, &bytes).as_ref(), expected(number), "file {number}");
+    }
+    let growth = peak.saturating_sub(idle);
+    println!("idle {} KiB, {} KiB more at the peak of relaying", idle >> 10, growth >> 10);
+    assert!(growth <= GROWTH, "{} KiB above idle", growth >> 10);
 }

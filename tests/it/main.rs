@@ -9,6 +9,8 @@ mod clients;
 mod config;
 mod extensions;
 mod files;
+mod files_guard;
+mod files_way;
 mod harness;
 mod holds;
 mod kills;

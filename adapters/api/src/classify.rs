@@ -1,4 +1,4 @@
-//! The eight classes of provider errors, and what each means for a lane.
+//! The classes of provider errors, and what each means for a lane.
 
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub enum Class {
     Window,
     /// This message can never succeed.
     Permanent,
+    /// The file in it is not taken, for its type or its size.
+    File,
     /// The recipient opted out or blocked us.
     Block,
     /// The operator must change an account, number or template.
@@ -57,6 +59,7 @@ impl Failure {
             Class::Auth | Class::Config => Outcome::Rejected { blame: Blame::Operator, cause },
             Class::Window | Class::Block => Outcome::Rejected { blame: Blame::Recipient, cause },
             Class::Permanent => Outcome::Rejected { blame: Blame::Message, cause },
+            Class::File => Outcome::Rejected { blame: Blame::File, cause },
             Class::Unknown => Outcome::Unknown { cause },
         }
     }

@@ -134,6 +134,8 @@ pub enum Scope {
 pub enum Blame {
     /// The message: another text might pass.
     Message,
+    /// The file in it: its type or size is not taken here. A text with a link to it might pass.
+    File,
     /// The recipient: gone, invalid, blocked us, window shut.
     Recipient,
     /// The operator: credentials, configuration, account. Holds the lane, fails nothing.

@@ -8,7 +8,7 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method};
 use reqwest::Url;
 use serde_json::Value;
-use trunkline_adapter::{Cause, MediaFile, Outcome, Secret};
+use trunkline_adapter::{Blame, Cause, MediaFile, Outcome, Secret};
 
 use crate::post::{interpreted, operator, secret_header};
 use crate::{Endpoint, lenient};
@@ -21,7 +21,8 @@ const BOUNDARY: &str = "trunkline-5f0c9a1d7be24e63a8f1c2d4b6e89073";
 /// Uploads a file with some fields before it, and gives back the answer's JSON.
 ///
 /// # Errors
-/// The outcome to report. An upload sends nothing to anybody, so what is not known to have been taken is tried again.
+/// The outcome to report. An upload sends nothing to anybody, so what is not known to have been taken is tried again; and
+/// nothing but the file is in it, so what is wrong with it is wrong with the file.
 pub async fn upload(
     endpoint: &Endpoint,
     url: &str,
@@ -56,6 +57,7 @@ pub async fn upload(
     };
     answer.map_err(|outcome| match outcome {
         Outcome::Unknown { cause } => Outcome::Retryable { after: None, tries: None, cause },
+        Outcome::Rejected { blame: Blame::Message, cause } => Outcome::Rejected { blame: Blame::File, cause },
         known => known,
     })
 }
@@ -153,8 +155,7 @@ fn part(head: &str, content: Bytes) -> Option<FormPart> {
 }
 
 fn find(body: &[u8], wanted: &[u8], from: usize) -> Option<usize> {
-    let rest = body.get(from..)?;
-    rest.windows(wanted.len()).position(|window| window == wanted).map(|at| from + at)
+    memchr::memmem::find(body.get(from..)?, wanted).map(|at| from + at)
 }
 
 #[cfg(test)]
@@ -167,7 +168,7 @@ mod tests {
     use futures_util::stream::BoxStream;
     use std::io;
     use std::sync::Arc;
-    use trunkline_adapter::{Blame, Class, Clock, MediaReader};
+    use trunkline_adapter::{Class, Clock, MediaReader};
 
     struct Chunks(Vec<Bytes>);
 
@@ -228,6 +229,9 @@ mod tests {
         let refused = peer::json(401, "", r#"{"error":{"code":190,"message":"m"}}"#);
         let (outcome, _) = sent(&refused, &one).await;
         assert!(matches!(outcome, Err(Outcome::Rejected { blame: Blame::Operator, .. })), "{outcome:?}");
+        let refused = peer::json(400, "", r#"{"error":{"code":100,"message":"type must be one of"}}"#);
+        let (outcome, _) = sent(&refused, &one).await;
+        assert!(matches!(outcome, Err(Outcome::Rejected { blame: Blame::File, .. })), "{outcome:?}");
         assert!(uploaded_id(&Value::Null).is_err());
     }
 

@@ -1,6 +1,6 @@
 //! The Messenger Platform's error codes and subcodes, as data.
 
-use trunkline_adapter::Class::{Auth, Block, Config, Permanent, Retry, Throttle, Unknown, Window};
+use trunkline_adapter::Class::{Auth, Block, Config, File, Permanent, Retry, Throttle, Unknown, Window};
 use trunkline_graph::{Codebook, Rule};
 
 /// How each code is to be taken.
@@ -27,7 +27,7 @@ const RULES: &[Rule] = &[
     Rule::pair(100, 2_018_008, Retry(2)),
     Rule::pair(100, 2_018_047, Retry(2)),
     Rule::pair(100, 2_018_001, Permanent),
-    Rule::pair(100, 2_018_109, Permanent),
+    Rule::pair(100, 2_018_109, File),
     Rule::code(100, Permanent),
     Rule::code(190, Auth),
     Rule::pair(200, 1_545_041, Block),
@@ -68,7 +68,7 @@ mod tests {
             (80_006, None, Throttle),
             (100, None, Permanent),
             (100, Some(2_018_001), Permanent),
-            (100, Some(2_018_109), Permanent),
+            (100, Some(2_018_109), File),
             (100, Some(2_018_047), Retry(2)),
             (100, Some(2_018_008), Retry(2)),
             (190, None, Auth),

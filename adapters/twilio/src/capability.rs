@@ -14,6 +14,8 @@ pub(crate) const BODY_TOO_LONG: u32 = 21617;
 const SHUT: u32 = 63016;
 
 const MB: u64 = 1_000_000;
+/// Characters of a text with a file: were the file refused, its name and a link to it must fit beside the text.
+const CAPTION: usize = BODY - 600;
 
 /// What carriers take as MMS, text and file together 5 MB. Twilio makes pictures fit the carrier itself.
 static MMS: [MediaRule; 1] = [MediaRule {
@@ -33,7 +35,7 @@ static MMS: [MediaRule; 1] = [MediaRule {
         "application/pdf",
     ],
     most: 5 * MB - 10_000,
-    caption: BODY,
+    caption: CAPTION,
 }];
 /// As Meta's own limits, below the 16 MB that Twilio passes on.
 static WHATSAPP: [MediaRule; 3] = [

@@ -10,7 +10,7 @@ enum About {
 }
 
 use About::{Other, Person};
-use Class::{Auth, Block, Config, Permanent, Retry, Throttle, Window};
+use Class::{Auth, Block, Config, File, Permanent, Retry, Throttle, Window};
 
 /// Code, class, what it is about, and what it means in our words; sorted by code.
 #[rustfmt::skip]
@@ -42,10 +42,10 @@ const TABLE: [(u32, Class, About, &str); 106] = [
     (21617, Permanent, Other, "the text is too long"),
     (21618, Permanent, Other, "the text cannot be sent"),
     (21619, Permanent, Other, "there is neither text nor media"),
-    (21620, Permanent, Other, "the media URL is not valid"),
-    (21621, Permanent, Other, "the sender cannot send media"),
-    (21622, Permanent, Other, "the sender cannot send media"),
-    (21623, Permanent, Other, "too many media files"),
+    (21620, File, Other, "the media URL is not valid"),
+    (21621, File, Other, "the sender cannot send media"),
+    (21622, File, Other, "the sender cannot send media"),
+    (21623, File, Other, "too many media files"),
     (21626, Config, Other, "the status callback is not a valid URL"),
     (21654, Permanent, Other, "the template or its variables are not valid"),
     (21655, Permanent, Other, "the template or its variables are not valid"),
@@ -61,7 +61,7 @@ const TABLE: [(u32, Class, About, &str); 106] = [
     (30008, Retry(2), Other, "the carrier gave no reason"),
     (30009, Retry(2), Other, "a segment got lost"),
     (30010, Permanent, Other, "the price is above the limit set"),
-    (30011, Permanent, Other, "media is not supported there"),
+    (30011, File, Other, "media is not supported there"),
     (30012, Permanent, Other, "the time allowed for delivery has passed"),
     (30013, Permanent, Other, "the time allowed for delivery has passed"),
     (30014, Config, Other, "sender and recipient do not go together"),
@@ -69,7 +69,7 @@ const TABLE: [(u32, Class, About, &str); 106] = [
     (30016, Config, Other, "sender and recipient do not go together"),
     (30017, Retry(2), Other, "the carrier is congested"),
     (30018, Config, Other, "sender and recipient do not go together"),
-    (30019, Permanent, Other, "the media is too large"),
+    (30019, File, Other, "the media is too large"),
     (30022, Throttle, Other, "the campaign's rate is exceeded"),
     (30023, Throttle, Other, "the campaign's daily limit is exceeded"),
     (30024, Config, Other, "the sender is not registered or provisioned with the carrier"),
@@ -92,8 +92,8 @@ const TABLE: [(u32, Class, About, &str); 106] = [
     (63001, Config, Other, "the channel's credentials are not accepted"),
     (63002, Config, Other, "the channel's sender is not set up"),
     (63003, Permanent, Person, "the recipient does not exist on the channel"),
-    (63005, Permanent, Other, "the channel does not take this content"),
-    (63006, Permanent, Other, "the channel does not take this content"),
+    (63005, File, Other, "the channel does not take this content"),
+    (63006, File, Other, "the channel does not take this content"),
     (63007, Config, Other, "the channel's sender is not set up"),
     (63008, Config, Other, "the channel's sender is not set up"),
     (63009, Retry(0), Other, "the channel's provider had an error"),
@@ -106,7 +106,7 @@ const TABLE: [(u32, Class, About, &str); 106] = [
     (63018, Throttle, Other, "the channel's rate is exceeded"),
     (63019, Retry(1), Other, "the media could not be fetched or uploaded"),
     (63020, Config, Other, "the channel's sender is not set up"),
-    (63021, Permanent, Other, "the channel does not take this content"),
+    (63021, File, Other, "the channel does not take this content"),
     (63024, Permanent, Person, "the recipient cannot receive on the channel"),
     (63027, Config, Other, "the template does not exist or is paused"),
     (63028, Permanent, Other, "the template's parameters do not fit"),
@@ -115,7 +115,7 @@ const TABLE: [(u32, Class, About, &str); 106] = [
     (63031, Permanent, Other, "sender and recipient are the same"),
     (63032, Permanent, Other, "WhatsApp does not deliver this to the recipient"),
     (63033, Block, Other, "the recipient blocked this sender"),
-    (63034, Permanent, Other, "the media is too large for the channel"),
+    (63034, File, Other, "the media is too large for the channel"),
     (63036, Permanent, Person, "the recipient cannot receive on the channel"),
     (63037, Retry(1), Other, "the media could not be fetched or uploaded"),
     (63038, Throttle, Other, "the channel's daily limit is exceeded"),
@@ -209,7 +209,8 @@ mod tests {
         assert_eq!(count(|class| *class == Config), 38);
         assert_eq!(count(|class| matches!(class, Throttle)), 9);
         assert_eq!(count(|class| matches!(class, Retry(_))), 12);
-        assert_eq!(count(|class| *class == Permanent), 38);
+        assert_eq!(count(|class| matches!(class, Permanent | File)), 38);
+        assert_eq!(count(|class| *class == File), 10);
         assert_eq!(count(|class| *class == Block), 4);
         assert_eq!(count(|class| *class == Window), 1);
     }

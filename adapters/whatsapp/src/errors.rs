@@ -1,6 +1,8 @@
 //! The Cloud API's error codes, as data.
 
-use trunkline_adapter::Class::{Auth, Block, Config, Permanent, Retry, Throttle, ThrottleRecipient, Window};
+use trunkline_adapter::Class::{
+    Auth, Block, Config, File, Permanent, Retry, Throttle, ThrottleRecipient, Window,
+};
 use trunkline_graph::{Codebook, Rule};
 
 /// How each code is to be taken, in sends and in failed statuses alike.
@@ -47,8 +49,8 @@ const RULES: &[Rule] = &[
     Rule::code(131_048, Throttle).pausing(900),
     Rule::code(131_049, Permanent),
     Rule::code(131_050, Block),
-    Rule::code(131_051, Permanent),
-    Rule::code(131_052, Permanent),
+    Rule::code(131_051, File),
+    Rule::code(131_052, File),
     // Most often a link of ours that was slow to fetch.
     Rule::code(131_053, Retry(3)),
     Rule::code(131_055, Permanent),
@@ -114,6 +116,7 @@ mod tests {
         (ThrottleRecipient, &[131_056]),
         (Window, &[131_047]),
         (Block, &[131_050]),
+        (File, &[131_051, 131_052]),
         (
             Config,
             &[
@@ -126,9 +129,9 @@ mod tests {
         (
             Permanent,
             &[
-                100, 130_472, 131_008, 131_009, 131_020, 131_021, 131_026, 131_041, 131_049, 131_051,
-                131_052, 131_055, 131_059, 131_060, 131_062, 131_201, 131_207, 131_209, 131_215, 132_000,
-                132_005, 132_008, 132_012, 135_000, 137_000, 138_000, 138_018,
+                100, 130_472, 131_008, 131_009, 131_020, 131_021, 131_026, 131_041, 131_049, 131_055,
+                131_059, 131_060, 131_062, 131_201, 131_207, 131_209, 131_215, 132_000, 132_005, 132_008,
+                132_012, 135_000, 137_000, 138_000, 138_018,
             ],
         ),
     ];

@@ -28,7 +28,7 @@ pub(crate) async fn send(api: &CloudApi, outbound: &Outbound) -> Outcome {
         match post(&api.endpoint, target, &Request::with_file(outbound, file, id)).await {
             Ok(answer) => return accepted(&answer, outbound),
             // Refused, so nothing was sent: the id may have died before its time.
-            Err(Outcome::Rejected { blame: Blame::Message, .. }) => {
+            Err(Outcome::Rejected { blame: Blame::Message | Blame::File, .. }) => {
                 api.uploads.forget(&outbound.from, file);
             }
             Err(outcome) => return outcome,

@@ -3,7 +3,7 @@
 //! Callers with the account's credentials see every file of a service. People with an access token see what they uploaded
 //! themselves and what is in conversations of theirs; whoever has a link sees what it leads to, until its hour is over.
 
-mod multipart;
+pub mod multipart;
 mod range;
 mod record;
 mod serve;

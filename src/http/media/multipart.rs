@@ -79,7 +79,7 @@ impl Splitter {
     ///
     /// # Errors
     /// When it is no multipart body.
-    pub fn next(&mut self) -> Result<Option<Event>, Broken> {
+    pub fn next_event(&mut self) -> Result<Option<Event>, Broken> {
         loop {
             match self.state {
                 State::Preamble => {
@@ -219,7 +219,7 @@ mod tests {
         let mut events: Vec<Event> = Vec::new();
         for piece in body.chunks(size) {
             splitter.feed(piece);
-            while let Some(event) = splitter.next()? {
+            while let Some(event) = splitter.next_event()? {
                 match (events.last_mut(), event) {
                     (_, Event::End) => {
                         events.push(Event::End);

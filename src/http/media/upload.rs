@@ -93,7 +93,7 @@ async fn file_of_form(
     let (mut found, mut inside, mut whole) = (None, false, false);
     while let Some(piece) = body.next().await? {
         splitter.feed(&piece);
-        while let Some(event) = splitter.next().map_err(|_| error::MEDIA_FORM)? {
+        while let Some(event) = splitter.next_event().map_err(|_| error::MEDIA_FORM)? {
             match event {
                 Event::Part(PartHead { filename, content_type, .. }) => {
                     // A part with a type of its own is a file, named or not.

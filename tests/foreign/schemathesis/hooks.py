@@ -70,6 +70,7 @@ PARAMETERS = {
     "AutoCreation.WebhookFilters": EVENTS,
     "AutoCreation.StudioFlowSid": FLOW,
     "AutoCreation.StudioRetryCount": {"type": "integer", "minimum": 0, "maximum": 3},
+    "MediaSid": {"type": "string", "enum": ["ME" + "0" * 32]},
     "ContentSid": {"type": "string", "enum": [HOUSE["template"]]},
     "ContentVariables": {"type": "string", "enum": ['{"1": "Ann"}']},
     "Participant": {
@@ -81,7 +82,7 @@ PARAMETERS = {
 }
 # Parameters that belong to what is not there yet, or to what no configured channel can carry.
 LEFT_OUT = {
-    "Bindings.Email.Address", "Bindings.Email.Name", "MediaSid", "MessagingBinding.ProjectedAddress",
+    "Bindings.Email.Address", "Bindings.Email.Name", "MessagingBinding.ProjectedAddress",
 }  # fmt: skip
 # Who is in a conversation stays who they are.
 FIXED = {"Identity", "MessagingBinding.ProxyAddress"}
@@ -191,6 +192,9 @@ def map_body(context, body):
     """Who comes to a conversation comes with an identity or with a pair of addresses; timers come with a state."""
     if isinstance(body, dict) and {"Timers.Inactive", "Timers.Closed"} & set(body):
         return {"State": "active", **body}
+    if isinstance(body, dict) and body.get("MediaSid") in PARAMETERS["MediaSid"]["enum"]:
+        # A file is in one message at most.
+        body = {**body, "MediaSid": uploaded(here(context.operation.path)["service"])}
     if isinstance(body, dict) and {"ContentSid", "ContentVariables"} & set(body):
         # A template and what fills it go together.
         return {**body, "ContentSid": HOUSE["template"], "ContentVariables": '{"1": "Ann"}'}
@@ -203,10 +207,18 @@ def map_body(context, body):
     return {"Identity": identity, **{name: value for name, value in body.items() if name not in pair}}
 
 
-def rest(path, form):
+def post(path, content_type, content):
     pair = base64.b64encode(f"{ACCOUNT}:{AUTH_TOKEN}".encode()).decode()
-    head = {"Authorization": f"Basic {pair}", "Content-Type": "application/x-www-form-urlencoded"}
-    return json.loads(http("POST", HOUSE["url"] + path, urlencode(form).encode(), head)[2])
+    head = {"Authorization": f"Basic {pair}", "Content-Type": content_type}
+    return json.loads(http("POST", HOUSE["url"] + path, content, head)[2])
+
+
+def rest(path, form):
+    return post(path, "application/x-www-form-urlencoded", urlencode(form).encode())
+
+
+def uploaded(service):
+    return post(f"/v1/Services/{service}/Media", "text/plain", b"a file")["sid"]
 
 
 HOOK = {"Target": "webhook", "Configuration.Url": "https://a.example/", "Configuration.Filters": "onMessageAdded"}

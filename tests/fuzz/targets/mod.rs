@@ -7,6 +7,7 @@ pub mod answers;
 pub mod api;
 pub mod config;
 pub mod dump;
+pub mod forms;
 mod house;
 pub mod messenger;
 pub mod names;
@@ -34,6 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("records", records::run),
     ("dump", dump::run),
     ("names", names::run),
+    ("forms", forms::run),
 ];
 
 /// The first line, and what follows it.

@@ -36,6 +36,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "records" => records(),
         "dump" => dumps(),
         "names" => texts(&NAMES),
+        "forms" => texts(&FORMS),
         _ => Vec::new(),
     }
 }
@@ -327,6 +328,18 @@ fn records() -> Vec<Vec<u8>> {
     ]));
     seeds
 }
+
+/// The type of a request, the size of its pieces, and its body.
+const FORMS: [&str; 8] = [
+    "multipart/form-data; boundary=b\n\u{7}--b\r\nContent-Disposition: form-data; name=\"Category\"\r\n\r\nmedia\r\n--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a \\\"cat\\\".png\"\r\nContent-Type: image/png\r\n\r\n\u{1}PNG\r\n--\r\n--b--\r\n",
+    "multipart/form-data; boundary=\"a b\"\n\u{1}preamble\r\n--a b\r\n\r\nx\r\n--a b \t\r\nX: y\r\n\r\n\r\n--a b--epilogue",
+    "Multipart/Form-Data; charset=utf-8; boundary=----WebKitFormBoundary7MA4YWxkTrZu0gW\n@------WebKitFormBoundary7MA4YWxkTrZu0gW\r\ncontent-disposition: form-data; name=file; filename=\"C:\\cat.png\"\r\n\r\n------WebKitFormBoundary7MA4YWxkTrZu0gV\r\n------WebKitFormBoundary7MA4YWxkTrZu0gW--",
+    "multipart/form-data; boundary=b\n\u{2}--b--",
+    "multipart/form-data; boundary=b\n\u{3}--b\r\n\r\n\r\n\r\n--b\r\n\r\n\r\n--b--",
+    "multipart/form-data; boundary=b\n\u{4}--b\r\nno head\r\n\r\nx\r\n--b--",
+    "multipart/form-data; boundary=\n\u{1}--\r\n\r\n\r\n----",
+    "text/plain\n\u{1}x",
+];
 
 fn dumps() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();

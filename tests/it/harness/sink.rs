@@ -323,7 +323,7 @@ async fn answer(desk: &Desk, request: Request<Incoming>) -> Result<Response<Full
         return Err(Cut);
     }
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
+    let body = desk.files.read(body).await?;
     let (place, path) = match head.uri.path()[1..].split_once('/') {
         Some((place, rest)) => (place.to_owned(), format!("/{rest}")),
         None => return Ok(plain(404)),
