@@ -1,4 +1,4 @@
-//! SDK clients: access tokens, frames, and what a session makes of them. The first byte chooses.
+//! SDK clients: access tokens, frames, the socket beneath them, and what a session makes of them. The first byte chooses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +28,9 @@ pub fn run(data: &[u8]) {
     match which {
         b'f' => frames(rest),
         b't' => tokens(&String::from_utf8_lossy(rest)),
-        b's' => wait(session(rest, true)),
-        b'g' => wait(session(rest, false)),
+        b's' => wait(session([entrance(), frames_of(rest)].concat())),
+        b'g' => wait(session(frames_of(rest))),
+        b'w' => wait(session([entrance(), rest.to_vec()].concat())),
         _ => {}
     }
 }
@@ -69,8 +70,28 @@ fn door(clock: Clock) -> Arc<dyn Door> {
     blueprint.build(kit).door().expect("a door")
 }
 
-/// Each line is a frame's header, and what follows a tab its payload; `entered` comes with a token before.
-async fn session(data: &[u8], entered: bool) {
+/// The first frame of somebody with a good token.
+fn entrance() -> Vec<u8> {
+    let token = sign(&wanted("ada"), &Secret::new(SECRET), Timestamp::from_seconds(NOW));
+    let header = format!(r#"{{"id":"TM0","method":"init","payload_size":0,"token":"{token}"}}"#);
+    let mut sent = Vec::new();
+    socket_frame(&mut sent, &frame::encode(header.as_bytes(), b""));
+    sent
+}
+
+/// Each line is a frame's header, and what follows a tab its payload.
+fn frames_of(data: &[u8]) -> Vec<u8> {
+    let mut sent = Vec::new();
+    for line in data.split(|byte| *byte == b'\n').take(FRAMES) {
+        let tab = line.iter().position(|byte| *byte == b'\t');
+        let (header, payload) = tab.map_or((line, &b""[..]), |at| (&line[..at], &line[at + 1..]));
+        socket_frame(&mut sent, &frame::encode(header, payload));
+    }
+    sent
+}
+
+/// A socket on which these bytes come, whether they are frames or not.
+async fn session(sent: Vec<u8>) {
     let house = House::new().await;
     let clock = Clock::at(Timestamp::from_seconds(NOW));
     let account = Account {
@@ -87,17 +108,6 @@ async fn session(data: &[u8], entered: bool) {
         crowd: Crowd { total: 10, per_identity: 10 },
     };
     let (ours, theirs) = tokio::io::duplex(1 << 20);
-    let mut sent = Vec::new();
-    if entered {
-        let token = sign(&wanted("ada"), &Secret::new(SECRET), clock.now());
-        let header = format!(r#"{{"id":"TM0","method":"init","payload_size":0,"token":"{token}"}}"#);
-        socket_frame(&mut sent, &frame::encode(header.as_bytes(), b""));
-    }
-    for line in data.split(|byte| *byte == b'\n').take(FRAMES) {
-        let tab = line.iter().position(|byte| *byte == b'\t');
-        let (header, payload) = tab.map_or((line, &b""[..]), |at| (&line[..at], &line[at + 1..]));
-        socket_frame(&mut sent, &frame::encode(header, payload));
-    }
     let (mut reading, mut writing) = tokio::io::split(theirs);
     let client = async move {
         // The session may be over before it was told everything.

@@ -117,7 +117,15 @@ fn sdk() -> Vec<Vec<u8>> {
     seeds.push(format!("g{}\n{}", plain("init"), plain("message")));
     seeds.push("fTWILSOCK V3.0 2\r\n{}\r\nx".to_owned());
     seeds.push("teyJhbGciOiJub25lIiwiY3R5IjoidHdpbGlvLWZwYTt2PTEifQ.e30.".to_owned());
-    seeds.into_iter().map(String::into_bytes).collect()
+    let mut seeds: Vec<Vec<u8>> = seeds.into_iter().map(String::into_bytes).collect();
+    // A ping, a message in two frames with a pong between them, and a goodbye.
+    let mut pieces =
+        b"w\x89\x80\0\0\0\0\x02\x8e\0\0\0\0TWILSOCK V3.0 \x8a\x80\0\0\0\0\x80\x87\0\0\0\0".to_vec();
+    pieces.extend(b"2\r\n{}\r\n\x88\x82\0\0\0\0\x03\xe8");
+    seeds.push(pieces);
+    // Lengths of two and of eight bytes.
+    seeds.push(b"w\x82\xfe\0\x03\0\0\0\0abc\x82\xff\0\0\0\0\0\0\0\x01\0\0\0\0a".to_vec());
+    seeds
 }
 
 fn graph(fixtures: &[&str]) -> Vec<Vec<u8>> {
