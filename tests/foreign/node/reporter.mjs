@@ -12,6 +12,10 @@ export default async function* report(events) {
     if (type !== 'test:pass' && type !== 'test:fail') continue;
     // A file, and a test that has others in it, count by what is in them.
     const outer = data.details?.type === 'suite';
+    if (data.skip !== undefined) {
+      yield `skip ${data.name}: ${data.skip}\n`;
+      continue;
+    }
     const word = type === 'test:pass' ? 'ok  ' : 'FAIL';
     if (!outer) type === 'test:pass' ? (passed += 1) : (failed += 1);
     yield `${'  '.repeat(data.nesting)}${word} ${data.name}\n`;

@@ -128,7 +128,9 @@ test('a page sends and fetches files, as browsers do', async () => {
   // And the other way, from another origin than the page's.
   const index = await room.sendMessage({ contentType: 'application/pdf', media: Buffer.from('a document'), filename: 'd.pdf' });
   const read = await page.evaluate(async (at) => {
-    const [message] = (await window.room.getMessages(1, at)).items;
+    const find = async () => (await window.room.getMessages(5, at)).items.find((each) => each.index === at);
+    let message = await find();
+    while (!message) message = await find();
     const url = await message.media.getContentTemporaryUrl();
     const answer = await fetch(url);
     return [message.type, message.media.filename, answer.headers.get('content-type'), await answer.text()];

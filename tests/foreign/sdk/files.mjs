@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 
 import { PROXY, eventually } from './house.mjs';
-import { enter, has, leave, next, sdk } from './people.mjs';
+import { enter, found, has, leave, next, sdk } from './people.mjs';
 import { ada, bobs, house, room, uri } from './scene.mjs';
 
 const text = (words) => ({ contentType: 'text/plain', media: Buffer.from(words) });
@@ -122,11 +122,10 @@ test('a file is for those in the conversation, and gone once it is removed', asy
   // It goes with its message just as well.
   const second = heard();
   await room.sendMessage(text('with its message'));
-  const gone = next(bobs, 'messageRemoved');
   const kept = await second;
+  const gone = next(bobs, 'messageRemoved', ({ sid }) => sid === kept.sid);
   const link = await kept.media.getContentTemporaryUrl();
-  const mine = (await room.getMessages(1)).items[0];
-  await mine.remove();
+  await (await found(room, kept.index)).remove();
   await gone;
   await eventually('no file any more', async () => (await fetch(link)).status === 404);
 });

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 
+import { eventually } from './house.mjs';
+
 // From the newest on.
 export const VERSIONS = ['3.0.1', '2.6.5', '2.0.1'];
 export const VERSION = process.env.TRUNKLINE_SDK ?? VERSIONS[0];
@@ -81,6 +83,12 @@ export async function loaded(conversation) {
   await conversation.getMessages();
   return conversation;
 }
+
+// The message with an index, once the client has it: another's event says nothing of one's own cache.
+export const found = (conversation, index) => eventually(`message ${index}`, async () => {
+  const { items } = await conversation.getMessages(5, index);
+  return items.find((message) => message.index === index);
+});
 
 // Every item of a paginator, from where it stands.
 export async function all(page, turn = 'nextPage', more = 'hasNextPage') {

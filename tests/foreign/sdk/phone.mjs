@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { PROXY, SECOND_PROXY, eventually } from './house.mjs';
-import { has, next, updated } from './people.mjs';
+import { found, next, updated } from './people.mjs';
 import { bobs, house, room } from './scene.mjs';
 
 test('a phone takes part', async () => {
@@ -38,7 +38,7 @@ test('a phone takes part', async () => {
   // One that does not arrive.
   const lost = await room.sendMessage('nobody gets this');
   await house.tells(await house.sentTo(phone, 'nobody gets this'), 'undelivered', 30003);
-  const missed = (await room.getMessages(1, lost)).items[0];
+  const missed = await found(room, lost);
   await eventually('undelivered', () => missed.aggregatedDeliveryReceipt?.undelivered === 'all');
   assert.deepEqual([missed.aggregatedDeliveryReceipt.failed, missed.aggregatedDeliveryReceipt.delivered], ['none', 'none']);
   const [story] = await missed.getDetailedDeliveryReceipts();

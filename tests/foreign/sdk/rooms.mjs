@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { all, enter, everywhere, has, leave, loaded, next, updated } from './people.mjs';
+import { all, enter, everywhere, found, has, leave, loaded, next, updated } from './people.mjs';
 import { ada, bob, bobs, house, room, uri } from './scene.mjs';
 
 async function refused(status, code, promise) {
@@ -45,7 +45,7 @@ test('what the desk changes over REST is told with its reason', async () => {
   await sees(bobs, 'updated', 'dateCreated', () => rest.update({ dateCreated: longAgo }));
   assert.deepEqual(bobs.dateCreated, longAgo);
   const index = await room.sendMessage('to be changed');
-  const [message] = (await bobs.getMessages(1, index)).items;
+  const message = await found(bobs, index);
   await sees(message, 'updated', 'author', () => rest.messages(message.sid).update({ author: 'desk' }));
   assert.deepEqual([message.author, message.lastUpdatedBy], ['desk', 'system']);
   await sees(message, 'updated', 'dateCreated', () => rest.messages(message.sid).update({ dateCreated: longAgo }));
