@@ -29,7 +29,7 @@ impl Talk {
     async fn new() -> Talk {
         let house = House::new().await;
         let sid = house.conversation().await;
-        let proxy = address("whatsapp:+15550002222");
+        let proxy = address("whatsapp:+12025550000");
         let mut people = Vec::new();
         for person in ["whatsapp:+12025550001", "whatsapp:+12025550002", "whatsapp:+12025550003"] {
             let who = Who::Bound { address: address(person), proxy: proxy.clone() };
@@ -40,7 +40,7 @@ impl Talk {
     }
 
     fn draft(&self, author: Option<usize>, inbound: Option<&str>) -> Draft {
-        let proxy = address("whatsapp:+15550002222");
+        let proxy = address("whatsapp:+12025550000");
         Draft {
             author: "somebody".to_owned(),
             participant: author.map(|person| self.people[person].clone()),
