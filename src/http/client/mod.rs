@@ -124,8 +124,10 @@ impl Drop for Guest {
     fn drop(&mut self) {
         let gone = self.house.hub.close(&self.session, self.farewell.load(Ordering::Relaxed));
         if let (true, Ok(runtime)) = (gone != Gone::Stays, tokio::runtime::Handle::try_current()) {
-            let (hub, session) = (Arc::clone(&self.house.hub), Arc::clone(&self.session));
-            runtime.spawn(async move { hub.tell_gone(&session.realm, &session.identity, gone).await });
+            // Not the session: what it watched would stay for as long as its end lingers.
+            let Session { realm, identity, .. } = &*self.session;
+            let (hub, realm, identity) = (Arc::clone(&self.house.hub), realm.clone(), identity.clone());
+            runtime.spawn(async move { hub.tell_gone(&realm, &identity, gone).await });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! SDK clients: access tokens, frames, the socket beneath them, and what a session makes of them. The first byte chooses.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use trunkline_adapter::{
 use trunkline_sdk::{Sdk, frame};
 
 use super::choice;
-use super::house::{ACCOUNT, House, wait};
+use super::house::{ACCOUNT, House};
 
 const KEY: &str = "SK00000000000000000000000000000001";
 const SECRET: &str = "6f1c9b7e5a3d48f2-api-key-secret";
@@ -28,11 +29,18 @@ pub fn run(data: &[u8]) {
     match which {
         b'f' => frames(rest),
         b't' => tokens(&String::from_utf8_lossy(rest)),
-        b's' => wait(session([entrance(), frames_of(rest)].concat())),
-        b'g' => wait(session(frames_of(rest))),
-        b'w' => wait(session([entrance(), rest.to_vec()].concat())),
+        b's' => alone(session([entrance(), frames_of(rest)].concat())),
+        b'g' => alone(session(frames_of(rest))),
+        b'w' => alone(session([entrance(), rest.to_vec()].concat())),
         _ => {}
     }
+}
+
+/// Runs a future in a runtime of its own, and drops with it whatever it began: that somebody is gone is told after a minute,
+/// by a task that keeps their house.
+fn alone(future: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(future);
 }
 
 /// What is a frame is written as what was read.
