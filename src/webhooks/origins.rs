@@ -23,8 +23,8 @@ const REMEMBERED: usize = 1024;
 /// What may be done for a receiver now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leave {
-    /// One request.
-    Go,
+    /// One request, begun after so many failed rounds: see [`Origins::ended`].
+    Go(u32),
     /// Enough are open.
     Busy,
     /// It does not answer; somebody asks again at this moment.
@@ -35,14 +35,24 @@ struct State {
     /// It has taken something, as far as is remembered.
     took: bool,
     open: usize,
+    /// Requests that failed since the last answer.
     failures: u32,
+    /// The same without those that were under way when another had failed: what fails together is one trouble.
+    rounds: u32,
     not_before: Timestamp,
     parked: VecDeque<Taken>,
 }
 
 impl Default for State {
     fn default() -> State {
-        State { took: false, open: 0, failures: 0, not_before: Timestamp(0), parked: VecDeque::new() }
+        State {
+            took: false,
+            open: 0,
+            failures: 0,
+            rounds: 0,
+            not_before: Timestamp(0),
+            parked: VecDeque::new(),
+        }
     }
 }
 
@@ -75,7 +85,7 @@ impl Origins {
             return Leave::Busy;
         }
         state.open += 1;
-        Leave::Go
+        Leave::Go(state.rounds)
     }
 
     /// Whether a receiver does not answer.
@@ -83,17 +93,28 @@ impl Origins {
         self.0.get(origin).is_some_and(|state| state.failures >= DOWN)
     }
 
-    /// A request ended; says whether the receiver is back.
-    pub fn ended(&mut self, origin: &str, answered: bool, wait: Duration, now: Timestamp) -> bool {
+    /// A request ended that was begun after so many failed rounds; says whether the receiver is back. It is left alone
+    /// for longer with every round: sixteen requests that one outage meets together are no reason to wait for a minute.
+    pub fn ended(
+        &mut self,
+        origin: &str,
+        answered: bool,
+        begun: u32,
+        wait: impl FnOnce(u32) -> Duration,
+        now: Timestamp,
+    ) -> bool {
         let Some(state) = self.0.get_mut(origin) else { return false };
         state.open = state.open.saturating_sub(1);
         if answered {
             let back = state.failures >= DOWN;
-            (state.took, state.failures, state.not_before) = (true, 0, Timestamp(0));
+            (state.took, state.failures, state.rounds, state.not_before) = (true, 0, 0, Timestamp(0));
             return back;
         }
         state.failures = state.failures.saturating_add(1);
-        state.not_before = now.plus(wait.min(LONGEST));
+        if begun >= state.rounds {
+            state.rounds = state.rounds.saturating_add(1);
+            state.not_before = now.plus(wait(state.rounds).min(LONGEST));
+        }
         false
     }
 
@@ -117,40 +138,56 @@ impl Origins {
     pub fn unpark(&mut self, origin: &str) -> Option<Taken> {
         self.0.get_mut(origin)?.parked.pop_front()
     }
-
-    /// How often in a row a receiver has not answered.
-    pub fn failures(&self, origin: &str) -> u32 {
-        self.0.get(origin).map_or(0, |state| state.failures)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn wait(rounds: u32) -> Duration {
+        Duration::from_secs(10) * rounds
+    }
+
     #[test]
     fn a_receiver_has_so_many_open_and_one_that_is_down_is_asked_now_and_then() {
-        let mut origins = Origins::default();
-        let (now, wait) = (Timestamp(1_000_000), Duration::from_secs(10));
+        let (mut origins, now) = (Origins::default(), Timestamp(1_000_000));
         for _ in 0..MOST_OPEN {
-            assert_eq!(origins.ask("a", now), Leave::Go);
+            assert_eq!(origins.ask("a", now), Leave::Go(0));
         }
-        assert_eq!((origins.ask("a", now), origins.ask("b", now)), (Leave::Busy, Leave::Go));
+        assert_eq!((origins.ask("a", now), origins.ask("b", now)), (Leave::Busy, Leave::Go(0)));
         for _ in 0..DOWN {
-            assert!(!origins.ended("a", false, wait, now));
+            assert!(!origins.ended("a", false, 0, wait, now));
         }
         assert!(origins.down("a") && !origins.down("b"));
-        assert_eq!(origins.ask("a", now), Leave::Down(now.plus(wait)));
-        let later = now.plus(wait);
+        assert_eq!(origins.ask("a", now), Leave::Down(now.plus(wait(1))));
+        let later = now.plus(wait(1));
         let back = Leave::Down(later.plus(TIMEOUT));
         assert_eq!(origins.ask("a", later), back, "others are still open");
         for _ in DOWN as usize..MOST_OPEN {
-            origins.ended("a", false, wait, now);
+            origins.ended("a", false, 0, wait, later);
         }
-        assert_eq!((origins.ask("a", later), origins.ask("a", later)), (Leave::Go, back));
-        assert!(origins.ended("a", true, wait, later), "it is back");
+        assert_eq!((origins.ask("a", later), origins.ask("a", later)), (Leave::Go(1), back));
+        assert!(origins.ended("a", true, 1, wait, later), "it is back");
         assert!(!origins.down("a") && origins.takes_others("a") && !origins.takes_others("b"));
-        assert_eq!((origins.ask("a", later), origins.ask("a", later)), (Leave::Go, Leave::Go));
+        assert_eq!((origins.ask("a", later), origins.ask("a", later)), (Leave::Go(0), Leave::Go(0)));
+    }
+
+    #[test]
+    fn what_fails_together_is_waited_for_once_and_what_fails_again_longer() {
+        let (mut origins, mut now) = (Origins::default(), Timestamp(1_000_000));
+        for _ in 0..MOST_OPEN {
+            origins.ask("a", now);
+        }
+        for _ in 0..MOST_OPEN {
+            origins.ended("a", false, 0, wait, now);
+        }
+        for round in 1..=9 {
+            let due = now.plus(wait(round).min(LONGEST));
+            assert_eq!(origins.ask("a", now), Leave::Down(due), "round {round}");
+            now = due;
+            assert_eq!(origins.ask("a", now), Leave::Go(round));
+            origins.ended("a", false, round, wait, now);
+        }
     }
 
     #[test]

@@ -64,6 +64,8 @@ struct Flight {
     /// Which message of a replay.
     index: Option<u64>,
     origin: String,
+    /// How often its receiver had failed when it began.
+    rounds: u32,
     tries: u32,
 }
 
@@ -172,7 +174,7 @@ impl Post {
         let now = self.site.clock.now();
         let origin = origin(&event.url);
         let tries = taken.job.attempts + u32::from(taken.old && !self.clean);
-        let flight = Flight { taken, job, event, index, origin, tries };
+        let mut flight = Flight { taken, job, event, index, origin, rounds: 0, tries };
         if origins.down(&flight.origin) && self.expired(&flight.taken.job, now) {
             // Others have shown that nobody is there.
             let ended = Ended::Refused("no answer for as long as it was retried".to_owned());
@@ -181,7 +183,10 @@ impl Post {
             return;
         }
         match origins.ask(&flight.origin, now) {
-            Leave::Go => open.push(self.send(flight)),
+            Leave::Go(rounds) => {
+                flight.rounds = rounds;
+                open.push(self.send(flight));
+            }
             Leave::Down(due) => {
                 let (subject, job) = (flight.taken.subject.clone(), flight.taken.job);
                 window.put_back(&subject, job, Some(due));
@@ -232,8 +237,9 @@ impl Post {
             true => Otherwise::StepsAside,
             false => Otherwise::Ends,
         };
-        let wait = backoff(origins.failures(&flight.origin) + 1, &self.site.mint);
-        let back = origins.ended(&flight.origin, answered, wait, self.site.clock.now());
+        let wait = |rounds| backoff(rounds, &self.site.mint);
+        let now = self.site.clock.now();
+        let back = origins.ended(&flight.origin, answered, flight.rounds, wait, now);
         let kept = self.settle(&flight, &ended, otherwise).await;
         give_back(window, &flight.taken, kept);
         if back {

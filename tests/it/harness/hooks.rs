@@ -48,7 +48,7 @@ pub enum Reply {
     Answer(u16, String),
     /// With a content type.
     Typed(u16, &'static str, String),
-    /// Never answer.
+    /// Never answer, as long as the script is the same.
     Hang,
     /// Cut the connection instead of answering.
     Drop,
@@ -66,6 +66,8 @@ struct Desk {
     address: SocketAddr,
     calls: watch::Sender<Vec<Call>>,
     script: Mutex<Script>,
+    /// How often the script was changed.
+    scripts: watch::Sender<usize>,
 }
 
 /// Somebody's webhook.
@@ -88,7 +90,12 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let script: Script = Box::new(|_| Reply::ok());
-        let desk = Desk { address, calls: watch::Sender::new(Vec::new()), script: Mutex::new(script) };
+        let desk = Desk {
+            address,
+            calls: watch::Sender::new(Vec::new()),
+            script: Mutex::new(script),
+            scripts: watch::Sender::new(0),
+        };
         Receiver { desk: Arc::new(desk), address, task: None }
     }
 
@@ -115,9 +122,10 @@ impl Receiver {
         format!("http://{}{path}", self.address)
     }
 
-    /// Answers the calls from now on.
+    /// Answers the calls from now on. Whoever was left hanging is cut off, as by a server that was restarted.
     pub fn script(&self, script: impl FnMut(&Call) -> Reply + Send + 'static) {
         *self.desk.script.lock().unwrap() = Box::new(script);
+        self.desk.scripts.send_modify(|scripts| *scripts += 1);
     }
 
     pub fn calls(&self) -> Vec<Call> {
@@ -174,6 +182,7 @@ async fn answer(
     assert_eq!(header("x-twilio-signature"), trunkline_twilio::sign(TOKEN, &url, &signed), "{url} {pairs:?}");
     let call =
         Call { method: head.method.clone(), target, token: header("i-twilio-idempotency-token"), pairs };
+    let mut scripts = desk.scripts.subscribe();
     let reply = (desk.script.lock().unwrap())(&call);
     desk.calls.send_modify(|calls| calls.push(call));
     match reply {
@@ -185,6 +194,9 @@ async fn answer(
             Ok(answer.body(Full::new(Bytes::from(body))).unwrap())
         }
         Reply::Drop => Err(std::io::Error::other("dropped on purpose")),
-        Reply::Hang => std::future::pending().await,
+        Reply::Hang => {
+            let _ = scripts.changed().await;
+            Err(std::io::Error::other("restarted"))
+        }
     }
 }
