@@ -66,6 +66,7 @@ impl<'a> Stage<'a> {
             connections: self.ground.options.connections,
             pace,
             lasting,
+            tell_slow: self.ground.options.rate.is_some(),
         }
     }
 }
@@ -75,6 +76,9 @@ pub fn run(options: &Options, sink: &Sink, work: Work, verdicts: &mut Verdicts) 
     let fastest = FASTEST / work.recipients() as f64;
     let conversations = options.conversations;
     let stage = Stage::set(options, sink, work, conversations, (fastest * options.seconds) as usize)?;
+    if let Some(rate) = options.rate {
+        return open(sink, &stage, rate, verdicts);
+    }
     let mut subjects: Vec<(Subject, Vec<Shown>)> = Vec::new();
     let mut words = Vec::new();
     for subject in Subject::ALL {
@@ -141,7 +145,10 @@ pub fn run(options: &Options, sink: &Sink, work: Work, verdicts: &mut Verdicts) 
     judge(work, &subjects, verdicts);
     let own = subjects.iter().find(|(subject, _)| *subject == Subject::Trunkline);
     match own {
-        Some((_, rounds)) if !options.closed_only => open(sink, &stage, rounds, verdicts),
+        Some((_, rounds)) if !options.closed_only => {
+            let rate = CALM * median(rounds, |shown| shown.relayed) / work.recipients() as f64;
+            open(sink, &stage, rate, verdicts)
+        }
         _ => Ok(()),
     }
 }
@@ -150,15 +157,14 @@ pub fn run(options: &Options, sink: &Sink, work: Work, verdicts: &mut Verdicts) 
 const CALM: f64 = 0.7;
 
 /// A fixed rate of arrivals, whatever becomes of them.
-fn open(sink: &Sink, stage: &Stage<'_>, closed: &[Shown], verdicts: &mut Verdicts) -> Result<(), Failure> {
+fn open(sink: &Sink, stage: &Stage<'_>, rate: f64, verdicts: &mut Verdicts) -> Result<(), Failure> {
     let options = stage.ground.options;
-    let rate = CALM * median(closed, |shown| shown.relayed) / stage.work.recipients() as f64;
     let mut drive = stage.drive(Pace::Open(rate), Duration::from_secs_f64(options.seconds));
     drive.connections = options.open_connections;
     println!(
-        "\n### {}, open loop at {:.0} % of that: {rate:.0} arrivals a second over {} connections\n",
+        "\n### {}, open loop: {rate:.0} arrivals a second{} over {} connections\n",
         stage.work.title(),
-        CALM * 100.0,
+        if options.rate.is_some() { String::new() } else { format!(", {:.0} % of that,", CALM * 100.0) },
         drive.connections
     );
     let mut rounds = Vec::new();
@@ -173,10 +179,10 @@ fn open(sink: &Sink, stage: &Stage<'_>, closed: &[Shown], verdicts: &mut Verdict
     let p99 = median(&rounds, |shown| shown.warm.p99);
     let cold = median(&rounds, |shown| shown.cold.p99);
     let text = format!(
-        "{}: p99 of acknowledgement {p99:.1} ms at 70 % (target 25), {cold:.1} ms in the first second of a process",
+        "{}: p99 of acknowledgement {p99:.1} ms at {rate:.0} a second (target 25 at 70 %), {cold:.1} ms in the first second of a process",
         stage.work.title()
     );
-    if stage.work == Work::WhatsappToSms {
+    if options.rate.is_none() && stage.work == Work::WhatsappToSms {
         verdicts.say(&text, p99 <= 25.0);
     } else {
         println!("{text}");

@@ -69,6 +69,9 @@ pub struct Options {
     /// Leave the open loop out.
     #[arg(long)]
     pub closed_only: bool,
+    /// Only an open loop, at so many arrivals a second, which says when it was slow.
+    #[arg(long)]
+    pub rate: Option<f64>,
     /// How many bindings, and how many queued messages, are many.
     #[arg(long, default_value_t = 1_000_000)]
     pub many: usize,

@@ -20,6 +20,8 @@ pub struct Drive {
     pub connections: usize,
     pub pace: Pace,
     pub lasting: Duration,
+    /// Say when acknowledgements were slow.
+    pub tell_slow: bool,
 }
 
 /// What a round showed.
@@ -51,6 +53,9 @@ pub struct Shown {
 /// Nanoseconds after which a daemon that just started has met every conversation.
 const COLD: u64 = 1_000_000_000;
 
+/// Milliseconds beyond which an acknowledgement is slow.
+const SLOW: f64 = 15.0;
+
 /// How long the sink may hear nothing before what is missing counts as lost.
 const SILENCE: Duration = Duration::from_secs(15);
 
@@ -80,6 +85,13 @@ pub fn run(sink: &Sink, subject: &Running, drive: &Drive) -> Result<Shown, Failu
         let lines = daemon.complaints();
         for line in lines.iter().filter(|line| !line.contains("provider unreachable")).take(3) {
             eprintln!("the daemon says: {line}");
+        }
+    }
+    if drive.tell_slow {
+        let begun = std::time::SystemTime::now() - Duration::from_nanos(tally.now() - tally.begun());
+        let begun = begun.duration_since(std::time::UNIX_EPOCH)?.as_secs_f64();
+        for (at, count, longest) in tally.slow_moments(SLOW) {
+            eprintln!("slow: {at:.2} s ({:.2}): {count} left, the slowest took {longest:.1} ms", begun + at);
         }
     }
     let acks = tally.acks.load(Relaxed) as f64;

@@ -108,6 +108,7 @@ pub fn run(options: &Options, sink: &Sink, verdicts: &mut Verdicts) -> Result<()
         connections: 50,
         pace: Pace::Closed,
         lasting: PROBE,
+        tell_slow: false,
     };
     let capacity = round::run(sink, &running, &probe)?.relayed;
     println!(

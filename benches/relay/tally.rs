@@ -161,6 +161,23 @@ impl Tally {
         both.filter(|(sent, acked)| *acked > 0 && window.contains(sent)).map(millis).collect()
     }
 
+    /// The parts of a twentieth of a second in which something left that was acknowledged after more than so many
+    /// milliseconds: seconds since the first left, how many left, and the longest time.
+    pub fn slow_moments(&self, most: f64) -> Vec<(f64, usize, f64)> {
+        const MOMENT: u64 = 50_000_000;
+        let begun = self.begun();
+        let mut moments: BTreeMap<u64, (usize, f64)> = BTreeMap::new();
+        for (sent, acked) in self.sent.iter().zip(&self.acked) {
+            let (sent, acked) = (sent.load(Relaxed), acked.load(Relaxed));
+            if sent > 0 && acked > 0 {
+                let (count, longest) = moments.entry((sent - begun) / MOMENT).or_default();
+                (*count, *longest) = (*count + 1, longest.max(millis((sent, acked))));
+            }
+        }
+        let slow = moments.into_iter().filter(|(_, (_, longest))| *longest > most);
+        slow.map(|(moment, (count, longest))| ((moment * MOMENT) as f64 / 1e9, count, longest)).collect()
+    }
+
     /// Milliseconds from leaving to arrival at the sink.
     pub fn relay_times(&self, window: std::ops::Range<u64>) -> Vec<f64> {
         let mut times = Vec::new();
