@@ -9,6 +9,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use trunkline_adapter::Clock;
@@ -79,6 +80,8 @@ pub struct Start {
     pub level: Option<log::Level>,
     /// Sockets that are open already, instead of those that systemd hands over or the configuration names.
     pub sockets: Option<Sockets>,
+    /// Where lanes work: they and the doors wait for each other less when each have threads of their own.
+    pub lanes: Handle,
 }
 
 /// Listening sockets that somebody else opened.
@@ -126,7 +129,7 @@ impl Daemon {
     /// # Errors
     /// What could not be opened. Nothing is left running.
     pub async fn start(start: Start) -> Result<Daemon, StartError> {
-        let Start { config, path, exporter, level, sockets } = start;
+        let Start { config, path, exporter, level, sockets, lanes: runtime } = start;
         let clock = clock();
         let account = house::first_account(&config).ok_or(StartError::NoAccount)?;
 
@@ -208,6 +211,7 @@ impl Daemon {
             opt_outs,
             learned,
             mint: Arc::new(Mint::system()),
+            runtime,
         };
         let http = build::client()?;
         let forwards = Forwards::new(Courier::new(
@@ -376,7 +380,10 @@ impl Daemon {
 fn clock() -> Clock {
     let system = Clock::system();
     match std::env::var(CLOCK_AHEAD).ok().and_then(|seconds| seconds.parse().ok()) {
-        Some(ahead) => Clock::at(system.now().plus(Duration::from_secs(ahead))),
+        Some(ahead) => {
+            tracing::warn!(seconds = ahead, "The clock is ahead of the system's, for a test");
+            Clock::at(system.now().plus(Duration::from_secs(ahead)))
+        }
         None => system,
     }
 }
@@ -386,7 +393,10 @@ fn clock() -> Clock {
 #[expect(clippy::disallowed_methods, reason = "no setting: a door for tests, which no operator is to find")]
 fn guard() -> Guard {
     let script = std::env::var(NAMES).ok().and_then(|text| ScriptedNames::read(&text));
-    script.map_or_else(Guard::default, |names| Guard::over(Arc::new(names)))
+    script.map_or_else(Guard::default, |names| {
+        tracing::warn!("Names are looked up in a script, for a test");
+        Guard::over(Arc::new(names))
+    })
 }
 
 fn open(config: &Config, clock: Clock, followers: Vec<Arc<dyn Follower>>) -> Result<Store, OpenError> {

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use trunkline_adapter::{Channel, Clock, Secret};
 
@@ -143,7 +144,14 @@ async fn run(
 
     let exporter = Exporter::install(store::FORMAT).map_err(|error| DemoError::Metrics(Box::new(error)))?;
     let sockets = Some(Sockets { listen, admin_listen });
-    let start = Start { config: loaded.config, path: Some(config), exporter, level, sockets };
+    let start = Start {
+        config: loaded.config,
+        path: Some(config),
+        exporter,
+        level,
+        sockets,
+        lanes: Handle::current(),
+    };
     let daemon = Daemon::start(start).await?;
     let told = tokio::select! {
         told = perform(&args, &setting, &host, out) => told,

@@ -10,6 +10,7 @@ mod demo;
 mod demo_rest;
 mod demo_script;
 mod demo_setting;
+mod memory;
 mod serve;
 mod store;
 mod token;
@@ -190,12 +191,18 @@ pub fn sentence(error: &dyn Error) -> String {
     text
 }
 
-/// A runtime for a command. One processor is left to the threads that write and sync the ledger: with as many workers as
-/// processors everybody is woken elsewhere, and a message costs a tenth more.
+/// A runtime for a command, and for whatever comes in.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    workers("doors")
+}
+
+/// A runtime with half of the processors. With more workers than processors, and with work that goes from one of them to
+/// the other, everybody is woken elsewhere, and a message costs a tenth more.
+fn workers(name: &str) -> Result<tokio::runtime::Runtime, Failure> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(processors.saturating_sub(1).max(1))
+        .worker_threads((processors / 2).max(1))
+        .thread_name(name)
         .enable_all()
         .build()
         .map_err(|error| Failure::new(&error))

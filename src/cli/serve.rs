@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, runtime};
+use super::{Failure, memory, runtime, workers};
 use crate::app::{self, Daemon};
 use crate::config::{self, LogFormat, SystemSecrets};
 use crate::ledger::store;
@@ -27,12 +27,21 @@ pub fn serve(path: &Path) -> Result<(), Failure> {
     let exporter = Exporter::install(store::FORMAT).map_err(|error| Failure::new(&error))?;
     #[cfg(feature = "failpoints")]
     crate::failpoint::arm();
+    memory::grow_in_small_pages();
+    let lanes = workers("lanes")?;
     runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::new(&error))?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Failure::new(&error))?;
         let mut hangup = signal(SignalKind::hangup()).map_err(|error| Failure::new(&error))?;
         let path = Some(path.to_owned());
-        let start = app::Start { config: loaded.config, path, exporter, level, sockets: None };
+        let start = app::Start {
+            config: loaded.config,
+            path,
+            exporter,
+            level,
+            sockets: None,
+            lanes: lanes.handle().clone(),
+        };
         let daemon = Daemon::start(start).await.map_err(|error| Failure::new(&error))?;
         loop {
             tokio::select! {

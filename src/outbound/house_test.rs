@@ -145,6 +145,7 @@ impl House {
             learned: Arc::clone(&heard) as Arc<dyn Learned>,
             files: Arc::new(NoFiles),
             mint,
+            runtime: tokio::runtime::Handle::current(),
         };
         let plan = LanePlan {
             proxy: Address::parse(PROXY).unwrap(),

@@ -185,7 +185,7 @@ impl Lanes {
             mailbox: Arc::clone(&mailbox),
             pause_adapter: Arc::new(move |adapter, until| pause(&siblings, adapter, until)),
         };
-        let task = tokio::spawn(supervise(site, clean, adapter.clone()));
+        let task = self.surroundings.runtime.spawn(supervise(site, clean, adapter.clone()));
         lock(&self.lanes).insert(proxy, Handle { mailbox, adapter, name, task });
     }
 

@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use trunkline_adapter::{Adapter, Address, BoxFuture, Clock, MediaFile, Rate};
 
 use super::OptOuts;
@@ -91,6 +92,8 @@ pub struct Surroundings {
     pub hooks: Arc<Hooks>,
     /// Randomness for back-off, and for the tokens of what is told.
     pub mint: Arc<Mint>,
+    /// Where lanes work, and with them the connections to providers.
+    pub runtime: Handle,
 }
 
 /// Hears of other addresses of a person that a provider's answer gave away. Called after the outcome is committed;

@@ -164,6 +164,7 @@ impl Life {
             opt_outs,
             learned: Arc::new(Aliases { relay: relay.clone(), account: account.clone() }),
             mint: Arc::new(Mint::seeded(seed ^ 0xFFFF)),
+            runtime: tokio::runtime::Handle::current(),
         };
         let adapters = tokio::sync::Mutex::new(BTreeMap::new());
         let plans = plans(&shared, &mut *adapters.lock().await);
