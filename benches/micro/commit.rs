@@ -10,8 +10,7 @@ use trunkline::ledger::memory::Memory;
 use trunkline::ledger::store::{Durability, Store, StoreSettings};
 use trunkline::ledger::tables;
 use trunkline::model::{ConversationSid, Mint};
-use trunkline::relay::decide::Context;
-use trunkline::relay::decide_messages;
+use trunkline::relay::decide::{self, Context};
 use trunkline_adapter::Timestamp;
 
 use super::scene::{self, Always};
@@ -64,7 +63,7 @@ fn batches(mint: &Mint) -> Vec<Batch> {
         let conversation = scene::conversation(mint, 2);
         let draft = scene::draft(&conversation);
         let (decision, _) =
-            decide_messages::append(&context, &conversation, vec![draft]).expect("an open conversation");
+            decide::messages::append(&context, &conversation, vec![draft]).expect("an open conversation");
         let mut batch = decision.batch;
         batch.checks.clear();
         // In their place as many looks: at rows that are not there.

@@ -2,8 +2,7 @@
 
 use criterion::{BatchSize, Criterion};
 use trunkline::model::Mint;
-use trunkline::relay::decide::Context;
-use trunkline::relay::decide_messages;
+use trunkline::relay::decide::{self, Context};
 use trunkline_adapter::Timestamp;
 
 use super::scene::{self, Always};
@@ -26,7 +25,7 @@ pub fn append(c: &mut Criterion) {
             b.iter_batched(
                 || vec![draft.clone()],
                 |drafts| {
-                    decide_messages::append(&context, &conversation, drafts)
+                    decide::messages::append(&context, &conversation, drafts)
                         .map(|(decision, _)| decision.batch)
                 },
                 BatchSize::SmallInput,

@@ -7,8 +7,7 @@ use bytes::Bytes;
 use criterion::Criterion;
 use trunkline::ledger::tables;
 use trunkline::model::{Compact, Dispatch, Json, Mint, ProviderIdRow, ReceiptRecord, ReceiptSid};
-use trunkline::relay::decide::Context;
-use trunkline::relay::decide_messages;
+use trunkline::relay::decide::{self, Context};
 use trunkline::work::Job;
 use trunkline_adapter::Timestamp;
 
@@ -28,7 +27,7 @@ pub fn records(c: &mut Criterion) {
     let conversation = scene::conversation(&mint, 2);
     let draft = scene::draft(&conversation);
     let (_, appended) =
-        decide_messages::append(&context, &conversation, vec![draft]).expect("an open conversation");
+        decide::messages::append(&context, &conversation, vec![draft]).expect("an open conversation");
     let (index, message) = &appended[0];
     compact(c, "message", message);
     compact(c, "head", &conversation.head);

@@ -9,7 +9,7 @@ use trunkline::model::{
     ParticipantSid, PersonBinding, ServiceSid, State,
 };
 use trunkline::relay::decide::Births;
-use trunkline::relay::decide_messages::Draft;
+use trunkline::relay::decide::messages::Draft;
 use trunkline_adapter::simulator::{PhoneMessage, SignedRequest};
 use trunkline_adapter::{
     Adapter, AdapterKind, Address, Clock, Kit, Section, Simulator, Timestamp, WebhookRequest,

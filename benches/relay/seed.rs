@@ -8,9 +8,8 @@ use trunkline::ledger::Ledger;
 use trunkline::ledger::store::{Durability, Store, StoreSettings};
 use trunkline::model::{AccountSid, Conversation, Mint, ServiceSid};
 use trunkline::relay::command::{NewConversation, NewParticipant, Who};
+use trunkline::relay::decide::messages::Draft;
 use trunkline::relay::decide::{self, Context, Decision};
-use trunkline::relay::decide_messages::{self, Draft};
-use trunkline::relay::decide_roster;
 use trunkline_adapter::{Address, Timestamp};
 
 use super::Failure;
@@ -101,14 +100,14 @@ impl Writer {
         for (address, proxy) in people {
             let who = Who::Bound { address: Address::parse(&address)?, proxy: Address::parse(&proxy)? };
             let new = NewParticipant { who, role_sid: None, attributes: None, created: None, updated: None };
-            let (decision, _) = decide_roster::join(&self.context(), &conversation, new, None)?;
+            let (decision, _) = decide::roster::join(&self.context(), &conversation, new, None)?;
             conversation = self.commit(decision).await?;
         }
         let mut left = messages;
         while left > 0 {
             let count = left.min(AT_ONCE);
             let drafts = (0..count).map(|_| self.draft()).collect();
-            let (decision, _) = decide_messages::append(&self.context(), &conversation, drafts)?;
+            let (decision, _) = decide::messages::append(&self.context(), &conversation, drafts)?;
             conversation = self.commit(decision).await?;
             left -= count;
         }

@@ -371,7 +371,7 @@ impl Relay {
         record: &ParticipantRecord,
         batch: &mut Batch,
     ) -> Result<(), RelayError> {
-        for name in super::decide_roster::person_names(record) {
+        for name in super::decide::roster::person_names(record) {
             batch.delete(tables::person(account.as_str(), &name, record.sid.as_str()));
         }
         let Some(binding) = &record.binding else { return Ok(()) };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::asking::Whose;
 use super::command::{Change, ConversationChange, ConversationFilter, NewConversation, NewParticipant};
 use super::participants::settled;
-use super::{ATTEMPTS, Relay, RelayError, decide, decide_roster};
+use super::{ATTEMPTS, Relay, RelayError, decide};
 use crate::announce::Cause;
 use crate::ledger::engine::{CommitError, MAX_WRITES};
 use crate::ledger::key::{Key, Range};
@@ -120,7 +120,7 @@ impl Relay {
             }
             let context = self.context(account, attempt > 0);
             let created = decide::create(&context, service, new.clone());
-            let mut decision = decide_roster::gather(&context, created, seats)?;
+            let mut decision = decide::roster::gather(&context, created, seats)?;
             self.regroup(account, None, &mut decision, false).await?;
             for (person, settings, known) in known {
                 self.introduce(&context, service, person, known, settings, &mut decision.batch).await?;

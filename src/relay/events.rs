@@ -4,8 +4,8 @@ use trunkline_adapter::{Address, DeliveryStatus, Echo, Inbound, Part, Person, St
 
 use super::asking::Whose;
 use super::command::{Change, MessageChange};
-use super::decide::Context;
-use super::decide_messages::{self, Draft};
+use super::decide::messages::Draft;
+use super::decide::{self, Context};
 use super::intake::{Decided, Origin, remember, source};
 use super::media::Attachment;
 use super::{Relay, RelayError};
@@ -51,7 +51,7 @@ impl Relay {
                     if !wrote(conversation, record, &event) {
                         return Ok((None, InboundOutcome::Unbound));
                     }
-                    let decision = decide_messages::remove_message(context, conversation, index, record)?;
+                    let decision = decide::messages::remove_message(context, conversation, index, record)?;
                     Ok((Some(decision), InboundOutcome::Accepted))
                 })
                 .await
@@ -79,7 +79,7 @@ impl Relay {
                         template: None,
                         media: Vec::new(),
                     };
-                    let (decision, _) = decide_messages::append(context, conversation, vec![draft])?;
+                    let (decision, _) = decide::messages::append(context, conversation, vec![draft])?;
                     Ok((Some(decision), InboundOutcome::Accepted))
                 })
                 .await
@@ -104,7 +104,7 @@ impl Relay {
                 beside_its_files(&mut change);
             }
             let (decision, _) =
-                decide_messages::change_message(context, conversation, index, record, change)?;
+                decide::messages::change_message(context, conversation, index, record, change)?;
             Ok((Some(decision), InboundOutcome::Accepted))
         })
         .await
@@ -266,7 +266,7 @@ impl Relay {
                                 media: media.to_vec(),
                             };
                             let (decision, _) =
-                                decide_messages::append(&context, &conversation, vec![draft])?;
+                                decide::messages::append(&context, &conversation, vec![draft])?;
                             Ok((Some(decision), InboundOutcome::Accepted))
                         },
                     )

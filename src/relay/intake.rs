@@ -22,8 +22,8 @@ use trunkline_adapter::{Address, Inbound, InboundMessage, Part, Person, Signal};
 use super::asking::Amended;
 use super::autocreate::Home;
 use super::commit::After;
-use super::decide::{Context, Decision};
-use super::decide_messages::{self, Draft};
+use super::decide::messages::Draft;
+use super::decide::{self, Context, Decision};
 use super::inbox::pair_subject;
 use super::keyword::Asked;
 use super::opting::{self, Opting};
@@ -187,7 +187,7 @@ impl Relay {
             // Each is told to several, perhaps; a commit has room for what one is told by.
             Some(known) if self.listened_to(&known) => return Ok(1),
             // Two more for a keyword: the opt-out and its answer.
-            Some(known) => decide_messages::writes_per_draft(&known) + 2,
+            Some(known) => decide::messages::writes_per_draft(&known) + 2,
             None => 1,
         };
         Ok((MOST_WRITES / width).max(1))
@@ -415,7 +415,7 @@ impl Relay {
         if drafts.is_empty() {
             return Ok((None, fates));
         }
-        let (mut decision, _) = decide_messages::append_accepted(context, conversation, drafts)?;
+        let (mut decision, _) = decide::messages::append_accepted(context, conversation, drafts)?;
         opting.write(context, &mut decision.batch, &mut decision.after);
         Ok((Some(decision), fates))
     }

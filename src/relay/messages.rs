@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::asking::Whose;
 use super::command::{MessageChange, MessageView, NewMessage};
-use super::decide_messages;
+use super::decide;
 use super::{Relay, RelayError, groups};
 use crate::announce::Cause;
 use crate::ledger::engine::Snapshot;
@@ -33,8 +33,8 @@ impl Relay {
                 let (conversation, context) = (&*conversation, &context);
                 groups::may_post(conversation, conversation.author(&new.author))?;
                 let media = self.attachments(account, service, &new.media).await?;
-                let draft = decide_messages::draft_of(conversation, new.clone(), media);
-                let (decision, mut appended) = decide_messages::append(context, conversation, vec![draft])?;
+                let draft = decide::messages::draft_of(conversation, new.clone(), media);
+                let (decision, mut appended) = decide::messages::append(context, conversation, vec![draft])?;
                 Ok((Some(decision), appended.pop()))
             })
             .await?;
@@ -106,7 +106,7 @@ impl Relay {
                 groups::may_post(conversation, conversation.author(author))?;
             }
             let (decision, _) =
-                decide_messages::change_message(context, conversation, index, &record, change.clone())?;
+                decide::messages::change_message(context, conversation, index, &record, change.clone())?;
             Ok((Some(decision), ()))
         })
         .await?;
@@ -130,7 +130,7 @@ impl Relay {
         self.change(account, sid, cause, |conversation, context| async move {
             let (conversation, context) = (&*conversation, &context);
             let (index, record) = find(&*self.ledger.snapshot(), account.as_str(), sid, message).await?;
-            Ok((Some(decide_messages::remove_message(context, conversation, index, &record)?), ()))
+            Ok((Some(decide::messages::remove_message(context, conversation, index, &record)?), ()))
         })
         .await?;
         Ok(())

@@ -27,10 +27,6 @@ pub mod command;
 mod commit;
 mod conversations;
 pub mod decide;
-pub mod decide_messages;
-pub mod decide_roster;
-pub mod decide_timers;
-pub mod decide_users;
 mod error;
 mod events;
 mod fetching;
@@ -116,8 +112,8 @@ pub use typing::{Indicators, Listeners};
 
 use cache::Cache;
 use commit::Commits;
+use decide::roster::Holder;
 use decide::{Context, Decision};
-use decide_roster::Holder;
 use fetching::Partly;
 
 /// Decisions that met a conflict are made again this often; then the caller is told to come back.
@@ -314,7 +310,7 @@ impl Relay {
             };
             let context = self.context(account, attempt > 0);
             // What time has done comes first: the daemon may have been down, or be about to get to it.
-            if let Some(mut struck) = decide_timers::strike(&context, &current) {
+            if let Some(mut struck) = decide::timers::strike(&context, &current) {
                 if self.listened_to(&struck.next) {
                     Box::pin(self.tell(account, Cause::timer(), Some(&current), &mut struck)).await?;
                 }

@@ -7,11 +7,11 @@ use trunkline_adapter::Address;
 
 use super::asking::Whose;
 use super::command::{Change, NewParticipant, ParticipantChange, Who};
-use super::decide::Context;
-use super::decide_roster::Holder;
+use super::decide::roster::Holder;
+use super::decide::{self, Context};
 use super::settings::rely_on_role;
 use super::users::identified;
-use super::{Misfit, Relay, RelayError, RoleUse, decide_roster, decide_users};
+use super::{Misfit, Relay, RelayError, RoleUse};
 use crate::announce::Cause;
 use crate::ledger::engine::Batch;
 use crate::ledger::key::{Key, Range};
@@ -60,7 +60,7 @@ fn acquaint(
         }
         None => {
             let role = settings.service_role.clone();
-            decide_users::user(context, service, identity.to_owned(), role, batch);
+            decide::users::user(context, service, identity.to_owned(), role, batch);
         }
     }
 }
@@ -83,7 +83,7 @@ impl Relay {
             .change(account, current.sid().as_str(), cause, |conversation, context| async move {
                 let (conversation, context) = (&*conversation, &context);
                 let found = self.found(account, service, &new.who).await?;
-                let (mut decision, sid) = decide_roster::join(
+                let (mut decision, sid) = decide::roster::join(
                     context,
                     conversation,
                     settled(new, settings),
@@ -213,7 +213,7 @@ impl Relay {
                     Some(identity) => identified(&*snapshot, account, service, identity).await?,
                     None => None,
                 };
-                let mut decision = decide_roster::change_participant(
+                let mut decision = decide::roster::change_participant(
                     context,
                     conversation,
                     &sid,
@@ -270,7 +270,7 @@ impl Relay {
             let (conversation, context) = (&*conversation, &context);
             let member = conversation.member_by_name(participant).ok_or(RelayError::ParticipantNotFound)?;
             let sid = member.record.sid.clone();
-            let mut decision = decide_roster::leave(context, conversation, &sid)?;
+            let mut decision = decide::roster::leave(context, conversation, &sid)?;
             self.regroup(account, Some(conversation), &mut decision, false).await?;
             Ok((Some(decision), ()))
         })
@@ -287,7 +287,7 @@ impl Relay {
     ) -> Result<(), RelayError> {
         self.change(account, conversation.as_str(), Cause::house(), |conversation, context| async move {
             let (conversation, context) = (&*conversation, &context);
-            let mut decision = decide_roster::vanish(context, conversation, participant)?;
+            let mut decision = decide::roster::vanish(context, conversation, participant)?;
             self.regroup(account, Some(conversation), &mut decision, true).await?;
             Ok((Some(decision), ()))
         })
@@ -340,7 +340,7 @@ impl Relay {
                     let holder =
                         self.holder(&*self.ledger.snapshot(), account, &binding.proxy, alias).await?;
                     let decision =
-                        decide_roster::learn(context, current, participant, alias, holder.as_ref());
+                        decide::roster::learn(context, current, participant, alias, holder.as_ref());
                     Ok((decision, ()))
                 })
                 .await;

@@ -1,7 +1,7 @@
 //! Roles of a service: made, found, listed, changed, removed.
 
 use super::command::NewRole;
-use super::decide_users;
+use super::decide;
 use super::permissions::Granted;
 use super::{ATTEMPTS, Relay, RelayError};
 use crate::ledger::engine::{Batch, CommitError};
@@ -25,7 +25,7 @@ impl Relay {
         batch.at(service_key, row.changed);
         let NewRole { friendly_name, kind, permissions } = new;
         let context = self.context(account, false);
-        let record = decide_users::role(&context, service, friendly_name, kind, permissions, &mut batch);
+        let record = decide::users::role(&context, service, friendly_name, kind, permissions, &mut batch);
         match self.ledger.commit(batch).await {
             Ok(_) => Ok(record),
             Err(CommitError::Conflict(_)) => Err(RelayError::ServiceNotFound),

@@ -6,7 +6,7 @@ use trunkline_adapter::{Address, Timestamp};
 use super::RelayError;
 use super::command::{Change, ConversationChange, ParticipantChange, Who};
 use super::decide::Context;
-use super::decide_roster::{Holder, learn};
+use super::decide::roster::{Holder, learn};
 use super::kit::{House, NOON, ours, phone};
 use crate::announce::Cause;
 use crate::ledger::key::Space;

@@ -3,7 +3,7 @@
 use trunkline_adapter::Timestamp;
 
 use super::commit::{After, Wake};
-use super::{ATTEMPTS, Relay, RelayError, cleanup, decide_users};
+use super::{ATTEMPTS, Relay, RelayError, cleanup, decide};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::key::{Range, Space};
 use crate::ledger::{rider, tables, typed};
@@ -117,7 +117,7 @@ impl Relay {
         let key = tables::service(account.as_str(), record.sid.as_str());
         batch.absent(key.clone());
         batch.put(key, record.encode());
-        decide_users::furnish(&self.context(account, false), &record.sid, batch);
+        decide::users::furnish(&self.context(account, false), &record.sid, batch);
         record
     }
 }

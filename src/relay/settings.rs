@@ -2,7 +2,7 @@
 //! was made by a release without roles gets both when they are first asked for.
 
 use super::command::{AccountChange, ServiceChange};
-use super::decide_users;
+use super::decide;
 use super::error::RoleUse;
 use super::{ATTEMPTS, Relay, RelayError};
 use crate::ledger::engine::{Batch, CommitError, Snapshot};
@@ -39,7 +39,7 @@ impl Relay {
             let mut batch = Batch::default();
             batch.at(service_key, row.changed);
             batch.absent(key.clone());
-            decide_users::furnish(&context, service, &mut batch);
+            decide::users::furnish(&context, service, &mut batch);
             match rider::aside(self.ledger.commit(batch)).await {
                 Ok(_) | Err(CommitError::Conflict(_)) => {}
                 Err(other) => return Err(other.into()),

@@ -5,7 +5,7 @@ use trunkline_adapter::{Address, DeliveryStatus, Person, StatusReport, Timestamp
 
 use super::commit::After;
 use super::intake::Origin;
-use super::{ATTEMPTS, Relay, RelayError, decide_roster};
+use super::{ATTEMPTS, Relay, RelayError, decide};
 use crate::announce::{Cause, Place};
 use crate::ledger::engine::{Batch, CommitError, Revision, Snapshot};
 use crate::ledger::key::{Key, Range};
@@ -177,7 +177,7 @@ impl Relay {
             return Ok(());
         }
         let read = self.change(account, sid, Cause::channel(proxy), |known, context| async move {
-            Ok((decide_roster::read(&context, &known, participant, index, at), ()))
+            Ok((decide::roster::read(&context, &known, participant, index, at), ()))
         });
         match read.await {
             Ok(_) | Err(RelayError::ConversationNotFound) => Ok(()),

@@ -9,7 +9,7 @@ use futures_util::stream::{self, StreamExt};
 use tokio::sync::Notify;
 use trunkline_adapter::Timestamp;
 
-use super::{Relay, RelayError, decide_timers};
+use super::{Relay, RelayError, decide};
 use crate::announce::Cause;
 use crate::ledger::engine::Batch;
 use crate::ledger::key::{Key, Range};
@@ -144,7 +144,7 @@ impl Relay {
         let looked = self
             .change(account, conversation, Cause::timer(), |conversation, context| async move {
                 let gone = self.ledger.snapshot().get(key).await?.is_none();
-                let decision = (!gone).then(|| decide_timers::put_off(&context, &conversation, came));
+                let decision = (!gone).then(|| decide::timers::put_off(&context, &conversation, came));
                 Ok((decision, ()))
             })
             .await;

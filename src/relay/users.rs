@@ -5,7 +5,7 @@ use super::command::{NewUser, UserChange};
 use super::commit::{After, Wake};
 use super::error::RoleUse;
 use super::settings::rely_on_role;
-use super::{ATTEMPTS, Relay, RelayError, cleanup, decide_users};
+use super::{ATTEMPTS, Relay, RelayError, cleanup, decide};
 use crate::announce::Cause;
 use crate::ledger::engine::{Batch, CommitError, Snapshot};
 use crate::ledger::key::{Key, Range};
@@ -46,7 +46,7 @@ impl Relay {
                 }
             };
             let context = self.context(account, attempt > 0);
-            let mut user = decide_users::user(&context, service, new.identity.clone(), role, &mut batch);
+            let mut user = decide::users::user(&context, service, new.identity.clone(), role, &mut batch);
             user.friendly_name = new.friendly_name.clone();
             user.attributes = new.attributes.clone().unwrap_or(user.attributes);
             batch.put(tables::user(account.as_str(), service.as_str(), user.sid.as_str()), user.encode());

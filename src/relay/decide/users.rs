@@ -1,6 +1,6 @@
 //! Decisions about who is known to a service: the roles it is born with, users, and users born with a participant.
 
-use super::decide::Context;
+use super::Context;
 use crate::ledger::engine::Batch;
 use crate::ledger::tables::{self, List};
 use crate::model::role::{self, Standard};

@@ -4,13 +4,8 @@ use std::sync::Arc;
 
 use trunkline_adapter::Timestamp;
 
-use super::cleanup;
-use super::command::{MessageChange, NewMessage};
-use super::commit::{Enclosed, Wake};
-use super::decide::{Context, Decision, begin, finish, require_open, rouse};
-use super::decide_roster;
-use super::error::RelayError;
-use super::media::{self, Attachment};
+use super::roster;
+use super::{Context, Decision, begin, finish, require_open, rouse};
 use crate::ledger::tables;
 use crate::model::conversation::Mark;
 use crate::model::message;
@@ -18,6 +13,11 @@ use crate::model::{
     Compact, Conversation, Delivery, Dispatch, Further, MessageMedia, MessageRecord, MessageSid,
     ParticipantRecord, ParticipantSid, ProviderIdRow, ReceiptSid, Source, Subject, Templated,
 };
+use crate::relay::cleanup;
+use crate::relay::command::{MessageChange, NewMessage};
+use crate::relay::commit::{Enclosed, Wake};
+use crate::relay::error::RelayError;
+use crate::relay::media::{self, Attachment};
 use crate::work::{self, Queue};
 
 /// A message about to be appended, whoever brought it.
@@ -184,7 +184,7 @@ pub fn append_accepted(
     decision.next.head.messages = Mark::ThisWrite;
     for (member, closes) in heard {
         let record = ParticipantRecord { window_closes: Some(closes), ..member.clone() };
-        decide_roster::put_member(context, &mut decision, record);
+        roster::put_member(context, &mut decision, record);
     }
     if conversation.head.state.open() {
         rouse(context, &mut decision);
@@ -254,5 +254,5 @@ pub fn remove_message(
 }
 
 #[cfg(test)]
-#[path = "decide_messages_test.rs"]
+#[path = "messages_test.rs"]
 mod tests;

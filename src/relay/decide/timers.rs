@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use trunkline_adapter::Timestamp;
 
-use super::decide::{Context, Decision, begin, finish, put_record};
+use super::{Context, Decision, begin, finish, put_record};
 use crate::ledger::tables;
 use crate::model::{Conversation, State};
 
 /// Sees to it that what will be has its due record in time, and none that it does not need.
-pub(super) fn wind(context: &Context<'_>, decision: &mut Decision) {
+pub(in crate::relay) fn wind(context: &Context<'_>, decision: &mut Decision) {
     let due = decision.next.next_due();
     let needed = decision.next.head.state.open() && decision.next.record.timed();
     let Some(timers) = &mut decision.next.head.timers else { return };

@@ -3,14 +3,15 @@
 //!
 //! Pure: no I/O, no clock, no randomness of its own. Whatever a decision relied on is a check in its batch.
 
+pub mod messages;
+pub mod roster;
+pub mod timers;
+pub mod users;
+
 use std::sync::Arc;
 
 use trunkline_adapter::Timestamp;
 
-use super::command::{ConversationChange, NewConversation};
-use super::commit::After;
-use super::decide_timers;
-use super::error::RelayError;
 use crate::ledger::engine::{Batch, Committed, Revision, Write};
 use crate::ledger::{Ledger, tables};
 use crate::model::conversation::Mark;
@@ -18,6 +19,9 @@ use crate::model::{
     AccountSid, Compact, Conversation, ConversationRecord, ConversationSid, Head, Json, Mint, ParticipantSid,
     ServiceSid, State, Timers,
 };
+use crate::relay::command::{ConversationChange, NewConversation};
+use crate::relay::commit::After;
+use crate::relay::error::RelayError;
 
 /// How many may be in a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +69,9 @@ pub struct Decision {
     /// Who is to be told.
     pub after: After,
     /// Which writes carry the conversation's own rows.
-    pub(super) head_at: usize,
-    pub(super) record_at: Option<usize>,
-    pub(super) members_at: Vec<(ParticipantSid, usize)>,
+    pub(in crate::relay) head_at: usize,
+    pub(in crate::relay) record_at: Option<usize>,
+    pub(in crate::relay) members_at: Vec<(ParticipantSid, usize)>,
 }
 
 impl Decision {
@@ -89,7 +93,7 @@ impl Decision {
 }
 
 /// Begins a decision on an existing conversation: its head is checked, and will be written first.
-pub(super) fn begin(context: &Context<'_>, conversation: &Conversation) -> Decision {
+pub(in crate::relay) fn begin(context: &Context<'_>, conversation: &Conversation) -> Decision {
     let mut batch = Batch::default();
     let head = tables::head(context.account.as_str(), conversation.sid().as_str());
     batch.at(head.clone(), conversation.head_revision);
@@ -100,14 +104,14 @@ pub(super) fn begin(context: &Context<'_>, conversation: &Conversation) -> Decis
     Decision { batch, next, after: After::default(), head_at: 0, record_at: None, members_at: Vec::new() }
 }
 
-pub(super) fn finish(mut decision: Decision) -> Decision {
+pub(in crate::relay) fn finish(mut decision: Decision) -> Decision {
     if let Some(Write::Put(_, bytes)) = decision.batch.writes.get_mut(decision.head_at) {
         *bytes = decision.next.head.encode();
     }
     decision
 }
 
-pub(super) fn put_record(context: &Context<'_>, decision: &mut Decision) {
+pub(in crate::relay) fn put_record(context: &Context<'_>, decision: &mut Decision) {
     let key = tables::conversation(context.account.as_str(), decision.next.sid().as_str());
     decision.record_at = Some(decision.batch.writes.len());
     decision.next.head.document = Mark::ThisWrite;
@@ -115,20 +119,20 @@ pub(super) fn put_record(context: &Context<'_>, decision: &mut Decision) {
 }
 
 /// Refuses a closed conversation.
-pub(super) fn require_open(conversation: &Conversation) -> Result<(), RelayError> {
+pub(in crate::relay) fn require_open(conversation: &Conversation) -> Result<(), RelayError> {
     if conversation.head.state.open() { Ok(()) } else { Err(RelayError::Closed) }
 }
 
 /// Somebody joined or wrote: timers begin again, and an idle conversation wakes, which is a change of what its document
 /// shows.
-pub(super) fn rouse(context: &Context<'_>, decision: &mut Decision) {
+pub(in crate::relay) fn rouse(context: &Context<'_>, decision: &mut Decision) {
     if decision.next.head.state != State::Active {
         decision.next.head.state = State::Active;
         decision.next.head.document = Mark::ThisWrite;
     }
     if let Some(timers) = &mut decision.next.head.timers {
         timers.restart(context.now);
-        decide_timers::wind(context, decision);
+        timers::wind(context, decision);
     }
 }
 
@@ -177,7 +181,7 @@ pub fn create(context: &Context<'_>, service: &ServiceSid, new: NewConversation)
     let after = After::default();
     let mut decision =
         Decision { batch, next, after, head_at: 0, record_at: Some(1), members_at: Vec::new() };
-    decide_timers::wind(context, &mut decision);
+    timers::wind(context, &mut decision);
     finish(decision)
 }
 
@@ -219,7 +223,7 @@ pub fn update(
         None if timed => head.timers = Some(Timers::from(context.now)),
         _ => {}
     }
-    decide_timers::wind(context, &mut decision);
+    timers::wind(context, &mut decision);
     put_record(context, &mut decision);
     if before != after {
         if let Some(name) = before {
@@ -244,11 +248,10 @@ pub fn delete(context: &Context<'_>, conversation: &Conversation) -> Decision {
         decision.batch.delete(tables::unique_name(account, service, name));
     }
     decision.batch.delete(tables::conversation_place(account, service, conversation.record.birth));
-    decide_timers::wind(context, &mut decision);
-    super::cleanup::enqueue(context, &mut decision, conversation.sid().as_str());
+    timers::wind(context, &mut decision);
+    crate::relay::cleanup::enqueue(context, &mut decision, conversation.sid().as_str());
     finish(decision)
 }
 
 #[cfg(test)]
-#[path = "decide_test.rs"]
 mod tests;

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
 
+use super::messages::{Draft, append, draft_of, writes_per_draft};
+use super::roster::join;
 use super::*;
 use crate::announce::Cause;
 use crate::ledger::key::Space;
 use crate::model::Source;
 use crate::relay::command::{Change, NewMessage, NewParticipant, Who};
-use crate::relay::decide_messages::{Draft, append, draft_of, writes_per_draft};
-use crate::relay::decide_roster::join;
 use crate::relay::kit::{House, NOON, ours, phone, said};
 
 struct Counter(AtomicU64);

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use trunkline_adapter::{Address, Timestamp};
 
-use super::command::{Change, NewParticipant, ParticipantChange, Who};
-use super::decide::{Context, Decision, begin, finish, require_open, rouse};
-use super::error::RelayError;
-use super::groups;
+use super::{Context, Decision, begin, finish, require_open, rouse};
 use crate::ledger::engine::{Batch, Revision};
 use crate::ledger::key::Key;
 use crate::ledger::tables;
@@ -15,6 +12,9 @@ use crate::model::conversation::Mark;
 use crate::model::{
     Binding, Conversation, Json, Member, ParticipantRecord, ParticipantSid, PersonBinding, PersonRow, Seat,
 };
+use crate::relay::command::{Change, NewParticipant, ParticipantChange, Who};
+use crate::relay::error::RelayError;
+use crate::relay::groups;
 
 /// Who holds the row that a claim wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,7 +155,11 @@ pub fn person_names(record: &ParticipantRecord) -> Vec<String> {
     }
 }
 
-pub(super) fn put_member(context: &Context<'_>, decision: &mut Decision, record: ParticipantRecord) {
+pub(in crate::relay) fn put_member(
+    context: &Context<'_>,
+    decision: &mut Decision,
+    record: ParticipantRecord,
+) {
     let conversation = decision.next.sid().as_str().to_owned();
     let key = tables::participant(context.account.as_str(), &conversation, record.sid.as_str());
     decision.members_at.push((record.sid.clone(), decision.batch.writes.len()));
