@@ -9,7 +9,7 @@ use super::command::{
     ParticipantChange, UserChange, Who,
 };
 use super::error::Improper;
-use super::inbox::Writer;
+use super::intake::inbox::Writer;
 use super::media::Attachment;
 use super::{Relay, RelayError};
 use crate::announce::{self, Cause, Pairs, Verdict};

@@ -14,10 +14,6 @@ mod asking;
 #[cfg(test)]
 #[path = "asking_test.rs"]
 mod asking_test;
-mod autocreate;
-#[cfg(test)]
-#[path = "autocreate_test.rs"]
-mod autocreate_test;
 mod cache;
 #[cfg(test)]
 #[path = "claims_test.rs"]
@@ -28,15 +24,11 @@ mod commit;
 mod conversations;
 pub mod decide;
 mod error;
-mod events;
-mod fetching;
 pub mod groups;
 mod hooks;
 mod idempotency;
-mod inbox;
 mod intake;
 mod journal;
-mod keyword;
 #[cfg(test)]
 mod kit;
 mod lasting;
@@ -49,8 +41,6 @@ mod media_test;
 pub mod memberships;
 mod messages;
 mod messaging_services;
-mod opting;
-mod parked;
 mod participants;
 pub mod permissions;
 mod proxies;
@@ -61,7 +51,6 @@ mod roster_test;
 mod scoped_hooks;
 mod services;
 mod settings;
-mod statuses;
 mod telling;
 mod templates;
 mod timers;
@@ -72,8 +61,6 @@ mod typing;
 #[cfg(test)]
 #[path = "typing_test.rs"]
 mod typing_test;
-mod unbound;
-mod unreadable;
 mod users;
 #[cfg(test)]
 #[path = "users_test.rs"]
@@ -98,11 +85,11 @@ use crate::work::Wakeups;
 
 pub use conversations::MOST_AT_ONCE;
 pub use error::{Improper, Misfit, RelayError, RoleUse};
-pub use fetching::{Fetched, Fetches};
 pub use idempotency::{KEYS_KEPT, Made};
 pub use intake::Origin;
+pub use intake::fetching::{Fetched, Fetches};
+pub use intake::keyword::{KeywordSettings, Keywords};
 pub use journal::{Journal, Leg, Waiting};
-pub use keyword::{KeywordSettings, Keywords};
 pub use lasting::Lasting;
 pub use limits::{Limits, Settings as LimitSettings};
 pub use messaging_services::{MessagingService, MessagingServices, UnboundInbound};
@@ -114,7 +101,8 @@ use cache::Cache;
 use commit::Commits;
 use decide::roster::Holder;
 use decide::{Context, Decision};
-use fetching::Partly;
+use intake::fetching::Partly;
+use intake::{inbox, parked, unreadable};
 
 /// Decisions that met a conflict are made again this often; then the caller is told to come back.
 const ATTEMPTS: usize = 8;

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use trunkline_adapter::Timestamp;
 
-use super::Relay;
 use crate::ledger::engine::Batch;
 use crate::ledger::key::Range;
 use crate::ledger::{LedgerError, tables};
 use crate::model::{AccountSid, Json, ParkedStatus};
+use crate::relay::Relay;
 
 /// How long a status waits for the send it is about.
 const KEPT: Duration = Duration::from_secs(24 * 3600);

@@ -2,12 +2,12 @@
 use futures_util::future::join_all;
 use trunkline_adapter::Person;
 
-use super::command::{AddressChange, Change, ConversationFilter, NewAddress};
-use super::kit::{House, address, ours, phone, said, wrote};
-use super::{MessagingService, RelayError, UnboundInbound};
 use crate::announce::Cause;
 use crate::ledger::key::Space;
 use crate::model::{AddressKind, AutoCreationKind, Conversation, HookTarget, ServiceSid, State};
+use crate::relay::command::{AddressChange, Change, ConversationFilter, NewAddress};
+use crate::relay::kit::{House, address, ours, phone, said, wrote};
+use crate::relay::{MessagingService, RelayError, UnboundInbound};
 use std::sync::Arc;
 
 const SERVICE: &str = "MG00000000000000000000000000000001";
@@ -113,7 +113,8 @@ async fn after_a_closed_one_there_is_a_new_one_and_repeats_make_none() {
     house.configure(ours(1).as_str(), enabled(AutoCreationKind::Default)).await;
     house.take(vec![said("one", 1, 1, "one")]).await;
     let first = house.all().await[0].clone();
-    let close = super::command::ConversationChange { state: Some(State::Closed), ..Default::default() };
+    let close =
+        crate::relay::command::ConversationChange { state: Some(State::Closed), ..Default::default() };
     let name = first.sid().as_str();
     house
         .relay
@@ -155,7 +156,7 @@ async fn an_address_configuration_comes_before_the_messaging_service() {
     house.messaging(&[1], UnboundInbound::Drop);
     house.take(vec![said("four", 4, 1, "four")]).await;
     assert_eq!(house.all().await.len(), 2, "a reload counts at once");
-    let named = super::command::NewConversation {
+    let named = crate::relay::command::NewConversation {
         messaging_service_sid: Some("MG00000000000000000000000000000009".to_owned()),
         ..Default::default()
     };

@@ -14,20 +14,24 @@
 //! Nothing is scanned. A conversation that is not in memory costs two looks and a scan of its participants, a pair the
 //! table does not know one look per name of the person.
 
+mod autocreate;
+#[cfg(test)]
+mod autocreate_test;
+mod events;
+pub(in crate::relay) mod fetching;
+pub(in crate::relay) mod inbox;
+pub(in crate::relay) mod keyword;
+mod opting;
+pub(in crate::relay) mod parked;
+mod statuses;
+mod unbound;
+pub(in crate::relay) mod unreadable;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use trunkline_adapter::{Address, Inbound, InboundMessage, Part, Person, Signal};
 
-use super::asking::Amended;
-use super::autocreate::Home;
-use super::commit::After;
-use super::decide::messages::Draft;
-use super::decide::{self, Context, Decision};
-use super::inbox::pair_subject;
-use super::keyword::Asked;
-use super::opting::{self, Opting};
-use super::{ATTEMPTS, Relay, RelayError};
 use crate::announce::Cause;
 use crate::ledger::engine::{Batch, CommitError, Snapshot};
 use crate::ledger::key::Key;
@@ -36,7 +40,16 @@ use crate::model::{
     AccountSid, Binding, Compact, Conversation, ConversationSid, Event, Json, ParticipantSid, ProviderIdRow,
     Source, State, message,
 };
+use crate::relay::asking::Amended;
+use crate::relay::commit::After;
+use crate::relay::decide::messages::Draft;
+use crate::relay::decide::{self, Context, Decision};
+use crate::relay::{ATTEMPTS, Relay, RelayError};
 use crate::telemetry::inbound::{InboundOutcome, heard_from, inbound};
+use autocreate::Home;
+use inbox::pair_subject;
+use keyword::Asked;
+use opting::Opting;
 
 /// Where events come from.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +70,7 @@ const MOST_BYTES: usize = 256 * 1024;
 
 /// What became of one message.
 #[derive(Debug)]
-pub(super) enum Fate {
+pub(in crate::relay) enum Fate {
     /// With what was learnt of who wrote it.
     Accepted(Option<(ParticipantSid, Vec<Address>)>),
     Duplicate,
@@ -108,7 +121,7 @@ impl Relay {
     }
 
     /// Whose conversation a person on a proxy address is in, by whichever of their addresses is known.
-    pub(super) async fn bound_person(
+    pub(in crate::relay) async fn bound_person(
         &self,
         account: &AccountSid,
         proxy: &Address,
@@ -134,7 +147,7 @@ impl Relay {
             let files = |event: &Inbound| match event {
                 Inbound::Message(message) => self.waits_for_files(&message.parts),
                 // Ours come back too: their files are here.
-                Inbound::Echo(echo) => !super::events::ours(echo) && self.waits_for_files(&echo.parts),
+                Inbound::Echo(echo) => !self::events::ours(echo) && self.waits_for_files(&echo.parts),
                 _ => false,
             };
             if self.to_inbox(origin.account, binding, questions.into_iter().flatten())
@@ -194,7 +207,7 @@ impl Relay {
     }
 
     /// Counts and learns; gives back what did not belong there.
-    pub(super) async fn follow_up(
+    pub(in crate::relay) async fn follow_up(
         &self,
         origin: Origin<'_>,
         conversation: &ConversationSid,
@@ -218,7 +231,7 @@ impl Relay {
 
     /// The binding table's copy may have been behind; the ledger has the last word. `asking`: somebody may be asked, since
     /// no provider waits; the message was in the inbox then, and a keyword in it was heard when it was put there.
-    pub(super) async fn find_again(
+    pub(in crate::relay) async fn find_again(
         &self,
         origin: Origin<'_>,
         mut message: InboundMessage,
@@ -286,7 +299,7 @@ impl Relay {
     }
 
     /// Does something in whose conversation a pair is; again with the ledger's word if the copy's led nowhere.
-    pub(super) async fn in_conversation<F, D>(
+    pub(in crate::relay) async fn in_conversation<F, D>(
         &self,
         origin: Origin<'_>,
         binding: Option<&Binding>,
@@ -314,7 +327,7 @@ impl Relay {
     }
 
     /// One decision for messages of one conversation; says what became of each.
-    pub(super) async fn append_inbound(
+    pub(in crate::relay) async fn append_inbound(
         &self,
         origin: Origin<'_>,
         sid: &ConversationSid,
@@ -421,7 +434,7 @@ impl Relay {
     }
 
     /// The index of the message that a provider's id stands for in this conversation.
-    pub(super) async fn index_of(
+    pub(in crate::relay) async fn index_of(
         &self,
         snapshot: &dyn Snapshot,
         origin: Origin<'_>,
@@ -440,7 +453,12 @@ impl Relay {
     }
 
     /// The word that a text is, where words are ours to handle.
-    pub(super) fn asked(&self, account: &AccountSid, proxy: &Address, parts: &[Part]) -> Option<Asked> {
+    pub(in crate::relay) fn asked(
+        &self,
+        account: &AccountSid,
+        proxy: &Address,
+        parts: &[Part],
+    ) -> Option<Asked> {
         if !self.proxies.get(account, proxy)?.keywords {
             return None;
         }
@@ -450,7 +468,7 @@ impl Relay {
 
     /// The provider's own keyword handling took somebody off the list, or put them back: by every name they have, since
     /// the lanes know the participant by one and the provider may tell another.
-    pub(super) async fn take_signal(
+    pub(in crate::relay) async fn take_signal(
         &self,
         origin: Origin<'_>,
         binding: Option<&Binding>,
@@ -523,7 +541,7 @@ fn size(part: &Part) -> usize {
 }
 
 /// The pair an event is about.
-pub(super) fn pair(event: &Inbound) -> Option<(&Address, &Person)> {
+pub(in crate::relay) fn pair(event: &Inbound) -> Option<(&Address, &Person)> {
     match event {
         Inbound::Message(message) => Some((&message.to, &message.from)),
         Inbound::Echo(echo) => Some((&echo.from, &echo.to)),
@@ -545,19 +563,19 @@ fn own_key(event: &Inbound) -> String {
     }
 }
 
-pub(super) fn source(origin: Origin<'_>, proxy: &Address, id: &str) -> Source {
+pub(in crate::relay) fn source(origin: Origin<'_>, proxy: &Address, id: &str) -> Source {
     Source { kind: origin.kind.to_owned(), proxy: proxy.clone(), id: id.to_owned() }
 }
 
 /// Keeps an event's id, so that its repeat changes nothing.
-pub(super) fn remember(batch: &mut Batch, id: Key) {
+pub(in crate::relay) fn remember(batch: &mut Batch, id: Key) {
     batch.absent(id.clone());
     batch.put(id, ProviderIdRow::Event.encode());
 }
 
 /// Whether a conversation takes a message: while it is open, and those that it had accepted before it was closed. A closed
 /// one was last changed when it was closed.
-pub(super) fn takes(conversation: &Conversation, amended: Option<&Amended>) -> bool {
+pub(in crate::relay) fn takes(conversation: &Conversation, amended: Option<&Amended>) -> bool {
     let accepted = amended.and_then(|amended| amended.accepted);
     match conversation.head.state {
         State::Active | State::Inactive => true,
@@ -567,8 +585,7 @@ pub(super) fn takes(conversation: &Conversation, amended: Option<&Amended>) -> b
 }
 
 /// What a decision gives [`Relay::change`].
-pub(super) type Decided<T> = Result<(Option<Decision>, T), RelayError>;
+pub(in crate::relay) type Decided<T> = Result<(Option<Decision>, T), RelayError>;
 
 #[cfg(test)]
-#[path = "intake_test.rs"]
 mod tests;

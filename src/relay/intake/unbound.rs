@@ -2,20 +2,20 @@
 
 use trunkline_adapter::InboundMessage;
 
-use super::commit::{After, Wake};
-use super::intake::{Origin, remember};
-use super::messaging_services::UnboundInbound;
 use super::opting::Opting;
-use super::{ATTEMPTS, Relay, RelayError};
+use super::{Origin, remember};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::tables;
 use crate::model::{Forwarded, Json};
+use crate::relay::commit::{After, Wake};
+use crate::relay::messaging_services::UnboundInbound;
+use crate::relay::{ATTEMPTS, Relay, RelayError};
 use crate::telemetry::inbound::{InboundOutcome, inbound};
 use crate::work::{self, Queue};
 
 impl Relay {
     /// A message that belongs to no conversation. A keyword in it counts all the same.
-    pub(super) async fn unbound(
+    pub(in crate::relay) async fn unbound(
         &self,
         origin: Origin<'_>,
         message: InboundMessage,

@@ -2,17 +2,17 @@
 
 use trunkline_adapter::{Address, Timestamp};
 
-use super::commit::{After, Wake};
-use super::decide::Context;
 use super::keyword::{self, Asked};
 use crate::ledger::engine::{Batch, Revision, Snapshot};
 use crate::ledger::{LedgerError, tables};
 use crate::model::{AccountSid, Compact, Dispatch, Json, OptOutRow};
+use crate::relay::commit::{After, Wake};
+use crate::relay::decide::Context;
 use crate::work::{self, Queue};
 
 /// The pairs that a decision has something to do with.
 #[derive(Default)]
-pub(super) struct Opting(Vec<Pair>);
+pub(in crate::relay) struct Opting(Vec<Pair>);
 
 struct Pair {
     proxy: Address,
@@ -101,7 +101,7 @@ impl Opting {
 }
 
 /// An opt-out as it is stored.
-pub(super) fn row(keyword: Option<&str>, id: &str, at: Timestamp) -> OptOutRow {
+pub(in crate::relay) fn row(keyword: Option<&str>, id: &str, at: Timestamp) -> OptOutRow {
     OptOutRow {
         keyword: keyword.map(str::to_owned),
         provider_id: id.to_owned(),

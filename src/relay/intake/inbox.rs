@@ -16,21 +16,21 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use trunkline_adapter::{Address, Echo, Inbound, InboundMessage, Part, Person, Timestamp};
 
-use super::asking::{Amended, Said, Whose};
-use super::commit::{After, Wake};
 use super::events::{Touch, edited};
 use super::fetching::{Complete, Gathered, Parcel};
-use super::intake::{Origin, remember, takes};
 use super::keyword::Asked;
-use super::media::Attachment;
 use super::opting::Opting;
-use super::{ATTEMPTS, Relay, RelayError};
+use super::{Origin, remember, takes};
 use crate::announce::{self, Cause};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::{LedgerError, tables};
 use crate::model::{
     AccountSid, Binding, Conversation, ConversationSid, Event, Member, ParticipantSid, message,
 };
+use crate::relay::asking::{Amended, Said, Whose};
+use crate::relay::commit::{After, Wake};
+use crate::relay::media::Attachment;
+use crate::relay::{ATTEMPTS, Relay, RelayError};
 use crate::telemetry::inbound::{InboundOutcome, inbound};
 use crate::work::{self, Queue, Taken, Window};
 
@@ -66,7 +66,7 @@ struct InboxRow {
 
 /// Whoever wrote something, as they were in the conversation when it came.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Writer {
+pub(in crate::relay) struct Writer {
     pub participant: ParticipantSid,
     pub address: Address,
 }
@@ -137,7 +137,7 @@ impl Relay {
 
     /// Whether what came in for a conversation, and raises these questions, goes to the inbox. Nobody who has no webhooks pays more than two looks at
     /// memory for it.
-    pub(super) fn to_inbox(
+    pub(in crate::relay) fn to_inbox(
         &self,
         account: &AccountSid,
         binding: &Binding,
@@ -149,20 +149,20 @@ impl Relay {
     }
 
     /// Whether anything waits at all.
-    pub(super) fn inbox_has_any(&self) -> bool {
+    pub(in crate::relay) fn inbox_has_any(&self) -> bool {
         self.inbox.total.load(Ordering::Acquire) > 0
     }
 
     /// Keeps what is of a pair that had no conversation when others of it came, and they still wait: a conversation may
     /// have been made of the first of them meanwhile. Gives back the rest.
-    pub(super) async fn behind_their_own(
+    pub(in crate::relay) async fn behind_their_own(
         &self,
         origin: Origin<'_>,
         events: Vec<Inbound>,
     ) -> Result<Vec<Inbound>, RelayError> {
         let mut rest = Vec::with_capacity(events.len());
         for event in events {
-            let subject = super::intake::pair(&event).map(|(proxy, person)| pair_subject(proxy, person));
+            let subject = super::pair(&event).map(|(proxy, person)| pair_subject(proxy, person));
             match subject.filter(|subject| self.inbox.has(subject)) {
                 Some(subject) => self.put_in_inbox(origin, &subject, vec![event]).await?,
                 None => rest.push(event),
@@ -172,7 +172,7 @@ impl Relay {
     }
 
     /// Keeps events of one conversation, or of one pair without, in their order.
-    pub(super) async fn put_in_inbox(
+    pub(in crate::relay) async fn put_in_inbox(
         &self,
         origin: Origin<'_>,
         subject: &str,
@@ -420,7 +420,7 @@ impl Relay {
         event: Inbound,
         since: Timestamp,
     ) -> Result<Option<Duration>, RelayError> {
-        let binding = match super::intake::pair(&event) {
+        let binding = match super::pair(&event) {
             Some((proxy, person)) => self.bound_person(origin.account, proxy, person).await?,
             None => None,
         };
@@ -489,7 +489,7 @@ impl Relay {
             author: address.as_str(),
             participant: Some(participant.as_str()),
             attributes: None,
-            media: super::media::told(media).or_else(|| announce::media(&message.parts, &[])),
+            media: crate::relay::media::told(media).or_else(|| announce::media(&message.parts, &[])),
         };
         self.ask_message(whose, &current, &said).await
     }
@@ -516,7 +516,7 @@ impl Relay {
 
     /// A message that was refused: kept with what cannot be read, and remembered, so that its repeat changes nothing. A
     /// keyword in it counts all the same: nobody may veto that somebody opts out.
-    pub(super) async fn refuse(
+    pub(in crate::relay) async fn refuse(
         &self,
         origin: Origin<'_>,
         message: InboundMessage,
@@ -554,7 +554,7 @@ fn writer(member: &Member) -> Option<Writer> {
 }
 
 /// What a pair without a conversation is called in here; no SID has a space.
-pub(super) fn pair_subject(proxy: &Address, person: &Person) -> String {
+pub(in crate::relay) fn pair_subject(proxy: &Address, person: &Person) -> String {
     let mut subject = format!("{proxy} {}", person.address);
     // As long as a key keeps whole.
     subject.truncate(subject.floor_char_boundary(240));

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use trunkline_adapter::{Address, BoxFuture, MediaFault, MediaReference, Part, Timestamp};
 
-use super::intake::Origin;
-use super::media::{Attachment, NewMedia};
-use super::{Relay, RelayError};
+use super::Origin;
 use crate::model::{ContentHash, MediaCategory, ServiceSid};
+use crate::relay::media::{Attachment, NewMedia};
+use crate::relay::{Relay, RelayError};
 
 /// Files that cannot be had for so long since their message came are given up: everything else that is said in the
 /// conversation waits behind them.
@@ -45,7 +45,7 @@ pub struct Fetched {
 }
 
 /// What is said with files that are still to be got.
-pub(super) struct Parcel<'a> {
+pub(in crate::relay) struct Parcel<'a> {
     /// Where it waits: its conversation.
     pub subject: &'a str,
     /// The provider's id of it.
@@ -58,13 +58,13 @@ pub(super) struct Parcel<'a> {
 }
 
 /// What is said, with its files.
-pub(super) struct Complete {
+pub(in crate::relay) struct Complete {
     pub parts: Vec<Part>,
     pub media: Vec<Attachment>,
 }
 
 /// How getting them ended.
-pub(super) enum Gathered {
+pub(in crate::relay) enum Gathered {
     Complete(Complete),
     /// Some are not to be had now.
     Later(Duration),
@@ -73,7 +73,7 @@ pub(super) enum Gathered {
 /// Which files of those whose turn it is were had or given up, so that only the others are asked for again. Of each
 /// conversation there is one at most, as long as its row is worked on; contents that are in here are kept from the sweep.
 #[derive(Default)]
-pub(super) struct Partly(Mutex<HashMap<String, (String, Settled)>>);
+pub(in crate::relay) struct Partly(Mutex<HashMap<String, (String, Settled)>>);
 
 /// By the file's place in its message; nothing where it cannot be had.
 type Settled = BTreeMap<usize, Option<Fetched>>;
@@ -91,7 +91,7 @@ impl Partly {
     }
 
     /// A row of this subject is done with.
-    pub(super) fn forget(&self, subject: &str) {
+    pub(in crate::relay) fn forget(&self, subject: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(subject);
     }
 }
@@ -108,12 +108,12 @@ impl Relay {
     }
 
     /// Whether what is said is to wait for files.
-    pub(super) fn waits_for_files(&self, parts: &[Part]) -> bool {
+    pub(in crate::relay) fn waits_for_files(&self, parts: &[Part]) -> bool {
         has_files(parts) && self.fetches.get().is_some()
     }
 
     /// Gets the files of a parcel, those that were not settled by an earlier try.
-    pub(super) async fn gather(
+    pub(in crate::relay) async fn gather(
         &self,
         origin: Origin<'_>,
         service: &ServiceSid,

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use trunkline_adapter::WebhookRequest;
 
-use super::intake::Origin;
-use super::{ATTEMPTS, Relay, RelayError};
+use super::Origin;
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::tables;
+use crate::relay::{ATTEMPTS, Relay, RelayError};
 use crate::telemetry::inbound::{InboundOutcome, inbound};
 
 const KEPT: u64 = 10_000;
@@ -67,7 +67,7 @@ impl Relay {
     }
 
     /// Keeps one event that is for the operator, or of a kind we do not know.
-    pub(super) async fn keep_notice(
+    pub(in crate::relay) async fn keep_notice(
         &self,
         origin: Origin<'_>,
         kind: &str,
@@ -85,7 +85,12 @@ impl Relay {
         Ok(())
     }
 
-    pub(super) async fn keep(&self, origin: Origin<'_>, reason: &str, raw: Value) -> Result<(), RelayError> {
+    pub(in crate::relay) async fn keep(
+        &self,
+        origin: Origin<'_>,
+        reason: &str,
+        raw: Value,
+    ) -> Result<(), RelayError> {
         let _turn = self.unreadable.turn.lock().await;
         let account = origin.account.as_str();
         let count_key = tables::unreadables(account);

@@ -3,17 +3,17 @@
 
 use trunkline_adapter::{Address, InboundMessage};
 
-use super::asking::Whose;
-use super::command::{NewConversation, NewParticipant, Who};
-use super::intake::Origin;
-use super::messaging_services::UnboundInbound;
-use super::{Relay, RelayError};
+use super::Origin;
 use crate::announce::Cause;
 use crate::ledger::tables;
 use crate::model::{
     AccountSid, AutoCreation, AutoCreationKind, ConversationSid, Event, HookTarget, ScopedWebhook,
     ServiceSid, WebhookSid,
 };
+use crate::relay::asking::Whose;
+use crate::relay::command::{NewConversation, NewParticipant, Who};
+use crate::relay::messaging_services::UnboundInbound;
+use crate::relay::{Relay, RelayError};
 
 /// How a conversation makes itself.
 struct Plan {
@@ -22,7 +22,7 @@ struct Plan {
 }
 
 /// Where a message that belongs to no conversation goes.
-pub(super) enum Home {
+pub(in crate::relay) enum Home {
     /// Into this one, which is new.
     Made(ConversationSid),
     /// Somebody else was faster: look again.
@@ -39,7 +39,7 @@ pub(super) enum Home {
 impl Relay {
     /// Makes a conversation for somebody who wrote, if one is to make itself. `asking`: somebody may be asked, since no
     /// provider waits.
-    pub(super) async fn make_home(
+    pub(in crate::relay) async fn make_home(
         &self,
         origin: Origin<'_>,
         message: &InboundMessage,

@@ -2,25 +2,25 @@
 
 use trunkline_adapter::{Address, DeliveryStatus, Echo, Inbound, Part, Person, StatusReport};
 
-use super::asking::Whose;
-use super::command::{Change, MessageChange};
-use super::decide::messages::Draft;
-use super::decide::{self, Context};
-use super::intake::{Decided, Origin, remember, source};
-use super::media::Attachment;
-use super::{Relay, RelayError};
+use super::{Decided, Origin, remember, source};
 use crate::announce::Cause;
 use crate::ledger::{tables, typed};
 use crate::model::{
     Binding, Conversation, Correlation, Event, MessageRecord, ProviderIdRow, Subject, message,
 };
+use crate::relay::asking::Whose;
+use crate::relay::command::{Change, MessageChange};
+use crate::relay::decide::messages::Draft;
+use crate::relay::decide::{self, Context};
+use crate::relay::media::Attachment;
+use crate::relay::{Relay, RelayError};
 use crate::telemetry::inbound::{InboundOutcome, inbound};
 
 /// How much of a message a reaction quotes.
 const QUOTED: usize = 40;
 
 impl Relay {
-    pub(super) async fn take_event(
+    pub(in crate::relay) async fn take_event(
         &self,
         origin: Origin<'_>,
         binding: Option<&Binding>,
@@ -88,7 +88,7 @@ impl Relay {
     }
 
     /// A writer's change of their own message, perhaps as whoever was asked wants it.
-    pub(super) async fn take_edit(
+    pub(in crate::relay) async fn take_edit(
         &self,
         origin: Origin<'_>,
         binding: Option<&Binding>,
@@ -111,7 +111,7 @@ impl Relay {
     }
 
     /// Asks about a writer's change of their own message. About anything else nobody is asked: it will not be done.
-    pub(super) async fn ask_edit(
+    pub(in crate::relay) async fn ask_edit(
         &self,
         origin: Origin<'_>,
         sid: &str,
@@ -218,7 +218,11 @@ impl Relay {
     }
 
     /// Whether a copy is of something from elsewhere, of which the files are still to be got.
-    pub(super) async fn brings_files(&self, origin: Origin<'_>, echo: &Echo) -> Result<bool, RelayError> {
+    pub(in crate::relay) async fn brings_files(
+        &self,
+        origin: Origin<'_>,
+        echo: &Echo,
+    ) -> Result<bool, RelayError> {
         if !self.waits_for_files(&echo.parts) || self.sent_by_us(origin, echo).await? {
             return Ok(false);
         }
@@ -227,7 +231,7 @@ impl Relay {
     }
 
     /// What an agent wrote in the provider's own inbox joins the conversation, with its files.
-    pub(super) async fn join_echo(
+    pub(in crate::relay) async fn join_echo(
         &self,
         origin: Origin<'_>,
         binding: Option<&Binding>,
@@ -300,13 +304,13 @@ impl Relay {
 }
 
 /// Whether a copy says of itself that it is of something that left from here.
-pub(super) fn ours(echo: &Echo) -> bool {
+pub(in crate::relay) fn ours(echo: &Echo) -> bool {
     echo.correlation.as_deref().and_then(Correlation::decode).is_some()
 }
 
 /// Something that happens to a message: the event's id, the message's, and the pair.
 #[derive(Clone, Copy)]
-pub(super) struct Touch<'a> {
+pub(in crate::relay) struct Touch<'a> {
     pub id: &'a str,
     pub of: &'a str,
     pub from: &'a Person,
@@ -314,7 +318,7 @@ pub(super) struct Touch<'a> {
 }
 
 /// What a writer made of their message. The text of a picture may be edited alone, and the picture stays.
-pub(super) fn edited(parts: &[Part]) -> MessageChange {
+pub(in crate::relay) fn edited(parts: &[Part]) -> MessageChange {
     let beside = parts.iter().any(|part| !matches!(part, Part::Text { .. }));
     MessageChange {
         body: message::body(parts).map_or(Change::Clear, Change::Set),

@@ -341,16 +341,13 @@ async fn stop_is_answered_once_and_yes_means_something_only_then() {
         taken.unwrap();
     }
     assert!(house.opted_out(&ours(1), &phone(1)).await);
-    assert_eq!(house.notices().await, [crate::relay::keyword::STOPPED]);
+    assert_eq!(house.notices().await, [super::keyword::STOPPED]);
     assert_eq!(house.messages(&conversation).await.len(), 17, "the others see it all the same");
     house.take(vec![said("h", 1, 1, "help")]).await;
     house.take(vec![said("y2", 1, 1, "YES"), said("y3", 1, 1, "yes")]).await;
     assert!(!house.opted_out(&ours(1), &phone(1)).await);
     let said = house.notices().await;
-    assert_eq!(
-        said,
-        [crate::relay::keyword::STOPPED, crate::relay::keyword::HELPED, crate::relay::keyword::STARTED]
-    );
+    assert_eq!(said, [super::keyword::STOPPED, super::keyword::HELPED, super::keyword::STARTED]);
     assert!(!house.opted_out(&ours(1), &phone(2)).await);
 }
 
@@ -412,7 +409,7 @@ async fn a_message_of_any_size_is_taken() {
 #[tokio::test]
 async fn what_cannot_be_read_is_kept_in_a_ring() {
     let mut house = House::new().await;
-    Arc::get_mut(&mut house.relay).unwrap().unreadable = crate::relay::unreadable::Ring::of(3);
+    Arc::get_mut(&mut house.relay).unwrap().unreadable = super::unreadable::Ring::of(3);
     let notice = |number: usize| Inbound::Notice {
         kind: format!("k{number}"),
         raw: serde_json::Value::String("z".repeat(if number == 6 { 4_000_000 } else { 1 })),
@@ -432,7 +429,7 @@ async fn what_cannot_be_read_is_kept_in_a_ring() {
     let mut house =
         House::on(house.memory.clone(), Bindings::new(&std::env::temp_dir()), tempfile::tempdir().unwrap())
             .await;
-    Arc::get_mut(&mut house.relay).unwrap().unreadable = crate::relay::unreadable::Ring::of(3);
+    Arc::get_mut(&mut house.relay).unwrap().unreadable = super::unreadable::Ring::of(3);
     let request = trunkline_adapter::WebhookRequest {
         method: http::Method::POST,
         url: "https://here/".repeat(1000),

@@ -3,9 +3,7 @@
 
 use trunkline_adapter::{Address, DeliveryStatus, Person, StatusReport, Timestamp};
 
-use super::commit::After;
-use super::intake::Origin;
-use super::{ATTEMPTS, Relay, RelayError, decide};
+use super::Origin;
 use crate::announce::{Cause, Place};
 use crate::ledger::engine::{Batch, CommitError, Revision, Snapshot};
 use crate::ledger::key::{Key, Range};
@@ -15,6 +13,8 @@ use crate::model::{
     Binding, Compact, ConversationSid, Correlation, Json, MessageRecord, Named, ParkedStatus, ParticipantSid,
     ProviderIdRow, ReceiptRecord, ReceiptSid, Subject, Via,
 };
+use crate::relay::commit::After;
+use crate::relay::{ATTEMPTS, Relay, RelayError, decide};
 use crate::telemetry::inbound::{InboundOutcome, status as count_status};
 
 /// Reports kept for one id that nobody knows yet.
@@ -42,7 +42,7 @@ struct Part {
 }
 
 impl Relay {
-    pub(super) async fn take_status(
+    pub(in crate::relay) async fn take_status(
         &self,
         origin: Origin<'_>,
         report: StatusReport,
@@ -272,7 +272,7 @@ impl Relay {
     }
 
     /// Everything sent to a person up to a moment was delivered or read.
-    pub(super) async fn take_watermark(
+    pub(in crate::relay) async fn take_watermark(
         &self,
         origin: Origin<'_>,
         binding: Option<&Binding>,
