@@ -47,6 +47,11 @@ const ALL_BUT_CLI: &[&str] = &[
 ];
 const LEAF: &str = "telemetry";
 
+/// Rooms within the relay, and what each of them must not know: the way in and the API ask the judge, who asks nobody, and
+/// leave each other alone.
+const WITHIN_RELAY: &[(&str, &[&str])] =
+    &[("decide", &["intake", "resources"]), ("intake", &["resources"]), ("resources", &["intake"])];
+
 /// What each adapter may use of ours, besides itself.
 const ADAPTERS: &[(&str, &[&str])] = &[
     ("api", &[]),
@@ -133,6 +138,19 @@ fn rooms_use_only_what_lies_below_them() {
     }
     assert!(seen.len() > 8, "only these rooms were seen: {seen:?}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn rooms_of_the_relay_leave_each_other_alone() {
+    for (room, strangers) in WITHIN_RELAY {
+        let files = sources(&format!("src/relay/{room}"));
+        assert!(files.len() > 3, "only {} files in {room}", files.len());
+        for (file, text) in files {
+            let used = named_after("crate::relay::", without_tests(&file, &text));
+            let known: Vec<_> = strangers.iter().filter(|stranger| used.contains(*stranger)).collect();
+            assert!(known.is_empty(), "{file}: {room} may not use {known:?}");
+        }
+    }
 }
 
 #[test]

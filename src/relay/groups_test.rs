@@ -216,7 +216,7 @@ async fn places_are_given_moved_and_taken() {
     house.relay.user(&house.account, &house.service, "bo").await.unwrap();
     let state = house.state(&group).await;
     assert_eq!(state.member_by_name("bo").unwrap().record.sid.as_str(), ours_alone);
-    let sought = crate::relay::memberships::Sought::Identity("bo".to_owned());
+    let sought = crate::relay::resources::memberships::Sought::Identity("bo".to_owned());
     let found = house.relay.memberships(&house.account, &house.service, &sought, None, 9).await.unwrap();
     assert_eq!(found.len(), 1);
     // Seen by another address of ours, the group is another set.

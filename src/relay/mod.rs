@@ -1,7 +1,7 @@
 //! The relay decides: what joins a conversation, who hears it, how receipts move.
 //!
-//! Owns intake (what providers tell), the commands of the REST API, and the rules in [`decide`]. It writes outbound
-//! rows and wakes their lanes; it never sends, and knows no provider and no HTTP.
+//! Owns [`intake`] (what providers tell), the [`resources`] of the REST API, and the judge in [`decide`], whom both ask and
+//! who asks nobody. It writes outbound rows and wakes their lanes; it never sends, and knows no provider and no HTTP.
 //!
 //! Invariants: one commit per decision; every decision on a conversation checks its head; an acknowledgement leaves
 //! here only after the commit; a repeat of a provider's event changes nothing.
@@ -9,48 +9,30 @@
 #[cfg(test)]
 #[path = "accounts_test.rs"]
 mod accounts_test;
-mod addresses;
 mod asking;
 #[cfg(test)]
 #[path = "asking_test.rs"]
 mod asking_test;
 mod cache;
-#[cfg(test)]
-#[path = "claims_test.rs"]
-mod claims_test;
 pub mod cleanup;
 pub mod command;
 mod commit;
-mod conversations;
 pub mod decide;
 mod error;
 pub mod groups;
-mod hooks;
-mod idempotency;
 mod intake;
-mod journal;
 #[cfg(test)]
 mod kit;
 mod lasting;
 mod limits;
-mod listed;
 pub mod media;
 #[cfg(test)]
 #[path = "media_test.rs"]
 mod media_test;
-pub mod memberships;
-mod messages;
 mod messaging_services;
-mod participants;
 pub mod permissions;
 mod proxies;
-mod push;
-mod roles;
-#[cfg(test)]
-mod roster_test;
-mod scoped_hooks;
-mod services;
-mod settings;
+pub mod resources;
 mod telling;
 mod templates;
 mod timers;
@@ -61,13 +43,6 @@ mod typing;
 #[cfg(test)]
 #[path = "typing_test.rs"]
 mod typing_test;
-mod users;
-#[cfg(test)]
-#[path = "users_test.rs"]
-mod users_test;
-#[cfg(test)]
-#[path = "with_participants_test.rs"]
-mod with_participants_test;
 
 use std::sync::{Arc, OnceLock};
 
@@ -83,17 +58,17 @@ use crate::ledger::{rider, typed};
 use crate::model::{AccountSid, Binding, Conversation, Json, Mint, ServiceSid};
 use crate::work::Wakeups;
 
-pub use conversations::MOST_AT_ONCE;
 pub use error::{Improper, Misfit, RelayError, RoleUse};
-pub use idempotency::{KEYS_KEPT, Made};
 pub use intake::Origin;
 pub use intake::fetching::{Fetched, Fetches};
 pub use intake::keyword::{KeywordSettings, Keywords};
-pub use journal::{Journal, Leg, Waiting};
 pub use lasting::Lasting;
 pub use limits::{Limits, Settings as LimitSettings};
 pub use messaging_services::{MessagingService, MessagingServices, UnboundInbound};
 pub use proxies::{Proxies, Proxy};
+pub use resources::conversations::MOST_AT_ONCE;
+pub use resources::idempotency::{KEYS_KEPT, Made};
+pub use resources::journal::{Journal, Leg, Waiting};
 pub use templates::{Template, Templates};
 pub use typing::{Indicators, Listeners};
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use trunkline_adapter::{Address, Person, TypingIndicator};
 
 use super::intake::Origin;
-use super::messages::page;
+use super::resources::messages::page;
 use super::{Relay, RelayError};
 use crate::model::{AccountSid, Binding, Conversation, ConversationSid, ParticipantSid, ServiceSid, State};
 

@@ -11,7 +11,7 @@ use crate::http::paging::Page;
 use crate::http::route::Resource;
 use crate::model::{Seat, UserRecord, UserSid};
 use crate::relay::command::{Membership, ParticipantChange};
-use crate::relay::memberships::Sought;
+use crate::relay::resources::memberships::Sought;
 
 /// Who made a conversation that no user made at a client.
 const CREATED_BY: &str = "system";

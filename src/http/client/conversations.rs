@@ -9,8 +9,8 @@ use crate::http::api::{conversations, memberships};
 use crate::http::error::ApiError;
 use crate::model::Conversation;
 use crate::relay::command::{Change, NewConversation};
-use crate::relay::memberships::Sought;
 use crate::relay::permissions::Action;
+use crate::relay::resources::memberships::Sought;
 use crate::sync::{NOBODY, Object};
 
 const FIELDS: &[(&str, &str)] =

@@ -69,9 +69,9 @@ pub struct Decision {
     /// Who is to be told.
     pub after: After,
     /// Which writes carry the conversation's own rows.
-    pub(in crate::relay) head_at: usize,
-    pub(in crate::relay) record_at: Option<usize>,
-    pub(in crate::relay) members_at: Vec<(ParticipantSid, usize)>,
+    pub(super) head_at: usize,
+    pub(super) record_at: Option<usize>,
+    pub(super) members_at: Vec<(ParticipantSid, usize)>,
 }
 
 impl Decision {
@@ -93,7 +93,7 @@ impl Decision {
 }
 
 /// Begins a decision on an existing conversation: its head is checked, and will be written first.
-pub(in crate::relay) fn begin(context: &Context<'_>, conversation: &Conversation) -> Decision {
+pub(super) fn begin(context: &Context<'_>, conversation: &Conversation) -> Decision {
     let mut batch = Batch::default();
     let head = tables::head(context.account.as_str(), conversation.sid().as_str());
     batch.at(head.clone(), conversation.head_revision);
@@ -104,14 +104,14 @@ pub(in crate::relay) fn begin(context: &Context<'_>, conversation: &Conversation
     Decision { batch, next, after: After::default(), head_at: 0, record_at: None, members_at: Vec::new() }
 }
 
-pub(in crate::relay) fn finish(mut decision: Decision) -> Decision {
+pub(super) fn finish(mut decision: Decision) -> Decision {
     if let Some(Write::Put(_, bytes)) = decision.batch.writes.get_mut(decision.head_at) {
         *bytes = decision.next.head.encode();
     }
     decision
 }
 
-pub(in crate::relay) fn put_record(context: &Context<'_>, decision: &mut Decision) {
+pub(super) fn put_record(context: &Context<'_>, decision: &mut Decision) {
     let key = tables::conversation(context.account.as_str(), decision.next.sid().as_str());
     decision.record_at = Some(decision.batch.writes.len());
     decision.next.head.document = Mark::ThisWrite;
@@ -119,13 +119,13 @@ pub(in crate::relay) fn put_record(context: &Context<'_>, decision: &mut Decisio
 }
 
 /// Refuses a closed conversation.
-pub(in crate::relay) fn require_open(conversation: &Conversation) -> Result<(), RelayError> {
+pub(super) fn require_open(conversation: &Conversation) -> Result<(), RelayError> {
     if conversation.head.state.open() { Ok(()) } else { Err(RelayError::Closed) }
 }
 
 /// Somebody joined or wrote: timers begin again, and an idle conversation wakes, which is a change of what its document
 /// shows.
-pub(in crate::relay) fn rouse(context: &Context<'_>, decision: &mut Decision) {
+pub(super) fn rouse(context: &Context<'_>, decision: &mut Decision) {
     if decision.next.head.state != State::Active {
         decision.next.head.state = State::Active;
         decision.next.head.document = Mark::ThisWrite;

@@ -18,14 +18,14 @@ mod autocreate;
 #[cfg(test)]
 mod autocreate_test;
 mod events;
-pub(in crate::relay) mod fetching;
-pub(in crate::relay) mod inbox;
-pub(in crate::relay) mod keyword;
+pub(super) mod fetching;
+pub(super) mod inbox;
+pub(super) mod keyword;
 mod opting;
-pub(in crate::relay) mod parked;
+pub(super) mod parked;
 mod statuses;
 mod unbound;
-pub(in crate::relay) mod unreadable;
+pub(super) mod unreadable;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -70,7 +70,7 @@ const MOST_BYTES: usize = 256 * 1024;
 
 /// What became of one message.
 #[derive(Debug)]
-pub(in crate::relay) enum Fate {
+pub(super) enum Fate {
     /// With what was learnt of who wrote it.
     Accepted(Option<(ParticipantSid, Vec<Address>)>),
     Duplicate,
@@ -121,7 +121,7 @@ impl Relay {
     }
 
     /// Whose conversation a person on a proxy address is in, by whichever of their addresses is known.
-    pub(in crate::relay) async fn bound_person(
+    pub(super) async fn bound_person(
         &self,
         account: &AccountSid,
         proxy: &Address,
@@ -207,7 +207,7 @@ impl Relay {
     }
 
     /// Counts and learns; gives back what did not belong there.
-    pub(in crate::relay) async fn follow_up(
+    pub(super) async fn follow_up(
         &self,
         origin: Origin<'_>,
         conversation: &ConversationSid,
@@ -231,7 +231,7 @@ impl Relay {
 
     /// The binding table's copy may have been behind; the ledger has the last word. `asking`: somebody may be asked, since
     /// no provider waits; the message was in the inbox then, and a keyword in it was heard when it was put there.
-    pub(in crate::relay) async fn find_again(
+    pub(super) async fn find_again(
         &self,
         origin: Origin<'_>,
         mut message: InboundMessage,
@@ -299,7 +299,7 @@ impl Relay {
     }
 
     /// Does something in whose conversation a pair is; again with the ledger's word if the copy's led nowhere.
-    pub(in crate::relay) async fn in_conversation<F, D>(
+    pub(super) async fn in_conversation<F, D>(
         &self,
         origin: Origin<'_>,
         binding: Option<&Binding>,
@@ -327,7 +327,7 @@ impl Relay {
     }
 
     /// One decision for messages of one conversation; says what became of each.
-    pub(in crate::relay) async fn append_inbound(
+    pub(super) async fn append_inbound(
         &self,
         origin: Origin<'_>,
         sid: &ConversationSid,
@@ -434,7 +434,7 @@ impl Relay {
     }
 
     /// The index of the message that a provider's id stands for in this conversation.
-    pub(in crate::relay) async fn index_of(
+    pub(super) async fn index_of(
         &self,
         snapshot: &dyn Snapshot,
         origin: Origin<'_>,
@@ -453,12 +453,7 @@ impl Relay {
     }
 
     /// The word that a text is, where words are ours to handle.
-    pub(in crate::relay) fn asked(
-        &self,
-        account: &AccountSid,
-        proxy: &Address,
-        parts: &[Part],
-    ) -> Option<Asked> {
+    pub(super) fn asked(&self, account: &AccountSid, proxy: &Address, parts: &[Part]) -> Option<Asked> {
         if !self.proxies.get(account, proxy)?.keywords {
             return None;
         }
@@ -468,7 +463,7 @@ impl Relay {
 
     /// The provider's own keyword handling took somebody off the list, or put them back: by every name they have, since
     /// the lanes know the participant by one and the provider may tell another.
-    pub(in crate::relay) async fn take_signal(
+    pub(super) async fn take_signal(
         &self,
         origin: Origin<'_>,
         binding: Option<&Binding>,
@@ -541,7 +536,7 @@ fn size(part: &Part) -> usize {
 }
 
 /// The pair an event is about.
-pub(in crate::relay) fn pair(event: &Inbound) -> Option<(&Address, &Person)> {
+pub(super) fn pair(event: &Inbound) -> Option<(&Address, &Person)> {
     match event {
         Inbound::Message(message) => Some((&message.to, &message.from)),
         Inbound::Echo(echo) => Some((&echo.from, &echo.to)),
@@ -563,19 +558,19 @@ fn own_key(event: &Inbound) -> String {
     }
 }
 
-pub(in crate::relay) fn source(origin: Origin<'_>, proxy: &Address, id: &str) -> Source {
+pub(super) fn source(origin: Origin<'_>, proxy: &Address, id: &str) -> Source {
     Source { kind: origin.kind.to_owned(), proxy: proxy.clone(), id: id.to_owned() }
 }
 
 /// Keeps an event's id, so that its repeat changes nothing.
-pub(in crate::relay) fn remember(batch: &mut Batch, id: Key) {
+pub(super) fn remember(batch: &mut Batch, id: Key) {
     batch.absent(id.clone());
     batch.put(id, ProviderIdRow::Event.encode());
 }
 
 /// Whether a conversation takes a message: while it is open, and those that it had accepted before it was closed. A closed
 /// one was last changed when it was closed.
-pub(in crate::relay) fn takes(conversation: &Conversation, amended: Option<&Amended>) -> bool {
+pub(super) fn takes(conversation: &Conversation, amended: Option<&Amended>) -> bool {
     let accepted = amended.and_then(|amended| amended.accepted);
     match conversation.head.state {
         State::Active | State::Inactive => true,
@@ -585,7 +580,7 @@ pub(in crate::relay) fn takes(conversation: &Conversation, amended: Option<&Amen
 }
 
 /// What a decision gives [`Relay::change`].
-pub(in crate::relay) type Decided<T> = Result<(Option<Decision>, T), RelayError>;
+pub(super) type Decided<T> = Result<(Option<Decision>, T), RelayError>;
 
 #[cfg(test)]
 mod tests;

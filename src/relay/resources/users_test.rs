@@ -1,12 +1,12 @@
 //! Users on a relay over the memory engine: born with participants, gone with their memberships.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::RelayError;
-use super::command::{NewUser, Who};
-use super::kit::{House, ours, phone};
 use crate::announce::Cause;
 use crate::ledger::key::Space;
 use crate::model::{ConversationSid, State};
+use crate::relay::RelayError;
+use crate::relay::command::{NewUser, Who};
+use crate::relay::kit::{House, ours, phone};
 
 fn chat(identity: &str) -> Who {
     Who::Identity(identity.to_owned())
@@ -29,7 +29,8 @@ async fn a_removed_user_leaves_open_and_closed_conversations_and_whoever_comes_l
         }
         rooms.push(room);
     }
-    let closed = super::command::ConversationChange { state: Some(State::Closed), ..Default::default() };
+    let closed =
+        crate::relay::command::ConversationChange { state: Some(State::Closed), ..Default::default() };
     house
         .relay
         .update_conversation(account, service, rooms[1].as_str(), closed, Cause::api(false))
@@ -89,7 +90,8 @@ async fn participants_and_users_share_one_name_and_one_commit() {
     ));
     // A refused participant brings nobody.
     assert!(matches!(house.join(&room, chat("ana")).await, Err(RelayError::IdentityTaken)));
-    let closed = super::command::ConversationChange { state: Some(State::Closed), ..Default::default() };
+    let closed =
+        crate::relay::command::ConversationChange { state: Some(State::Closed), ..Default::default() };
     house
         .relay
         .update_conversation(account, service, room.as_str(), closed, Cause::api(false))
@@ -104,7 +106,7 @@ async fn an_identity_is_in_a_thousand_open_conversations_at_most() {
     let house = House::new().await;
     let (account, service) = (&house.account, &house.service);
     let mut first = None;
-    for _ in 0..super::LimitSettings::default().conversations_per_user {
+    for _ in 0..crate::relay::LimitSettings::default().conversations_per_user {
         let room = house.conversation().await;
         house.join(&room, chat("ana")).await.unwrap();
         first.get_or_insert(room);
@@ -114,7 +116,8 @@ async fn an_identity_is_in_a_thousand_open_conversations_at_most() {
     assert!(matches!(refused, Err(RelayError::TooManyConversations)));
     house.join(&room, chat("bo")).await.unwrap();
     // Closed ones do not count.
-    let closed = super::command::ConversationChange { state: Some(State::Closed), ..Default::default() };
+    let closed =
+        crate::relay::command::ConversationChange { state: Some(State::Closed), ..Default::default() };
     house
         .relay
         .update_conversation(account, service, first.unwrap().as_str(), closed, Cause::api(false))
@@ -145,18 +148,18 @@ async fn a_service_of_an_older_release_gets_its_roles_when_they_are_asked_for() 
 async fn limits_are_raised_and_lowered_while_running() {
     let house = House::new().await;
     let set = |participants, outside, conversations_per_user| {
-        let roster = super::decide::Roster { participants, outside };
-        house.relay.limits().replace(super::LimitSettings { roster, conversations_per_user });
+        let roster = crate::relay::decide::Roster { participants, outside };
+        house.relay.limits().replace(crate::relay::LimitSettings { roster, conversations_per_user });
     };
     let (room, second) = (house.conversation().await, house.conversation().await);
     set(2, 1, 1);
-    house.bind(&room, &super::kit::ours(1), &super::kit::phone(1)).await.unwrap();
-    let refused = house.bind(&room, &super::kit::ours(1), &super::kit::phone(2)).await;
+    house.bind(&room, &crate::relay::kit::ours(1), &crate::relay::kit::phone(1)).await.unwrap();
+    let refused = house.bind(&room, &crate::relay::kit::ours(1), &crate::relay::kit::phone(2)).await;
     assert!(matches!(refused, Err(RelayError::TooManyBound)));
     house.join(&room, chat("ana")).await.unwrap();
     assert!(matches!(house.join(&room, chat("bo")).await, Err(RelayError::TooManyParticipants)));
     assert!(matches!(house.join(&second, chat("ana")).await, Err(RelayError::TooManyConversations)));
     set(3, 2, 2);
-    house.bind(&room, &super::kit::ours(1), &super::kit::phone(2)).await.unwrap();
+    house.bind(&room, &crate::relay::kit::ours(1), &crate::relay::kit::phone(2)).await.unwrap();
     house.join(&second, chat("ana")).await.unwrap();
 }

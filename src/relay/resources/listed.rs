@@ -1,10 +1,10 @@
 //! Lists in the order of birth whose records are found by SID.
 
-use super::{Relay, RelayError};
 use crate::ledger::key::Key;
 use crate::ledger::tables::{self, List};
 use crate::ledger::typed;
 use crate::model::Json;
+use crate::relay::{Relay, RelayError};
 
 /// Most places read for one page of a filtered list, so that a filter that matches nothing cannot read everything.
 const MOST_READ: usize = 10_000;
@@ -12,7 +12,7 @@ const MOST_READ: usize = 10_000;
 impl Relay {
     /// Records that match, oldest first, from behind a birth. `service` is empty for lists of the account.
     #[expect(clippy::too_many_arguments, reason = "one place that walks every such list")]
-    pub(super) async fn listed<T: Json>(
+    pub(in crate::relay) async fn listed<T: Json>(
         &self,
         account: &str,
         service: &str,

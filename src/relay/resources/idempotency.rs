@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use trunkline_adapter::Timestamp;
 
-use super::Relay;
 use crate::ledger::engine::{Batch, CommitError, Write};
 use crate::ledger::key::{Range, Space};
 use crate::ledger::rider::{self, Rider};
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::idempotency::KeptAnswer;
 use crate::model::{AccountSid, Compact, IdempotencyRecord, Json, MessageRecord};
+use crate::relay::Relay;
 
 /// How long a key is known.
 pub const KEYS_KEPT: Duration = Duration::from_secs(24 * 3600);

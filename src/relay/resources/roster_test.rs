@@ -3,16 +3,16 @@
 
 use trunkline_adapter::{Address, Timestamp};
 
-use super::RelayError;
-use super::command::{Change, ConversationChange, ParticipantChange, Who};
-use super::decide::Context;
-use super::decide::roster::{Holder, learn};
-use super::kit::{House, NOON, ours, phone};
 use crate::announce::Cause;
 use crate::ledger::key::Space;
 use crate::ledger::tables;
 use crate::model::conversation::Binding;
 use crate::model::{ConversationSid, ParticipantSid, State};
+use crate::relay::RelayError;
+use crate::relay::command::{Change, ConversationChange, ParticipantChange, Who};
+use crate::relay::decide::Context;
+use crate::relay::decide::roster::{Holder, learn};
+use crate::relay::kit::{House, NOON, ours, phone};
 
 async fn close(house: &House, conversation: &ConversationSid) {
     let change = ConversationChange { state: Some(State::Closed), ..ConversationChange::default() };

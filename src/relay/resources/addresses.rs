@@ -1,7 +1,5 @@
 //! Configurations of our addresses: what becomes of messages that belong to no conversation.
 
-use super::command::{AddressChange, NewAddress};
-use super::{ATTEMPTS, Relay, RelayError};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::key::Space;
 use crate::ledger::tables::{self, List};
@@ -10,6 +8,8 @@ use crate::model::address_configuration::canonical;
 use crate::model::{
     AccountSid, AddressConfiguration, AddressConfigurationSid, AddressKind, Json, ServiceSid,
 };
+use crate::relay::command::{AddressChange, NewAddress};
+use crate::relay::{ATTEMPTS, Relay, RelayError};
 
 impl Relay {
     pub async fn create_address(

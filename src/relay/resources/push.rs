@@ -1,7 +1,5 @@
 //! What pushes need: an account's credentials, and the devices that clients registered.
 
-use super::command::{CredentialChange, NewPushBinding};
-use super::{ATTEMPTS, Relay, RelayError};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::tables::{self, List};
 use crate::ledger::typed::{self, Stored};
@@ -9,6 +7,8 @@ use crate::model::push::PushKind;
 use crate::model::{
     AccountSid, CredentialRecord, CredentialSid, Json, PushBindingRecord, PushBindingSid, ServiceSid,
 };
+use crate::relay::command::{CredentialChange, NewPushBinding};
+use crate::relay::{ATTEMPTS, Relay, RelayError};
 
 impl Relay {
     pub async fn create_credential(

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::command::{Change, ConversationChange, NewConversation};
-use super::kit::{House, address, ours, phone, said};
-use super::{Relay, RelayError};
 use crate::announce::Cause;
 use crate::ledger::key::Space;
 use crate::ledger::tables;
 use crate::model::{ConversationSid, State};
+use crate::relay::command::{Change, ConversationChange, NewConversation};
+use crate::relay::kit::{House, address, ours, phone, said};
+use crate::relay::{Relay, RelayError};
 
 async fn close(house: &House, conversation: &ConversationSid) {
     let change = ConversationChange { state: Some(State::Closed), ..ConversationChange::default() };

@@ -1,11 +1,11 @@
 //! What accounts and services tell, and to whom: the rows, and the memory that follows them in the same turn.
 
-use super::command::HookChange;
-use super::lasting::Lasting;
-use super::{ATTEMPTS, Relay, RelayError};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::{tables, typed};
 use crate::model::{AccountSid, HookSettings, Json, ServiceSid};
+use crate::relay::command::HookChange;
+use crate::relay::lasting::Lasting;
+use crate::relay::{ATTEMPTS, Relay, RelayError};
 
 impl Relay {
     /// The event webhooks of an account, or of one of its services.
@@ -69,7 +69,7 @@ impl Relay {
     }
 
     /// Takes the webhooks of a removed service out of memory; their row went with the service's.
-    pub(super) async fn forget_hooks(&self, account: &AccountSid, service: &ServiceSid) {
+    pub(in crate::relay) async fn forget_hooks(&self, account: &AccountSid, service: &ServiceSid) {
         let _turn = self.hooks.turn().await;
         self.hooks.set(account, Some(service), None);
     }

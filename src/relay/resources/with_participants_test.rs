@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::command::{ConversationChange, NewConversation, NewParticipant, Who};
-use super::kit::{House, ours, phone, said};
-use super::{MOST_AT_ONCE, RelayError};
 use crate::announce::Cause;
 use crate::ledger::Ledger;
 use crate::ledger::engine::{Engine, MAX_WRITES};
 use crate::ledger::key::Space;
 use crate::model::{Conversation, State};
+use crate::relay::command::{ConversationChange, NewConversation, NewParticipant, Who};
+use crate::relay::kit::{House, ours, phone, said};
+use crate::relay::{MOST_AT_ONCE, RelayError};
 
 fn person(who: Who) -> NewParticipant {
     NewParticipant { who, role_sid: None, attributes: None, created: None, updated: None }

@@ -3,10 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::asking::Whose;
-use super::command::{MessageChange, MessageView, NewMessage};
-use super::decide;
-use super::{Relay, RelayError, groups};
 use crate::announce::Cause;
 use crate::ledger::engine::Snapshot;
 use crate::ledger::key::Range;
@@ -15,6 +11,10 @@ use crate::model::{
     AccountSid, Compact, Conversation, DeliverySummary, Event, MessageRecord, MessageSid, ReceiptRecord,
     ReceiptSid, ServiceSid,
 };
+use crate::relay::asking::Whose;
+use crate::relay::command::{MessageChange, MessageView, NewMessage};
+use crate::relay::decide;
+use crate::relay::{Relay, RelayError, groups};
 
 impl Relay {
     pub async fn post_message(
@@ -165,7 +165,7 @@ impl Relay {
 }
 
 /// Messages from beyond an index, in either order, each with its own.
-pub(super) async fn page(
+pub(in crate::relay) async fn page(
     snapshot: &dyn Snapshot,
     account: &str,
     conversation: &str,
@@ -189,7 +189,7 @@ pub(super) async fn page(
     numbered.map(read).collect()
 }
 
-pub(super) async fn find(
+pub(in crate::relay) async fn find(
     snapshot: &dyn Snapshot,
     account: &str,
     conversation: &str,
@@ -210,7 +210,7 @@ pub(super) async fn find(
     Ok((index, row.ok_or(RelayError::MessageNotFound)?.record))
 }
 
-pub(super) async fn known(
+pub(in crate::relay) async fn known(
     snapshot: &dyn Snapshot,
     account: &str,
     conversation: &str,
@@ -220,7 +220,7 @@ pub(super) async fn known(
     Ok(rows.into_iter().map(|row| (row.record.sid.clone(), row.record)).collect())
 }
 
-pub(super) async fn view(
+pub(in crate::relay) async fn view(
     snapshot: &dyn Snapshot,
     account: &str,
     conversation: &str,

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::command::MessageView;
 use super::messages::{find, known, view};
-use super::{Relay, RelayError};
 use crate::ledger::engine::Snapshot;
 use crate::ledger::{LedgerError, typed};
 use crate::model::{
     AccountSid, Compact, Conversation, Delivery, Dispatch, ParticipantRecord, PersonBinding, ReceiptRecord,
     ServiceSid,
 };
+use crate::relay::command::MessageView;
+use crate::relay::{Relay, RelayError};
 use crate::work::{self, Job, Queue};
 
 /// How many rows of a recipient's queue are looked through.

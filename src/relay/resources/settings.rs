@@ -1,16 +1,16 @@
 //! What services and accounts have set for themselves. A service's settings come with its default roles: a service that
 //! was made by a release without roles gets both when they are first asked for.
 
-use super::command::{AccountChange, ServiceChange};
-use super::decide;
-use super::error::RoleUse;
-use super::{ATTEMPTS, Relay, RelayError};
 use crate::ledger::engine::{Batch, CommitError, Snapshot};
 use crate::ledger::typed::Stored;
 use crate::ledger::{rider, tables, typed};
 use crate::model::{
     AccountSettings, AccountSid, Json, RoleKind, RoleRecord, RoleSid, ServiceSettings, ServiceSid,
 };
+use crate::relay::command::{AccountChange, ServiceChange};
+use crate::relay::decide;
+use crate::relay::error::RoleUse;
+use crate::relay::{ATTEMPTS, Relay, RelayError};
 
 impl Relay {
     /// A service's settings.
@@ -22,7 +22,7 @@ impl Relay {
         Ok(self.stored_settings(account, service).await?.record)
     }
 
-    pub(super) async fn stored_settings(
+    pub(in crate::relay) async fn stored_settings(
         &self,
         account: &AccountSid,
         service: &ServiceSid,
@@ -86,7 +86,7 @@ impl Relay {
         Ok(self.stored_account_settings(account).await?.record)
     }
 
-    pub(super) async fn stored_account_settings(
+    pub(in crate::relay) async fn stored_account_settings(
         &self,
         account: &AccountSid,
     ) -> Result<Stored<AccountSettings>, RelayError> {
@@ -132,7 +132,7 @@ impl Relay {
 }
 
 /// The role a request names, if it is there and can be used so; the batch holds only as long as it is.
-pub(super) async fn rely_on_role(
+pub(in crate::relay) async fn rely_on_role(
     snapshot: &dyn Snapshot,
     account: &AccountSid,
     service: &ServiceSid,

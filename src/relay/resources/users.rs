@@ -1,11 +1,6 @@
 //! Users of a service: made, found, listed, changed, removed; and those who come with a participant.
 
-use super::asking::Whose;
-use super::command::{NewUser, UserChange};
-use super::commit::{After, Wake};
-use super::error::RoleUse;
 use super::settings::rely_on_role;
-use super::{ATTEMPTS, Relay, RelayError, cleanup, decide};
 use crate::announce::Cause;
 use crate::ledger::engine::{Batch, CommitError, Snapshot};
 use crate::ledger::key::{Key, Range};
@@ -15,6 +10,11 @@ use crate::model::{
     AccountSid, Compact, Event, Head, Json, Leaving, PersonRow, PushBindingRecord, ServiceSid, UserRecord,
     UserSid,
 };
+use crate::relay::asking::Whose;
+use crate::relay::command::{NewUser, UserChange};
+use crate::relay::commit::{After, Wake};
+use crate::relay::error::RoleUse;
+use crate::relay::{ATTEMPTS, Relay, RelayError, cleanup, decide};
 use crate::work::{self, Queue};
 
 /// Rows read at a time.
@@ -198,7 +198,7 @@ impl Relay {
 
     /// Refuses an identity that is in as many open conversations as it may be. What joins at the same moment is not
     /// counted, so the limit may be passed by as many.
-    pub(super) async fn require_room(
+    pub(in crate::relay) async fn require_room(
         &self,
         account: &AccountSid,
         service: &ServiceSid,
@@ -232,7 +232,7 @@ impl Relay {
 }
 
 /// The row that makes an identity somebody's: its key, whose it is, and its number.
-pub(super) async fn identified(
+pub(in crate::relay) async fn identified(
     snapshot: &dyn Snapshot,
     account: &AccountSid,
     service: &ServiceSid,

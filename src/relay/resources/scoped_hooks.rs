@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use super::command::{NewWebhook, WebhookChange};
-use super::commit::Wake;
-use super::decide::{Context, Decision, begin, finish, put_record, require_open};
-use super::{Relay, RelayError};
 use crate::announce::{Cause, Hooks};
 use crate::ledger::engine::Batch;
 use crate::model::webhook::MOST_SCOPED;
 use crate::model::{AccountSid, Conversation, Event, ScopedWebhook, ServiceSid, WebhookSid};
+use crate::relay::command::{NewWebhook, WebhookChange};
+use crate::relay::commit::Wake;
+use crate::relay::decide::{Context, Decision, begin, finish, put_record, require_open};
+use crate::relay::{Relay, RelayError};
 
 impl Relay {
     /// A webhook of a conversation.
@@ -119,7 +119,11 @@ impl Relay {
 
     /// Remembers that receipts of this account are worth a look, before there is a webhook that makes them so: receipts
     /// are moved by whoever knows no conversation.
-    pub(super) async fn heed(&self, account: &AccountSid, filters: &[String]) -> Result<(), RelayError> {
+    pub(in crate::relay) async fn heed(
+        &self,
+        account: &AccountSid,
+        filters: &[String],
+    ) -> Result<(), RelayError> {
         let delivery = Event::DeliveryUpdated.name();
         if !filters.iter().any(|name| name == delivery) || self.hooks.scoped_delivery(account) {
             return Ok(());

@@ -2,12 +2,12 @@
 
 use trunkline_adapter::Timestamp;
 
-use super::commit::{After, Wake};
-use super::{ATTEMPTS, Relay, RelayError, cleanup, decide};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::key::{Range, Space};
 use crate::ledger::{rider, tables, typed};
 use crate::model::{AccountSettings, AccountSid, Json, ServiceRecord, ServiceSid};
+use crate::relay::commit::{After, Wake};
+use crate::relay::{ATTEMPTS, Relay, RelayError, cleanup, decide};
 use crate::work::{self, Queue};
 
 impl Relay {

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use super::asking::Whose;
-use super::command::{Change, ConversationChange, ConversationFilter, NewConversation, NewParticipant};
 use super::participants::settled;
-use super::{ATTEMPTS, Relay, RelayError, decide};
 use crate::announce::Cause;
 use crate::ledger::engine::{CommitError, MAX_WRITES};
 use crate::ledger::key::{Key, Range};
 use crate::ledger::tables;
 use crate::model::{AccountSid, Conversation, ConversationSid, Event, ServiceSid, timers};
+use crate::relay::asking::Whose;
+use crate::relay::command::{
+    Change, ConversationChange, ConversationFilter, NewConversation, NewParticipant,
+};
+use crate::relay::{ATTEMPTS, Relay, RelayError, decide};
 
 /// Most places read for one page of a filtered list, so that a filter that matches nothing cannot read everything.
 const MOST_READ: usize = 10_000;
@@ -54,7 +56,7 @@ impl Relay {
     }
 
     /// Refuses what cannot be as things are, and puts in what the account says where the caller says nothing.
-    pub(super) async fn complete(
+    pub(in crate::relay) async fn complete(
         &self,
         account: &AccountSid,
         service: &ServiceSid,
@@ -84,7 +86,7 @@ impl Relay {
     }
 
     /// The commit itself.
-    pub(super) async fn put_conversation(
+    pub(in crate::relay) async fn put_conversation(
         &self,
         account: &AccountSid,
         service: &ServiceSid,
@@ -140,7 +142,7 @@ impl Relay {
     }
 
     /// Refuses a messaging service that is none of the account's.
-    pub(super) fn require_messaging_service(
+    pub(in crate::relay) fn require_messaging_service(
         &self,
         account: &AccountSid,
         sid: Option<&str>,
@@ -154,7 +156,7 @@ impl Relay {
     }
 
     /// The SID a name in a path stands for. A name that has the form of a SID is one.
-    pub(super) async fn sid_of(
+    pub(in crate::relay) async fn sid_of(
         &self,
         account: &AccountSid,
         service: &ServiceSid,

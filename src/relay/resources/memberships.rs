@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::command::Membership;
-use super::{Relay, RelayError};
 use crate::ledger::key::Range;
 use crate::ledger::{tables, typed};
 use crate::model::{AccountSid, Conversation, ParticipantRecord, PersonRow, ServiceSid, UserRecord};
+use crate::relay::command::Membership;
+use crate::relay::{Relay, RelayError};
 
 /// Rows read at a time.
 const PAGE: usize = 500;

@@ -1,13 +1,13 @@
 //! Roles of a service: made, found, listed, changed, removed.
 
-use super::command::NewRole;
-use super::decide;
-use super::permissions::Granted;
-use super::{ATTEMPTS, Relay, RelayError};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::tables::{self, List};
 use crate::ledger::typed::{self, Stored};
 use crate::model::{AccountSid, Conversation, Json, RoleRecord, RoleSid, ServiceSid};
+use crate::relay::command::NewRole;
+use crate::relay::decide;
+use crate::relay::permissions::Granted;
+use crate::relay::{ATTEMPTS, Relay, RelayError};
 
 impl Relay {
     pub async fn create_role(

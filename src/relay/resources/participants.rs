@@ -5,13 +5,8 @@ use std::sync::Arc;
 
 use trunkline_adapter::Address;
 
-use super::asking::Whose;
-use super::command::{Change, NewParticipant, ParticipantChange, Who};
-use super::decide::roster::Holder;
-use super::decide::{self, Context};
 use super::settings::rely_on_role;
 use super::users::identified;
-use super::{Misfit, Relay, RelayError, RoleUse};
 use crate::announce::Cause;
 use crate::ledger::engine::Batch;
 use crate::ledger::key::{Key, Range};
@@ -20,21 +15,26 @@ use crate::model::{
     AccountSid, Binding, Conversation, ConversationSid, ParticipantRecord, ParticipantSid, ServiceSettings,
     ServiceSid, UserSid,
 };
+use crate::relay::asking::Whose;
+use crate::relay::command::{Change, NewParticipant, ParticipantChange, Who};
+use crate::relay::decide::roster::Holder;
+use crate::relay::decide::{self, Context};
+use crate::relay::{Misfit, Relay, RelayError, RoleUse};
 
 /// Rows read at a time.
 const PAGE: usize = 500;
 
 /// What was read of somebody who wants to join.
-pub(super) struct Found {
+pub(in crate::relay) struct Found {
     /// The row of the pair.
-    pub(super) holder: Option<Holder>,
+    pub(in crate::relay) holder: Option<Holder>,
     /// The row of the identity: its key, its user and its number.
-    pub(super) known: Option<(Key, UserSid, u64)>,
+    pub(in crate::relay) known: Option<(Key, UserSid, u64)>,
 }
 
 /// Somebody as they will be: who names no role gets the service's default one. Over REST nobody is a conversation's
 /// creator, so nobody gets the creator's role.
-pub(super) fn settled(new: &NewParticipant, settings: &ServiceSettings) -> NewParticipant {
+pub(in crate::relay) fn settled(new: &NewParticipant, settings: &ServiceSettings) -> NewParticipant {
     let usual = Some(settings.conversation_role.as_str().to_owned());
     let role = match &new.who {
         // Nobody ever is at a client as somebody's bare address in a group text.
@@ -100,7 +100,7 @@ impl Relay {
     }
 
     /// Refuses those who can join no conversation as things are.
-    pub(super) async fn require_welcome(
+    pub(in crate::relay) async fn require_welcome(
         &self,
         account: &AccountSid,
         service: &ServiceSid,
@@ -132,7 +132,7 @@ impl Relay {
 
     /// Reads what is known of somebody. Before the participant gets its birth: who finds no user is younger than the
     /// removal of the last one.
-    pub(super) async fn found(
+    pub(in crate::relay) async fn found(
         &self,
         account: &AccountSid,
         service: &ServiceSid,
@@ -152,7 +152,7 @@ impl Relay {
 
     /// Makes a batch rest on the role that the caller named, and on the user of the identity, who is born with it where
     /// there is none.
-    pub(super) async fn introduce(
+    pub(in crate::relay) async fn introduce(
         &self,
         context: &Context<'_>,
         service: &ServiceSid,
@@ -279,7 +279,7 @@ impl Relay {
     }
 
     /// Takes somebody out of a conversation because their user is gone; of a closed one too.
-    pub(super) async fn withdraw(
+    pub(in crate::relay) async fn withdraw(
         &self,
         account: &AccountSid,
         conversation: &ConversationSid,
