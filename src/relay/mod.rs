@@ -1,6 +1,6 @@
 //! The relay decides: what joins a conversation, who hears it, how receipts move.
 //!
-//! Owns [`intake`] (what providers tell), the [`resources`] of the REST API, and the judge in [`decide`], whom both ask and
+//! Owns `intake` (what providers tell), the [`resources`] of the REST API, and the judge in [`decide`], whom both ask and
 //! who asks nobody. It writes outbound rows and wakes their lanes; it never sends, and knows no provider and no HTTP.
 //!
 //! Invariants: one commit per decision; every decision on a conversation checks its head; an acknowledgement leaves
