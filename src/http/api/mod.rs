@@ -92,7 +92,10 @@ impl Call<'_> {
     ) -> Answer {
         let mut given: Vec<(&str, &str)> = Vec::new();
         for name in filters {
-            given.extend(self.query.all(name).filter(|value| !value.is_empty()).map(|value| (*name, value)));
+            // Empty ones too where there are others: of repeated values, the first may be the one that counts.
+            if self.query.each(name).next().is_some() {
+                given.extend(self.query.all(name).map(|value| (*name, value)));
+            }
         }
         let address = format!("{}{}", self.scope.root(), self.path.trim_end_matches('/'));
         Answer::shown(page.answer(key, records, next, &address, &given))

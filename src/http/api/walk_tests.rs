@@ -91,6 +91,16 @@ pub(super) fn path(url: &str) -> &str {
 }
 
 #[tokio::test]
+async fn a_pages_urls_keep_what_was_read_of_repeated_values() {
+    let house = house();
+    let made = house.made("/v1/Conversations", &[]).await;
+    let list = format!("{}/Messages?Order=&Order=up", path(text(&made, "url")));
+    let (status, page) = house.ask("GET", &list, &[]).await;
+    assert_eq!(status, 200);
+    assert_eq!(house.ask("GET", path(text(&page["meta"], "url")), &[]).await, (200, page.clone()));
+}
+
+#[tokio::test]
 async fn a_conversation_from_birth_to_end() {
     let house = house();
     let made = house.made("/v1/Conversations", &[("UniqueName", "order 1"), ("FriendlyName", "Order")]).await;
