@@ -2,7 +2,7 @@
 
 /// Asks for pages of ordinary size, whatever the machine's policy. The ledger's memory tables take fresh memory with every
 /// message: in large pages the thread that happens to touch the next one waits until two megabytes are cleared, of which some
-/// are never used. It is a tenth of a message's time, and of the daemon's memory.
+/// are never used: up to a tenth of a message's time, and a fifth of the daemon's memory.
 #[cfg(target_os = "linux")]
 pub fn grow_in_small_pages() {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {

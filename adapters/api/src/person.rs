@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Address, Channel};
 
+/// Longest name that is kept of what somebody calls themselves, in characters.
+const LONGEST_NAME: usize = 200;
+
 /// Somebody outside. Never "a phone number": WhatsApp users may show none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
@@ -21,6 +24,13 @@ impl Person {
     /// Somebody known by one address only.
     pub fn new(address: Address) -> Person {
         Person { address, aliases: Vec::new(), lookalikes: Vec::new(), name: None }
+    }
+
+    /// The same, under the name that they show.
+    #[must_use]
+    pub fn called(mut self, name: Option<&str>) -> Person {
+        self.name = name.map(|name| name.chars().take(LONGEST_NAME).collect());
+        self
     }
 
     /// Every address to look the person up by, surest first.
@@ -54,6 +64,13 @@ pub fn lookalike(address: &Address) -> Option<Address> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_name_is_bounded_in_characters() {
+        let named = |name: &str| Person::new(Address::parse("+15550199").unwrap()).called(Some(name)).name;
+        assert_eq!(named(&"é".repeat(LONGEST_NAME + 1)), Some("é".repeat(LONGEST_NAME)));
+        assert_eq!(named("Ana"), Some("Ana".to_owned()));
+    }
 
     #[test]
     fn lookalikes_go_both_ways() {

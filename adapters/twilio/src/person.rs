@@ -4,9 +4,6 @@ use trunkline_adapter::{Address, Channel, Person, lookalike};
 
 use crate::form::Fields;
 
-/// Longest name we keep of what somebody calls themselves, in characters.
-const NAME: usize = 200;
-
 /// An address as Twilio writes it. Carriers sometimes lose the `+` of a long number.
 pub(crate) fn address(text: &str) -> Option<Address> {
     Address::parse(text).ok().or_else(|| Address::from_digits(Channel::Sms, text.trim()).ok())
@@ -29,8 +26,7 @@ pub(crate) fn sender(fields: &Fields) -> Option<Person> {
         }
     }
     person.lookalikes = lookalike.into_iter().filter(|other| !person.aliases.contains(other)).collect();
-    person.name = fields.get("ProfileName").map(|name| name.chars().take(NAME).collect());
-    Some(person)
+    Some(person.called(fields.get("ProfileName")))
 }
 
 /// The WhatsApp id and the business-scoped user id of the other side, where given.

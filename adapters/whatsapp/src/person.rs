@@ -5,9 +5,6 @@ use std::collections::HashMap;
 use trunkline_adapter::{Address, Channel, Person, lookalike};
 use trunkline_graph::{Json, lenient};
 
-/// Characters of a person's name that are kept: more than the provider lets anybody have.
-const NAME: usize = 200;
-
 /// A phone number as the provider writes it, without `+`.
 pub(crate) fn phone(digits: &str) -> Option<Address> {
     Address::from_digits(Channel::Whatsapp, digits).ok()
@@ -30,8 +27,7 @@ pub(crate) fn person(phone: Option<Address>, id: Option<Address>, name: Option<S
         (None, Some(phone)) => (phone, Vec::new()),
         (None, None) => return None,
     };
-    let name = name.map(|name| name.chars().take(NAME).collect());
-    Some(Person { address, aliases, lookalikes, name })
+    Some(Person { address, aliases, lookalikes, name: None }.called(name.as_deref()))
 }
 
 /// The `contacts[]` beside a change's messages, by either name.
@@ -101,8 +97,6 @@ mod tests {
         let hidden = contacts.sender(&json(json!({"from_user_id": "US.900101"}))).unwrap();
         assert_eq!((hidden.address.as_str(), hidden.aliases.len()), ("whatsapp:US.900101", 0));
         assert_eq!(hidden.name.as_deref(), Some("bo.b"));
-        let long = person(phone("15550199"), None, Some("é".repeat(NAME + 1))).unwrap();
-        assert_eq!(long.name, Some("é".repeat(NAME)));
         let unlisted = contacts.sender(&json(json!({"from": "15550177"}))).unwrap();
         assert_eq!((unlisted.address.as_str(), unlisted.name), ("whatsapp:+15550177", None));
     }
