@@ -1,5 +1,6 @@
 //! How a provider misbehaves: answers that hide that it took the message, and statuses that are late, wrong or of nobody.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,17 +10,38 @@ use trunkline_adapter::{Address, DeliveryStatus, Timestamp};
 
 use super::Failure;
 
-/// Writes an answer that is a lie, to three requests of eight; all of them were taken.
-pub fn lie(serial: u64, out: &mut Vec<u8>) -> bool {
-    out.extend_from_slice(match serial % 8 {
-        1 => b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 4\r\n\r\noops".as_slice(),
-        4 => {
-            b"HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{\"sid\":7}"
+/// How often in a row one message is lied about: the daemon waits twice as long after each time, and whether anything is
+/// lost can be said only after the longest of these waits.
+const LIES: u8 = 5;
+
+/// Answers that hide that a message was taken.
+#[derive(Default)]
+pub struct Liar {
+    /// How often, by the message's number.
+    told: HashMap<usize, u8>,
+}
+
+impl Liar {
+    /// Writes an answer that is a lie, to three requests of eight; all of them were taken.
+    pub fn lie(&mut self, serial: u64, message: Option<usize>, out: &mut Vec<u8>) -> bool {
+        let answer = match serial % 8 {
+            1 => b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 4\r\n\r\noops".as_slice(),
+            4 => {
+                b"HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{\"sid\":7}"
+            }
+            6 => b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 6\r\n\r\n<html>",
+            _ => return false,
+        };
+        if let Some(message) = message {
+            let told = self.told.entry(message).or_default();
+            if *told >= LIES {
+                return false;
+            }
+            *told += 1;
         }
-        6 => b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 6\r\n\r\n<html>",
-        _ => return false,
-    });
-    true
+        out.extend_from_slice(answer);
+        true
+    }
 }
 
 /// Brings statuses to the daemon.

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
-use super::manners::{self, Courier};
+use super::manners::{Courier, Liar};
 use super::tally::Tally;
 use super::wire;
 
@@ -31,6 +31,7 @@ struct Desk {
     serial: AtomicU64,
     /// Whether `slow` is slow and `lying` lies.
     honest: AtomicBool,
+    liar: Mutex<Liar>,
     courier: OnceLock<Courier>,
 }
 
@@ -45,6 +46,7 @@ impl Sink {
             tally: Mutex::new(Arc::new(Tally::new(0, 1, 1))),
             serial: AtomicU64::new(born),
             honest: AtomicBool::new(false),
+            liar: Mutex::default(),
             courier: OnceLock::new(),
         });
         // Bound and not listened on: connections are refused, and nobody else gets the port.
@@ -111,7 +113,8 @@ async fn serve(mut stream: TcpStream, desk: Arc<Desk>) -> io::Result<()> {
         let (head, body) = (&buffer[..end], &buffer[end..whole]);
         let place = Place::of(head);
         // Kannel puts the text into the URL.
-        match wire::number(body).or_else(|| wire::number(head)) {
+        let number = wire::number(body).or_else(|| wire::number(head));
+        match number {
             Some(n) => tally.arrived(n, if tally.recipients > 1 { recipient(head, body) } else { 0 }),
             None => drop(tally.strangers.fetch_add(1, Relaxed)),
         }
@@ -122,7 +125,7 @@ async fn serve(mut stream: TcpStream, desk: Arc<Desk>) -> io::Result<()> {
         } else if place == Place::Slow {
             tokio::time::sleep(SLOWNESS).await;
             place.answer(serial, &mut answer);
-        } else if !manners::lie(serial, &mut answer) {
+        } else if !desk.liar.lock().is_ok_and(|mut liar| liar.lie(serial, number, &mut answer)) {
             place.answer(serial, &mut answer);
             if let Some(courier) = desk.courier.get() {
                 courier.contradict(serial, body);

@@ -27,7 +27,7 @@ const CALM_LASTS: Duration = Duration::from_secs(10);
 const CALM_ANSWER_MS: f64 = 25.0;
 const PROBE: Duration = Duration::from_secs(5);
 const SAMPLE: Duration = Duration::from_secs(1);
-/// A dead provider is tried again after a minute at most.
+/// A dead provider is tried again after a minute at most, and a message that was lied about within half of that.
 const REVIVAL: Duration = Duration::from_secs(90);
 /// Memory needs this long to tell growth from warming up.
 const TELLING: Duration = Duration::from_secs(300);
@@ -237,7 +237,14 @@ fn timed(verdicts: &mut Verdicts, what: &str, met: bool) {
 const PROBED: usize = 1000;
 
 fn counts(tally: &Tally, verdicts: &mut Verdicts) {
-    let lost = tally.missing();
+    let mut missing = [0_u64; 4];
+    for (stream, count) in tally.missing_by_stream() {
+        missing[With::of(stream) as usize] += count;
+    }
+    for with in With::ALL.into_iter().filter(|with| missing[*with as usize] > 0) {
+        println!("not arrived at the {} provider: {}", with.name(), missing[with as usize]);
+    }
+    let lost: u64 = missing.iter().sum();
     let order = tally.order_breaks.load(Relaxed);
     let mut doubled = [0_u64; 4];
     for (stream, count) in tally.duplicates().iter().enumerate() {

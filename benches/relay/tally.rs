@@ -131,14 +131,16 @@ impl Tally {
 
     /// Deliveries of acknowledged messages that the sink does not have.
     pub fn missing(&self) -> u64 {
-        let mut missing = 0;
-        for (n, acked) in self.acked.iter().enumerate() {
-            if acked.load(Relaxed) > 0 {
-                let own = &self.arrived[n * self.recipients..][..self.recipients];
-                missing += own.iter().filter(|at| at.load(Relaxed) == 0).count() as u64;
-            }
-        }
-        missing
+        self.missing_by_stream().map(|(_, missing)| missing).sum()
+    }
+
+    /// The same, with the stream of each message.
+    pub fn missing_by_stream(&self) -> impl Iterator<Item = (usize, u64)> {
+        let acked = self.acked.iter().enumerate().filter(|(_, acked)| acked.load(Relaxed) > 0);
+        acked.map(|(n, _)| {
+            let own = &self.arrived[n * self.recipients..][..self.recipients];
+            (n % self.streams, own.iter().filter(|at| at.load(Relaxed) == 0).count() as u64)
+        })
     }
 
     /// From the first message's leaving: to the last acknowledgement, and to the last arrival; in seconds.
