@@ -9,6 +9,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::assembly::Refused;
+use super::pace::Pace;
 use super::syncer::{Answer, Syncer, Written, fatal};
 use super::{Assembly, OnFatal, Shared};
 use crate::ledger::engine::{Batch, CommitError};
@@ -77,8 +78,14 @@ impl Committer {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "what a group costs is no matter of the injected time")]
     fn serve(&mut self) -> Result<(), Ended> {
+        let mut pace = Pace::default();
         while let Some(first) = self.receiver.blocking_recv() {
+            if let Some(wait) = pace.wait(Instant::now()) {
+                std::thread::sleep(wait);
+            }
+            pace.begin(Instant::now());
             let mut bytes = first.batch.size();
             let mut group = vec![first];
             while group.len() < GROUP_BATCHES
@@ -88,6 +95,7 @@ impl Committer {
                 bytes += submission.batch.size();
                 group.push(submission);
             }
+            pace.gathered(group.len());
             self.commit(group)?;
         }
         Ok(())

@@ -8,6 +8,7 @@ mod assembly;
 mod committer;
 mod disk;
 pub(super) mod journal;
+mod pace;
 mod recent;
 mod stored;
 mod syncer;
@@ -36,6 +37,9 @@ pub(super) use view::View;
 
 /// Batches that may wait for the committer; more than this and committing waits for a place.
 const WAITING: usize = 4_096;
+/// What of the queue is in memory, at most, before it is written out. A row of it is gone within seconds, so next to nothing
+/// is written; and in a table of fjall's own size (64 MiB) every insertion finds its way through cold memory.
+const QUEUE_TABLE: u64 = 16 << 20;
 /// The fact that holds the newest number, written with every group.
 pub(super) const NEWEST: &str = "newest";
 
@@ -52,8 +56,10 @@ impl Files {
     /// Opens or creates the database in a folder.
     pub fn open(folder: &Path, cache_bytes: u64) -> Result<Files, ::fjall::Error> {
         let database = Database::builder(folder).cache_size(cache_bytes).open()?;
-        let open = |name| database.keyspace(name, KeyspaceCreateOptions::default);
-        let spaces = [open("rows")?, open("queue")?, open("provider_id")?];
+        let open = |name, options| database.keyspace(name, || options);
+        let usual = KeyspaceCreateOptions::default;
+        let queue = usual().max_memtable_size(QUEUE_TABLE);
+        let spaces = [open("rows", usual())?, open("queue", queue)?, open("provider_id", usual())?];
         Ok(Files { database, spaces })
     }
 
