@@ -1,7 +1,6 @@
 //! One lane: a task that takes rows in turn, waits for permits, sends, and writes down how it went.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,6 +17,7 @@ use super::plan::{InForce, Surroundings, Unknown};
 use super::rate::{Bucket, Pairs};
 use super::send::{End, Prepared, dispatch_of, prepare};
 use super::status::{Last, State};
+use super::suspects::Suspects;
 use super::waits::RateWaits;
 use crate::ledger::LedgerError;
 use crate::ledger::engine::CommitError;
@@ -80,28 +80,6 @@ pub(super) struct Ended {
     pub sure: bool,
 }
 
-/// After an unclean stop, the first row of each recipient may have been on its way.
-struct Suspects {
-    unclean: bool,
-    seen: HashSet<u64>,
-}
-
-impl Suspects {
-    fn first(&mut self, taken: &Taken) -> bool {
-        if !self.unclean || !taken.old {
-            return false;
-        }
-        // A few bytes for each recipient that had rows at the start, until all those rows are gone.
-        let mut hasher = DefaultHasher::new();
-        taken.subject.hash(&mut hasher);
-        self.seen.insert(hasher.finish())
-    }
-
-    fn clear(&mut self) {
-        *self = Suspects { unclean: false, seen: HashSet::new() };
-    }
-}
-
 impl Lane {
     /// A lane at work from now on. `clean` is false when rows may have been under way when the last one ended.
     pub(super) fn new(site: Site, clean: bool) -> Lane {
@@ -120,7 +98,7 @@ impl Lane {
             noting: 0,
             proven: false,
             waits: RateWaits::default(),
-            suspects: Suspects { unclean: !clean, seen: HashSet::new() },
+            suspects: Suspects::after(clean),
             resumed: clock.now(),
             last: None,
             oldest: (None, Timestamp(0)),
@@ -155,7 +133,7 @@ impl Lane {
             }
             if self.mail.stop && self.flights.is_empty() {
                 self.report(None);
-                return Ended { written: !self.broken, sure: !self.suspects.unclean };
+                return Ended { written: !self.broken, sure: !self.suspects.any() };
             }
             self.report(wake_at);
             let counting = self.window.counting() && !self.mail.stop;
@@ -276,7 +254,7 @@ impl Lane {
             }
             if !self.window.may_have_work() {
                 self.waits.end(now);
-                if self.window.is_empty() && self.suspects.unclean {
+                if self.window.is_empty() && self.suspects.any() {
                     self.suspects.clear();
                 }
                 return Ok(self.window.next_due());

@@ -27,6 +27,7 @@ mod plan;
 mod rate;
 mod send;
 mod status;
+mod suspects;
 mod typing;
 mod waits;
 

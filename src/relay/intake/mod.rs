@@ -14,6 +14,7 @@
 //! Nothing is scanned. A conversation that is not in memory costs two looks and a scan of its participants, a pair the
 //! table does not know one look per name of the person.
 
+mod admission;
 mod autocreate;
 #[cfg(test)]
 mod autocreate_test;
