@@ -7,7 +7,8 @@ use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-use super::{Failure, runtime, say};
+use super::workers::runtime;
+use super::{Failure, say};
 use crate::http::operator;
 
 pub fn reload(socket: &Path) -> Result<(), Failure> {

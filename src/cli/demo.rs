@@ -13,10 +13,11 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use trunkline_adapter::{Channel, Clock, Secret};
 
+use super::Failure;
 use super::demo_rest::{Rest, RestError};
 use super::demo_script::{self, Late};
 use super::demo_setting::{Scratch, Setting, VISITOR};
-use super::{Failure, runtime};
+use super::workers::runtime;
 use crate::app::{Daemon, Sockets, Start, StartError, registry};
 use crate::config::{self, Refused, SystemSecrets};
 use crate::http::token::{self, Wanted};

@@ -14,6 +14,7 @@ mod memory;
 mod serve;
 mod store;
 mod token;
+mod workers;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -189,21 +190,4 @@ pub fn sentence(error: &dyn Error) -> String {
         cause = inner.source();
     }
     text
-}
-
-/// A runtime for a command, and for whatever comes in.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    workers("doors")
-}
-
-/// A runtime with half of the processors. With more workers than processors, and with work that goes from one of them to
-/// the other, everybody is woken elsewhere, and a message costs a tenth more.
-fn workers(name: &str) -> Result<tokio::runtime::Runtime, Failure> {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads((processors / 2).max(1))
-        .thread_name(name)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(&error))
 }

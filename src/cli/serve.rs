@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, memory, runtime, workers};
+use super::workers::{Beside, runtime};
+use super::{Failure, memory};
 use crate::app::{self, Daemon};
 use crate::config::{self, LogFormat, SystemSecrets};
 use crate::ledger::store;
@@ -28,20 +29,14 @@ pub fn serve(path: &Path) -> Result<(), Failure> {
     #[cfg(feature = "failpoints")]
     crate::failpoint::arm();
     memory::grow_in_small_pages();
-    let lanes = workers("lanes")?;
+    let lanes = Beside::start("lanes")?;
     runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::new(&error))?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Failure::new(&error))?;
         let mut hangup = signal(SignalKind::hangup()).map_err(|error| Failure::new(&error))?;
         let path = Some(path.to_owned());
-        let start = app::Start {
-            config: loaded.config,
-            path,
-            exporter,
-            level,
-            sockets: None,
-            lanes: lanes.handle().clone(),
-        };
+        let start =
+            app::Start { config: loaded.config, path, exporter, level, sockets: None, lanes: lanes.handle() };
         let daemon = Daemon::start(start).await.map_err(|error| Failure::new(&error))?;
         loop {
             tokio::select! {

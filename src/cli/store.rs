@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use trunkline_adapter::Clock;
 
-use super::{Failure, ask, runtime, tell};
+use super::workers::runtime;
+use super::{Failure, ask, tell};
 use crate::config::{self, SystemSecrets};
 use crate::ledger::store::{Durability, OpenError, Store, StoreSettings};
 use crate::ledger::{damaged, dump as ledger_dump, restore as ledger_restore};
