@@ -1,6 +1,6 @@
-//! The inbox: what came in for a conversation whose messages somebody wants to be asked about, or whose making is. It is durable and answered
-//! at once, since a provider's timeout must not depend on a third party; the question follows. While a conversation has
-//! anything in here, everything that comes in for it goes through here, so nothing overtakes.
+//! The inbox: what came in for a conversation whose messages somebody wants to be asked about, or whose making is. It is
+//! durable and answered at once, since a provider's timeout must not depend on a third party; the question follows. While
+//! a conversation has anything in here, everything that comes in for it goes through here, so nothing overtakes.
 //!
 //! Here is how something gets into it; how it comes out, when its turn comes, is in [`super::admission`].
 
