@@ -4,11 +4,15 @@
 //! without looking for others who might take some of it, for a fiftieth less.
 
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
 use super::Failure;
+
+/// A wake-up a second is nothing, and every time-out is longer.
+const TICK: Duration = Duration::from_secs(1);
 
 fn half_of_the_processors() -> usize {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -21,7 +25,17 @@ fn build(workers: usize, name: &str) -> Result<Runtime, Failure> {
         _ => Builder::new_multi_thread(),
     };
     let builder = builder.worker_threads(workers).thread_name(name).enable_all();
-    builder.build().map_err(|error| Failure::new(&error))
+    let runtime = builder.build().map_err(|error| Failure::new(&error))?;
+    runtime.spawn(tick());
+    Ok(runtime)
+}
+
+/// A timer that is due before all those that only end what takes too long. Whoever sets one that is due before all others
+/// wakes the driver, by a system call, and then for nothing: in a runtime that is often without any that was every send.
+async fn tick() {
+    loop {
+        tokio::time::sleep(TICK).await;
+    }
 }
 
 /// A runtime for a command, and for whatever comes in. It works while somebody blocks on it.

@@ -9,8 +9,9 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::assembly::Refused;
+use super::desks::{Answer, Desk, Outcomes};
 use super::pace::Pace;
-use super::syncer::{Answer, Syncer, Written, fatal};
+use super::syncer::{Syncer, Written, fatal};
 use super::{Assembly, OnFatal, Shared};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::store::PAST_LARGEST_NUMBER;
@@ -24,6 +25,8 @@ const GROUP_BYTES: usize = 8 * 1024 * 1024;
 pub struct Submission {
     pub batch: Batch,
     pub answer: Answer,
+    /// Where whoever waits is answered.
+    pub desk: Option<Desk>,
 }
 
 /// Where written groups go.
@@ -106,13 +109,13 @@ impl Committer {
         let mut written = Written {
             started: Instant::now(),
             view: None,
-            outcomes: Vec::with_capacity(group.len()),
+            outcomes: Outcomes::default(),
             followed: Vec::with_capacity(group.len()),
         };
         let mut waiting = group.into_iter();
         failpoint!("ledger::before-write");
         if let Err(reason) = self.write(&mut waiting, &mut written) {
-            written.refuse(&reason);
+            written.outcomes.refuse(&reason);
             for submission in waiting {
                 let _ = submission.answer.send(Err(CommitError::Fatal(reason.clone())));
             }
@@ -122,7 +125,7 @@ impl Committer {
             Next::Here(syncer) => syncer.finish(written).map_err(Ended::Untold),
             Next::There(groups, _) => groups.send(written).map_err(|back| {
                 let reason = "the ledger cannot be synced".to_owned();
-                back.0.refuse(&reason);
+                back.0.outcomes.refuse(&reason);
                 Ended::Told(reason)
             }),
         }
@@ -134,7 +137,7 @@ impl Committer {
         written: &mut Written,
     ) -> Result<(), String> {
         let before = self.assembly.numbers().0;
-        for Submission { batch, answer } in waiting {
+        for Submission { batch, answer, desk } in waiting {
             let outcome = if batch.intake && self.shared.gate.full_now() {
                 Err(CommitError::Full)
             } else {
@@ -152,7 +155,7 @@ impl Committer {
                 Err(CommitError::Conflict(_)) => telemetry::commit::conflict(),
                 Err(_) => {}
             }
-            written.outcomes.push((answer, outcome));
+            written.outcomes.add(desk, answer, outcome);
         }
         let (newest, next) = self.assembly.numbers();
         if next > PAST_LARGEST_NUMBER {

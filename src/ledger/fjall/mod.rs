@@ -6,6 +6,7 @@
 
 mod assembly;
 mod committer;
+mod desks;
 mod disk;
 pub(super) mod journal;
 mod pace;
@@ -30,6 +31,7 @@ use super::key::Keyspace;
 use super::store::Durability;
 pub(super) use assembly::Assembly;
 use committer::{Committer, Next, Submission};
+use desks::Desks;
 use disk::DiskGate;
 pub use stored::LARGEST;
 use syncer::{ActiveJournal, Syncer};
@@ -128,6 +130,7 @@ pub(super) struct Start {
 pub struct FjallEngine {
     shared: Arc<Shared>,
     submit: Option<mpsc::Sender<Submission>>,
+    desks: Desks,
     thread: Option<JoinHandle<()>>,
     /// Where followers are told, if that is a thread of its own.
     syncer: Option<ThreadId>,
@@ -165,7 +168,13 @@ impl FjallEngine {
         };
         let committer = Committer { shared: Arc::clone(&shared), receiver, assembly, next, on_fatal };
         let thread = named("ledger-committer").spawn(move || committer.run())?;
-        Ok(FjallEngine { shared, submit: Some(submit), thread: Some(thread), syncer: told })
+        Ok(FjallEngine {
+            shared,
+            submit: Some(submit),
+            desks: Desks::default(),
+            thread: Some(thread),
+            syncer: told,
+        })
     }
 }
 
@@ -182,7 +191,7 @@ impl Engine for FjallEngine {
             let gone = || CommitError::Fatal("the committer has stopped".into());
             let (answer, answered) = oneshot::channel();
             let submit = self.submit.as_ref().ok_or_else(gone)?;
-            submit.send(Submission { batch, answer }).await.map_err(|_| gone())?;
+            submit.send(Submission { batch, answer, desk: self.desks.here() }).await.map_err(|_| gone())?;
             answered.await.unwrap_or_else(|_| Err(gone()))
         })
     }

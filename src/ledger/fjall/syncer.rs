@@ -11,10 +11,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
+use super::desks::Outcomes;
 use super::{OnFatal, Shared, View, journal};
-use crate::ledger::engine::{CommitError, Committed, Follower, Write};
+use crate::ledger::engine::{Follower, Write};
 use crate::ledger::high::HighMark;
 use crate::ledger::store::Durability;
 use crate::telemetry;
@@ -22,28 +21,13 @@ use crate::telemetry;
 /// With `durability = "process"`, how often the mark catches up with the ledger while there are commits.
 const MARK_EVERY: Duration = Duration::from_secs(1);
 
-pub type Answer = oneshot::Sender<Result<Committed, CommitError>>;
-
-/// What happened to each batch of a group.
-pub type Outcome = (Answer, Result<Committed, CommitError>);
-
 /// A group that the kernel has.
 pub struct Written {
     pub started: Instant,
     /// What is there with it; nothing when no batch of it wrote anything.
     pub view: Option<Arc<View>>,
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Outcomes,
     pub followed: Vec<Vec<Write>>,
-}
-
-impl Written {
-    /// Nobody is told that anything was written.
-    pub fn refuse(self, reason: &str) {
-        for (answer, outcome) in self.outcomes {
-            let fatal = || Err(CommitError::Fatal(reason.to_owned()));
-            let _ = answer.send(if outcome.is_ok() { fatal() } else { outcome });
-        }
-    }
 }
 
 pub struct Syncer {
@@ -82,7 +66,7 @@ impl Syncer {
         if let Some(view) = group.view.take()
             && let Err(reason) = self.keep(view)
         {
-            group.refuse(&reason);
+            group.outcomes.refuse(&reason);
             return Err(reason);
         }
         for writes in &group.followed {
@@ -91,10 +75,7 @@ impl Syncer {
         self.followers.iter().for_each(|follower| follower.told());
         failpoint!("ledger::before-answers");
         telemetry::commit::committed(group.started.elapsed(), group.outcomes.len());
-        for (answer, outcome) in group.outcomes {
-            let _ = answer.send(outcome);
-            failpoint!("ledger::answered");
-        }
+        group.outcomes.give();
         Ok(())
     }
 
