@@ -55,7 +55,7 @@ pub fn records(c: &mut Criterion) {
     };
     compact(c, "provider id", &id);
     json(c, "participant", member);
-    json(c, "receipt", &ReceiptRecord::new(ReceiptSid::new(&mint), member.sid.clone(), Timestamp(0)));
+    compact(c, "receipt", &ReceiptRecord::new(ReceiptSid::new(&mint), member.sid.clone(), Timestamp(0)));
     let sid = conversation.record.sid.as_str();
     c.bench_function("encode/key of a message", |b| {
         b.iter(|| tables::message(account.as_str(), black_box(sid), 7))

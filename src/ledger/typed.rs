@@ -106,14 +106,32 @@ fn stored<T>(row: &Row, decode: fn(&[u8]) -> Result<T, DecodeError>) -> Result<S
     Ok(Stored { record: decode(&row.payload)?, created: row.created, changed: row.changed })
 }
 
+async fn page<T>(
+    snapshot: &dyn Snapshot,
+    range: Range,
+    limit: usize,
+    decode: fn(&[u8]) -> Result<T, DecodeError>,
+) -> Result<Vec<(Key, Stored<T>)>, LedgerError> {
+    let rows = snapshot.scan(range, limit).await?;
+    rows.into_iter().map(|(key, row)| Ok((key, stored(&row, decode)?))).collect()
+}
+
 /// A page of JSON records.
 pub async fn json_page<T: Json>(
     snapshot: &dyn Snapshot,
     range: Range,
     limit: usize,
 ) -> Result<Vec<(Key, Stored<T>)>, LedgerError> {
-    let rows = snapshot.scan(range, limit).await?;
-    rows.into_iter().map(|(key, row)| Ok((key, stored(&row, T::decode)?))).collect()
+    page(snapshot, range, limit, T::decode).await
+}
+
+/// A page of compact records.
+pub async fn compact_page<T: Compact>(
+    snapshot: &dyn Snapshot,
+    range: Range,
+    limit: usize,
+) -> Result<Vec<(Key, Stored<T>)>, LedgerError> {
+    page(snapshot, range, limit, T::decode).await
 }
 
 /// A page of a list in the order of birth, from behind a birth: the SIDs and births of what may have been removed since.
@@ -182,7 +200,7 @@ pub async fn receipts(
     index: u64,
 ) -> Result<Vec<Stored<ReceiptRecord>>, LedgerError> {
     let range = Range::prefix(&tables::receipts(account, conversation, index));
-    let page = json_page::<ReceiptRecord>(snapshot, range, usize::MAX).await?;
+    let page = compact_page::<ReceiptRecord>(snapshot, range, usize::MAX).await?;
     Ok(page.into_iter().map(|(_, stored)| stored).collect())
 }
 

@@ -1,10 +1,12 @@
 //! Delivery receipts: one per message and outside participant, forward only.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use trunkline_adapter::{Address, DeliveryStatus, Timestamp};
 
-use super::{Attempt, Json, ParticipantSid, ReceiptSid};
+use super::codec::{compact, read_compact};
+use super::{Attempt, Compact, DecodeError, ParticipantSid, ReceiptSid};
 
 /// How one delivery went, so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,8 +46,51 @@ pub struct Via {
     pub proxy: Address,
 }
 
-impl Json for ReceiptRecord {
+/// The first byte of a receipt that is JSON: so all were, and so is one with fields that this release does not know.
+const JSON: u8 = b'{';
+
+impl Compact for ReceiptRecord {
     const NAME: &'static str = "delivery receipt";
+
+    fn encode(&self) -> Bytes {
+        let ReceiptRecord { sid, participant, status, error_code, provider_ids, other_ids, via, .. } = self;
+        let ReceiptRecord { parts, taken_at, attempts, created, updated, rest, .. } = self;
+        if !rest.is_empty() {
+            #[expect(clippy::expect_used, reason = "records are plain data with string keys")]
+            return Bytes::from(serde_json::to_vec(self).expect("a record is plain data"));
+        }
+        let named = (sid, participant, status, error_code, provider_ids, other_ids, via);
+        compact(Self::FORMAT, &(named, parts, taken_at, attempts, created, updated))
+    }
+
+    fn decode(payload: &[u8]) -> Result<ReceiptRecord, DecodeError> {
+        let record = match payload.split_first() {
+            Some((&Self::FORMAT, rest)) => {
+                read_compact(rest).map(|(named, parts, taken_at, attempts, created, updated)| {
+                    let (sid, participant, status, error_code, provider_ids, other_ids, via) = named;
+                    ReceiptRecord {
+                        sid,
+                        participant,
+                        status,
+                        error_code,
+                        provider_ids,
+                        other_ids,
+                        via,
+                        parts,
+                        taken_at,
+                        attempts,
+                        created,
+                        updated,
+                        rest: Map::new(),
+                    }
+                })
+            }
+            Some((&JSON, _)) => serde_json::from_slice(payload).map_err(|cause| cause.to_string()),
+            Some((format, _)) => Err(format!("unknown format {format}")),
+            None => Err("it is empty".to_owned()),
+        };
+        record.map_err(|reason| DecodeError { what: Self::NAME, reason })
+    }
 }
 
 impl ReceiptRecord {
@@ -230,7 +275,7 @@ impl DeliverySummary {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::model::Mint;
+    use crate::model::{AttemptEnd, Mint};
     use proptest::prelude::*;
 
     fn receipt() -> ReceiptRecord {
@@ -297,6 +342,44 @@ mod tests {
             .map(|id| receipt.name(0, &format!("x{id}"), via()))
             .take_while(|named| *named == Named::Now);
         assert_eq!(told.count(), MOST_OTHERS - 1);
+    }
+
+    #[test]
+    fn a_receipt_is_compact_unless_a_newer_release_wrote_more_into_it() {
+        let via = Via { kind: "twilio".to_owned(), proxy: Address::parse("+12025550001").unwrap() };
+        let plain = receipt();
+        let attempt = Attempt {
+            at: Timestamp(3),
+            end: AttemptEnd::Throttled,
+            code: 14107,
+            text: "too many".to_owned(),
+        };
+        let full = ReceiptRecord {
+            status: Some(DeliveryStatus::Sent),
+            error_code: 63_016,
+            provider_ids: vec!["SM1".to_owned(), String::new()],
+            other_ids: vec!["SM2".to_owned()],
+            via: Some(via),
+            parts: vec![Some(DeliveryStatus::Delivered), None],
+            taken_at: Some(Timestamp(7)),
+            attempts: vec![attempt],
+            updated: Timestamp(8),
+            ..plain.clone()
+        };
+        let more =
+            ReceiptRecord { rest: Map::from_iter([("mood".to_owned(), "fine".into())]), ..full.clone() };
+        for (record, format) in [(&plain, 1), (&full, 1), (&more, JSON)] {
+            let payload = record.encode();
+            assert_eq!(payload[0], format);
+            assert_eq!(ReceiptRecord::decode(&payload).unwrap(), *record);
+        }
+        let before = serde_json::to_vec(&full).unwrap();
+        assert_eq!(ReceiptRecord::decode(&before).unwrap(), full, "a row of an earlier release");
+        assert!(full.encode().len() * 2 < before.len());
+        let wrong = |payload: &[u8]| ReceiptRecord::decode(payload).unwrap_err().to_string();
+        assert_eq!(wrong(b""), "a stored delivery receipt cannot be read: it is empty");
+        assert!(wrong(b"\x02").ends_with("unknown format 2"));
+        assert!(wrong(&[&full.encode()[..], b"x"].concat()).ends_with("1 bytes too many"));
     }
 
     proptest! {

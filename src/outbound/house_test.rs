@@ -327,7 +327,7 @@ impl House {
 
     pub(super) async fn receipt(&self, (index, receipt): &(u64, ReceiptSid)) -> Option<ReceiptRecord> {
         let key = tables::receipt(ACCOUNT, self.conversation.as_str(), *index, receipt.as_str());
-        typed::json(&*self.around.ledger.snapshot(), &key).await.unwrap().map(|stored| stored.record)
+        typed::compact(&*self.around.ledger.snapshot(), &key).await.unwrap().map(|stored| stored.record)
     }
 
     /// A status by correlation text, as the relay writes one that comes before the send's own answer.
@@ -344,7 +344,7 @@ impl House {
         let key = tables::receipt(&self.around.account, self.conversation.as_str(), *index, receipt.as_str());
         let mut batch = Batch::default();
         batch.absent(key.clone());
-        batch.put(key, Json::encode(&record));
+        batch.put(key, Compact::encode(&record));
         self.around.ledger.commit(batch).await.unwrap();
     }
 

@@ -13,8 +13,8 @@ use crate::ledger::engine::{Batch, CommitError, ReadError, Revision, Write};
 use crate::ledger::key::Space;
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{
-    AccountSid, Attempt, Compact, Dispatch, Json, Mint, Named, ParkedStatus, ProviderIdRow, ReceiptRecord,
-    Subject, Via,
+    AccountSid, Attempt, Compact, Dispatch, Mint, Named, ParkedStatus, ProviderIdRow, ReceiptRecord, Subject,
+    Via,
 };
 use crate::telemetry::outbound::Series;
 use crate::work::{Job, Queue, Taken};
@@ -282,7 +282,7 @@ async fn told(
         _ => None,
     });
     let (Some(row), Some(account)) = (moved, AccountSid::parse(&site.account)) else { return Ok(Vec::new()) };
-    let receipt = <ReceiptRecord as Json>::decode(&row)?;
+    let receipt = ReceiptRecord::decode(&row)?;
     let place = announce::Place { account: &account, conversation, index: *index, proxy: subjects.proxy };
     let now = site.clock.now();
     announce::receipt_moved(&site.hooks, &site.ledger, &site.mint, now, place, &receipt, batch).await
@@ -311,7 +311,7 @@ async fn receipt_of(
     let snapshot = site.ledger.snapshot();
     let Some(message) = typed::message(&*snapshot, account, sid, *index).await? else { return Ok(None) };
     let key = tables::receipt(account, sid, *index, receipt.as_str());
-    let record = match typed::json::<ReceiptRecord>(&*snapshot, &key).await? {
+    let record = match typed::compact::<ReceiptRecord>(&*snapshot, &key).await? {
         Some(stored) => {
             batch.at(key.clone(), stored.changed);
             stored.record
@@ -346,7 +346,7 @@ async fn fail(
     if (sent..record.parts.len().max(sent + 1))
         .any(|part| record.advance(part, DeliveryStatus::Failed, code, now))
     {
-        batch.put(key, Json::encode(&record));
+        batch.put(key, record.encode());
         statuses.push(DeliveryStatus::Failed);
     }
     Ok(())
@@ -443,7 +443,7 @@ async fn accept(
         }
     }
     if named == Named::Not || subjects.correlated {
-        batch.put(receipt_key, Json::encode(&record));
+        batch.put(receipt_key, record.encode());
         return Ok(Settled { kept, complete });
     }
     let subject = Subject::Outbound {
@@ -453,7 +453,7 @@ async fn accept(
     };
     let row = ProviderIdRow::Message { conversation: conversation.clone(), index: *index, subject };
     batch.put(tables::provider_id(account, subjects.kind, subjects.proxy, id), row.encode());
-    batch.put(receipt_key, Json::encode(&record));
+    batch.put(receipt_key, record.encode());
     Ok(Settled { kept, complete })
 }
 

@@ -337,7 +337,7 @@ async fn taken_already(
 ) -> Result<Option<String>, LedgerError> {
     let Dispatch::Message { conversation, index, receipt, .. } = dispatch else { return Ok(None) };
     let key = tables::receipt(&site.account, conversation.as_str(), *index, receipt.as_str());
-    let stored = match typed::json::<ReceiptRecord>(&*site.ledger.snapshot(), &key).await {
+    let stored = match typed::compact::<ReceiptRecord>(&*site.ledger.snapshot(), &key).await {
         // A receipt that cannot be understood tells nothing, and will not later; the send's end logs it.
         Err(LedgerError::Decode(_)) => None,
         other => other?,

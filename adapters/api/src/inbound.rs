@@ -251,7 +251,8 @@ pub struct Contact {
     pub raw: Value,
 }
 
-/// How far a send has come. The order is the order of progress; see [`DeliveryStatus::follows`].
+/// How far a send has come. The order is the order of progress, see [`DeliveryStatus::follows`], and part of the daemon's
+/// stored format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryStatus {

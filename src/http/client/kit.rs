@@ -16,7 +16,7 @@ use crate::ledger::engine::{Batch, Engine, MAX_WRITES};
 use crate::ledger::memory::Memory;
 use crate::ledger::store::Restoration;
 use crate::ledger::{Ledger, tables};
-use crate::model::{AccountSid, Json, Mint, ReceiptRecord};
+use crate::model::{AccountSid, Compact, Mint, ReceiptRecord};
 use crate::relay::{OptOuts, Parts, Proxy, Relay};
 use crate::sync::{Hub, Tap};
 use crate::work::Wakeups;

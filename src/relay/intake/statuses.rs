@@ -82,7 +82,7 @@ impl Relay {
             };
             let receipt_key =
                 tables::receipt(account, part.conversation.as_str(), part.index, part.receipt.as_str());
-            let stored = typed::json::<ReceiptRecord>(&*snapshot, &receipt_key).await?;
+            let stored = typed::compact::<ReceiptRecord>(&*snapshot, &receipt_key).await?;
             match &stored {
                 Some(row) => {
                     batch.at(receipt_key.clone(), row.changed);
@@ -213,7 +213,7 @@ impl Relay {
         let line = member.and_then(|member| member.record.binding.as_ref()).map(|binding| &binding.proxy);
         if line != Some(&report.from) {
             let key = tables::receipt(account, conversation, found.index, found.receipt.as_str());
-            let stored = typed::json::<ReceiptRecord>(snapshot, &key).await?;
+            let stored = typed::compact::<ReceiptRecord>(snapshot, &key).await?;
             let proven = stored.as_ref().is_some_and(|stored| {
                 let via = Via { kind: origin.kind.to_owned(), proxy: report.from.clone() };
                 stored.record.via.as_ref() == Some(&via) && stored.record.ids().any(|id| id == &report.id)
@@ -318,7 +318,7 @@ impl Relay {
                 let Some(delivery) = delivery else { continue };
                 let key = tables::receipt(account, sid, index, delivery.receipt.as_str());
                 // Without a row it has not left yet, so nobody can have seen it.
-                let Some(stored) = typed::json::<ReceiptRecord>(&*snapshot, &key).await? else { continue };
+                let Some(stored) = typed::compact::<ReceiptRecord>(&*snapshot, &key).await? else { continue };
                 if stored.record.taken_at.unwrap_or(message.created) > mark.until.plus(SKEW) {
                     continue;
                 }

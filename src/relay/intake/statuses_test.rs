@@ -63,7 +63,7 @@ impl Sent {
                 self.index,
                 self.delivery.receipt.as_str(),
             );
-            let stored = typed::json::<ReceiptRecord>(&*snapshot, &key).await.unwrap();
+            let stored = typed::compact::<ReceiptRecord>(&*snapshot, &key).await.unwrap();
             match &stored {
                 Some(row) => batch.at(key.clone(), row.changed),
                 None => batch.absent(key.clone()),
@@ -116,7 +116,7 @@ impl Sent {
         let key =
             tables::receipt(account, self.conversation.as_str(), self.index, self.delivery.receipt.as_str());
         let snapshot = self.house.relay.ledger.snapshot();
-        typed::json::<ReceiptRecord>(&*snapshot, &key).await.unwrap().map(|row| row.record)
+        typed::compact::<ReceiptRecord>(&*snapshot, &key).await.unwrap().map(|row| row.record)
     }
 
     async fn status(&self) -> Option<DeliveryStatus> {

@@ -27,7 +27,7 @@ pub fn run(data: &[u8]) {
         b'b' => json::<Binding>(rest),
         b'p' => json::<ParticipantRecord>(rest),
         b'n' => json::<PersonRow>(rest),
-        b'r' => json::<ReceiptRecord>(rest),
+        b'r' => compact::<ReceiptRecord>(rest),
         b's' => json::<ServiceRecord>(rest),
         b'a' => json::<AccountSettings>(rest),
         b'o' => json::<OptOutRow>(rest),
