@@ -138,7 +138,8 @@ fn parts(parts: &[Part]) {
     }
 }
 
-/// Gives the events to a relay, twice: both times it takes them, and the second time no message is added.
+/// Gives the events to a relay, twice: both times it takes them, and the second time no message is added, but for
+/// reactions: one that stands before the message it is about changes nothing, until it comes again.
 pub fn relay(kind: &'static str, events: &[Inbound]) {
     if events.is_empty() {
         return;
@@ -153,7 +154,8 @@ pub fn relay(kind: &'static str, events: &[Inbound]) {
         house.relay.take(origin, events.to_vec()).await.expect("events are taken");
         let before = messages().await;
         house.relay.take(origin, events.to_vec()).await.expect("repeats are taken");
+        let early = events.iter().filter(|event| matches!(event, Inbound::Reaction { .. })).count();
         // Fewer is right: what was taken back before it was written is found the second time.
-        assert!(messages().await <= before, "a repeat added a message");
+        assert!(messages().await <= before + early, "a repeat added a message");
     });
 }
