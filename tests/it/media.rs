@@ -244,7 +244,9 @@ async fn a_link_ends_with_its_hour_and_with_its_file() {
     let record = uploaded(&world.client).await;
     let path = format!("{}/{}", media_path(&world.client).await, sid(&record));
     let url = link(&world.client, &record);
-    let forged = fetch(&world.client, Method::GET, &format!("{}x", &url[..url.len() - 1]), &[]).await;
+    let (most, last) = url.split_at(url.len() - 1);
+    let another = if last == "x" { "y" } else { "x" };
+    let forged = fetch(&world.client, Method::GET, &format!("{most}{another}"), &[]).await;
     assert_eq!(forged.status(), 403);
     // The key is the store's: a restart changes nothing.
     world.restart().await;
