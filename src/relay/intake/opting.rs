@@ -1,11 +1,12 @@
 //! What keywords change about who is written to: read once per decision, checked in its batch, answered once.
 
-use trunkline_adapter::{Address, Timestamp};
+use trunkline_adapter::{Address, Part, Timestamp};
 
 use super::keyword::{self, Asked};
 use crate::ledger::engine::{Batch, Revision, Snapshot};
 use crate::ledger::{LedgerError, tables};
 use crate::model::{AccountSid, Compact, Dispatch, Json, OptOutRow};
+use crate::relay::Relay;
 use crate::relay::commit::{After, Wake};
 use crate::relay::decide::Context;
 use crate::work::{self, Queue};
@@ -97,6 +98,17 @@ impl Opting {
                 after.wake.push(Wake::outbound(&pair.proxy, &pair.address));
             }
         }
+    }
+}
+
+impl Relay {
+    /// The word that a text is, where words are ours to handle.
+    pub(super) fn asked(&self, account: &AccountSid, proxy: &Address, parts: &[Part]) -> Option<Asked> {
+        if !self.proxies.get(account, proxy)?.keywords {
+            return None;
+        }
+        let [Part::Text { text }] = parts else { return None };
+        self.keywords.asked(text)
     }
 }
 

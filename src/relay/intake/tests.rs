@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use trunkline_adapter::{InboundMessage, Part};
+use trunkline_adapter::{InboundMessage, Part, Signal};
 
 use super::*;
 use crate::announce::Cause;
@@ -11,7 +11,8 @@ use crate::bindings::Bindings;
 use crate::ledger::engine::Engine;
 use crate::ledger::key::Space;
 use crate::ledger::memory::Memory;
-use crate::model::Dispatch;
+use crate::ledger::tables;
+use crate::model::{Dispatch, message};
 use crate::relay::Relay;
 use crate::relay::command::Who;
 use crate::relay::kit::{House, address, ours, phone, said, text, wrote};
