@@ -8,6 +8,7 @@ mod assembly;
 mod committer;
 mod desks;
 mod disk;
+mod files;
 pub(super) mod journal;
 mod pace;
 mod recent;
@@ -17,77 +18,32 @@ mod unwritten;
 mod view;
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{JoinHandle, ThreadId};
 
-use ::fjall::{Database, KeyspaceCreateOptions, PersistMode, Readable};
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::engine::{Batch, CommitError, Committed, Engine, Follower, Health, Revision, Snapshot};
 use super::high::HighMark;
-use super::key::Keyspace;
 use super::store::Durability;
 pub(super) use assembly::Assembly;
 use committer::{Committer, Next, Submission};
 use desks::Desks;
 use disk::DiskGate;
+pub(super) use files::Files;
 pub use stored::LARGEST;
 use syncer::{ActiveJournal, Syncer};
 pub(super) use view::View;
 
 /// Batches that may wait for the committer; more than this and committing waits for a place.
 const WAITING: usize = 4_096;
-/// What of the queue is in memory, at most, before it is written out. A row of it is gone within seconds, so next to nothing
-/// is written; and in a table of fjall's own size (64 MiB) every insertion finds its way through cold memory.
-const QUEUE_TABLE: u64 = 16 << 20;
 /// The fact that holds the newest number, written with every group.
 pub(super) const NEWEST: &str = "newest";
 
 /// Told when the store can no longer be written. The process must end.
 pub type OnFatal = Box<dyn Fn(String) + Send + Sync>;
-
-/// The opened fjall database, before anything is served from it.
-pub(super) struct Files {
-    pub database: Database,
-    spaces: [::fjall::Keyspace; 3],
-}
-
-impl Files {
-    /// Opens or creates the database in a folder.
-    pub fn open(folder: &Path, cache_bytes: u64) -> Result<Files, ::fjall::Error> {
-        let database = Database::builder(folder).cache_size(cache_bytes).open()?;
-        let open = |name, options| database.keyspace(name, || options);
-        let usual = KeyspaceCreateOptions::default;
-        let queue = usual().max_memtable_size(QUEUE_TABLE);
-        let spaces = [open("rows", usual())?, open("queue", queue)?, open("provider_id", usual())?];
-        Ok(Files { database, spaces })
-    }
-
-    pub fn space(&self, keyspace: Keyspace) -> &::fjall::Keyspace {
-        match keyspace {
-            Keyspace::Rows => &self.spaces[0],
-            Keyspace::Queue => &self.spaces[1],
-            Keyspace::ProviderId => &self.spaces[2],
-        }
-    }
-
-    /// A fact the engine keeps about itself, outside of every scan.
-    pub fn fact(&self, name: &str) -> Result<Option<Vec<u8>>, ::fjall::Error> {
-        let found = self.database.snapshot().get(self.space(Keyspace::Rows), stored::fact_key(name))?;
-        Ok(found.map(|value| value.to_vec()))
-    }
-
-    /// Writes facts and waits until they are on disk.
-    pub fn set_facts(&self, facts: &[(&str, &[u8])]) -> Result<(), ::fjall::Error> {
-        let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
-        for (name, value) in facts {
-            batch.insert(self.space(Keyspace::Rows), stored::fact_key(name), *value);
-        }
-        batch.commit()
-    }
-}
 
 /// What the committer and the readers share.
 struct Shared {
