@@ -3,10 +3,14 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::Sockets;
 use crate::config::Server;
+
+/// Callers who may wait to be let in, if the kernel agrees (`net.core.somaxconn`). tokio would ask for 128. When everybody comes
+/// back after a restart, those behind them knock in vain, and again only a second later, then three.
+const WAITING: u32 = 4096;
 
 /// The sockets of the world, and the one of metrics and health.
 ///
@@ -19,10 +23,10 @@ pub async fn open(given: Option<Sockets>, server: &Server) -> io::Result<(Vec<Tc
     let mut public = inherited()?;
     if public.is_empty() {
         for address in &server.listen {
-            public.push(bind(*address).await?);
+            public.push(bind(*address)?);
         }
     }
-    Ok((public, bind(server.admin_listen).await?))
+    Ok((public, bind(server.admin_listen)?))
 }
 
 fn taken(listener: std::net::TcpListener) -> io::Result<TcpListener> {
@@ -50,8 +54,45 @@ fn inherited() -> io::Result<Vec<TcpListener>> {
 ///
 /// # Errors
 /// Names the address.
-async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let named =
         |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
-    TcpListener::bind(address).await.map_err(named)
+    listen(address).map_err(named)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Connections of the process before us may not be forgotten yet; they must not keep us from the port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn many_may_wait_to_be_let_in() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        // Whoever finds no room waits for a second and tries again.
+        let patience = Duration::from_millis(900);
+        let waiting: Vec<_> =
+            (0..200).map(|_| TcpStream::connect_timeout(&address, patience).unwrap()).collect();
+        assert_eq!(waiting.len(), 200);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_cannot_be_had_is_named() {
+        let first = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = first.local_addr().unwrap();
+        let error = bind(address).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().starts_with(&format!("cannot listen on {address}: ")), "{error}");
+    }
 }
