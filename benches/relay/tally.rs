@@ -105,24 +105,6 @@ impl Tally {
         self.duplicates.iter().map(|count| count.load(Relaxed)).collect()
     }
 
-    /// The end of the last second, of a part of the time, in which a message was turned away, or in which more than one
-    /// answer in a hundred took longer than so many milliseconds.
-    pub fn last_trouble(&self, window: std::ops::Range<u64>, most: f64) -> Option<u64> {
-        const SECOND: u64 = 1_000_000_000;
-        let mut seconds: BTreeMap<u64, (usize, usize, bool)> = BTreeMap::new();
-        for (sent, acked) in self.sent.iter().zip(&self.acked) {
-            let (sent, acked) = (sent.load(Relaxed), acked.load(Relaxed));
-            if window.contains(&sent) {
-                let (all, late, refused) = seconds.entry((sent - window.start) / SECOND).or_default();
-                *all += 1;
-                *late += usize::from(acked > 0 && millis((sent, acked)) > most);
-                *refused |= acked == 0;
-            }
-        }
-        let mut troubled = seconds.iter().filter(|(_, (all, late, refused))| *refused || late * 100 > *all);
-        troubled.next_back().map(|(second, _)| window.start + (second + 1) * SECOND)
-    }
-
     /// How many were sent in a part of the time, and how many of these were acknowledged.
     pub fn counts(&self, window: std::ops::Range<u64>) -> (usize, usize) {
         let both = self.sent.iter().zip(&self.acked).filter(|(sent, _)| window.contains(&sent.load(Relaxed)));
