@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Method;
 use serde_json::Value;
@@ -19,8 +19,6 @@ const OPEN: &str = "+15550005555";
 /// What comes to this one is forwarded.
 const FORWARDED: &str = "+15550006666";
 const SERVICE: &str = "MG00000000000000000000000000000001";
-/// A conversation falls idle after this, which is the shortest there is.
-const IDLE: Duration = Duration::from_secs(60);
 /// What a timer may be late where the daemon dies all the time.
 const LATE: Duration = Duration::from_secs(15);
 const MESSAGES: usize = 3;
@@ -38,7 +36,8 @@ struct Known {
     forwarded: BTreeMap<String, Vec<String>>,
     /// What was acknowledged in talks that a webhook hears of.
     heard: BTreeMap<String, Vec<String>>,
-    timed: Vec<(Instant, String)>,
+    /// When each is due, by the clock of the life that it was made in: some lives run a minute ahead.
+    timed: Vec<(jiff::Timestamp, String)>,
 }
 
 impl Beside {
@@ -77,7 +76,8 @@ impl Beside {
         let timers = [("State", "active"), ("Timers.Inactive", "PT1M")];
         let made = road.call(Method::POST, "/v1/Conversations", &timers).await.expect(201);
         let path = format!("/v1/Conversations/{}", made["sid"].as_str().unwrap());
-        self.known.lock().unwrap().timed.push((Instant::now(), path));
+        let due = made["timers"]["date_inactive"].as_str().unwrap().parse().unwrap();
+        self.known.lock().unwrap().timed.push((due, path));
 
         let [(one, _), (other, _), somebody] = people;
         for (mut phone, proxy) in [(one, OPEN), (other, FORWARDED)] {
@@ -166,12 +166,13 @@ impl Beside {
             compare(book, "stored", person, texts, &stored.iter().map(body).collect::<Vec<_>>());
         }
         assert!(!forwarded.is_empty() && !heard.is_empty() && !open.is_empty());
-        for (made, path) in timed.iter().filter(|(made, _)| made.elapsed() > IDLE + LATE) {
+        let overdue = jiff::Timestamp::now() - LATE;
+        for (due, path) in timed.iter().filter(|(due, _)| *due < overdue) {
             let state = world.client.get(path).await.expect(200)["state"].clone();
             if state != "inactive" {
                 book.broken(
                     Promise::Undone,
-                    format!("{path} is {state} {:?} after it was made", made.elapsed()),
+                    format!("{path} is {state} and was to be idle at {due}, now {overdue} and {LATE:?}"),
                 );
             }
         }
