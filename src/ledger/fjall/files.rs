@@ -13,8 +13,8 @@ use crate::ledger::key::Keyspace;
 /// is written; and in a table of fjall's own size (64 MiB) every insertion finds its way through cold memory.
 const QUEUE_TABLE: u64 = 16 << 20;
 /// Whether the filters, and the indexes, of a level's files are read in pieces of four kilobytes; the last word is for all
-/// levels behind it. Whole are those that fjall keeps in memory. Any other is half a megabyte or more, and in a store of a
-/// few gigabytes there are more of them than the cache has room for: then every look reads one from its first byte to its last.
+/// levels behind it. Whole are those that fjall keeps in memory. Any other filter of a full file is half a megabyte, and in a store of
+/// a few gigabytes there are more of them than the cache has room for: then a look reads one from its first byte to its last.
 const FILTERS_IN_PIECES: [bool; 2] = [false, true];
 const INDEXES_IN_PIECES: [bool; 3] = [false, false, true];
 
