@@ -128,7 +128,7 @@ fn fill_rows(files: &Files, lines: &mut Lines<impl BufRead>) -> Result<(u64, u64
             bytes += key.as_bytes().len() + row.payload.len();
             highest = highest.max(row.changed);
             rows += 1;
-            assembly.put_row(&key, None, &row);
+            assembly.put_row(&key, None, (row.created, row.changed), &row.payload);
             if bytes >= CHUNK {
                 break None;
             }

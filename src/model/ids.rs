@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ring::rand::{SecureRandom, SystemRandom};
+use serde::de::Visitor;
 use serde::{Deserialize, Serialize};
 
 macro_rules! sid {
@@ -51,11 +52,25 @@ macro_rules! sid {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
-                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                Ok($name(text.into()))
+                deserializer.deserialize_str(Text).map($name)
             }
         }
     };
+}
+
+/// Reads a SID's text into the memory it stays in. (`Cow` would not: serde always gives an owned one.)
+struct Text;
+
+impl Visitor<'_> for Text {
+    type Value = Arc<str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a SID")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Arc<str>, E> {
+        Ok(text.into())
+    }
 }
 
 sid!(

@@ -5,13 +5,14 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use ::fjall::{PersistMode, UserKey, UserValue};
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 
 use super::recent::Recent;
 use super::stored::{self, Head, LARGEST};
 use super::unwritten::Unwritten;
 use super::{Files, View};
-use crate::ledger::engine::{Batch, Check, CommitError, Committed, ReadError, Revision, Row, Write};
+use crate::ledger::engine::{Batch, Check, CommitError, Committed, ReadError, Revision, Write};
 use crate::ledger::key::{Key, Keyspace, Space};
 
 /// A refusal that concerns one batch, or a failure that concerns the store.
@@ -94,16 +95,12 @@ impl Assembly {
             match write {
                 Write::Insert(key, payload) => {
                     debug_assert!(self.is_new(key), "{key:?} is not new");
-                    self.put_row(
-                        key,
-                        None,
-                        &Row { created: number, changed: number, payload: payload.clone() },
-                    );
+                    self.put_row(key, None, (number, number), payload);
                 }
                 Write::Put(key, payload) => {
                     let old = self.head(key).map_err(Refused::Store)?;
                     let created = old.map_or(number, |head| head.created);
-                    self.put_row(key, old, &Row { created, changed: number, payload: payload.clone() });
+                    self.put_row(key, old, (created, number), payload);
                 }
                 Write::Delete(key) => {
                     let old = self.head(key).map_err(Refused::Store)?;
@@ -116,10 +113,10 @@ impl Assembly {
         Ok(Committed { first, last: self.newest })
     }
 
-    /// Takes in a row with the numbers it already has.
-    pub fn put_row(&mut self, key: &Key, old: Option<Head>, row: &Row) {
+    /// Takes in a row with the numbers of its creation and its last change.
+    pub fn put_row(&mut self, key: &Key, old: Option<Head>, numbers: (Revision, Revision), payload: &Bytes) {
         let keyspace = stored::keyspace(key);
-        let encoded = stored::encode(row.created, row.changed, &row.payload);
+        let encoded = stored::encode(numbers, payload);
         self.drop_chunks(key, keyspace, encoded.head.chunks(), old);
         self.place(key, keyspace, Some(encoded.head), Some(encoded.value));
         for (index, chunk) in (0..).zip(encoded.chunks) {

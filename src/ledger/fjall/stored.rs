@@ -67,7 +67,7 @@ pub struct Encoded {
 }
 
 /// Encodes a row; the payload is at most a batch long, so its length fits.
-pub fn encode(created: Revision, changed: Revision, payload: &Bytes) -> Encoded {
+pub fn encode((created, changed): (Revision, Revision), payload: &Bytes) -> Encoded {
     if HEADER + payload.len() <= LARGEST {
         let value = [&created.to_be_bytes()[..], &changed.to_be_bytes(), payload].concat().into();
         return Encoded { head: Head { created, changed, chunked: None }, value, chunks: Vec::new() };
@@ -90,7 +90,7 @@ mod tests {
         let key = Key::new("A", "", Space::Service, b"x");
         for length in [0, 1, LARGEST - HEADER, LARGEST - HEADER + 1, LARGEST, LARGEST + 1, 3 * LARGEST] {
             let payload = Bytes::from(vec![7; length]);
-            let encoded = encode(5, 9, &payload);
+            let encoded = encode((5, 9), &payload);
             assert!(
                 encoded.value.len() <= LARGEST && encoded.chunks.iter().all(|chunk| chunk.len() <= LARGEST)
             );

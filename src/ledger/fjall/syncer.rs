@@ -164,7 +164,6 @@ impl ActiveJournal {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::ledger::engine::Row;
     use crate::ledger::fjall::{Assembly, Files};
     use crate::ledger::key::{Key, Space};
     use bytes::Bytes;
@@ -182,7 +181,7 @@ mod tests {
         let sealed = (0..400_u64).any(|group| {
             for n in 0..256_u64 {
                 let key = Key::new("A", "", Space::Service, &(group << 8 | n).to_be_bytes());
-                assembly.put_row(&key, None, &Row { created: 1, changed: 1, payload: payload.clone() });
+                assembly.put_row(&key, None, (1, 1), &payload);
             }
             assembly.write(&files).unwrap();
             super::super::journal::active(folder.path()).unwrap() > first
