@@ -12,12 +12,9 @@ use trunkline_graph::{Endpoint, Target};
 use crate::errors::CODEBOOK;
 use crate::media::{self, Files};
 use crate::receive::Receiver;
-use crate::send;
+use crate::send::{self, TEXT_LIMIT};
 use crate::settings::Settings;
 use crate::typing;
-
-/// Longest text the provider takes in one message, in characters.
-pub(crate) const TEXT_LIMIT: usize = 2000;
 
 /// As long as the provider shows that somebody is writing (Messenger Platform, "Sender Actions").
 const TYPING: Typing = Typing { lasts: Duration::from_secs(20) };

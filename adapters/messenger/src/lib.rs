@@ -9,6 +9,7 @@
 
 mod adapter;
 mod errors;
+mod kind;
 mod media;
 mod receive;
 mod send;
@@ -16,4 +17,4 @@ mod settings;
 mod simulator;
 mod typing;
 
-pub use settings::Messenger;
+pub use kind::Messenger;

@@ -8,6 +8,9 @@ use trunkline_graph::{Endpoint, Target, broken_answer, lenient, post};
 
 use crate::media;
 
+/// Longest text the provider takes in one message, in characters.
+pub(crate) const TEXT_LIMIT: usize = 2000;
+
 pub(crate) async fn send(
     targets: &HashMap<Address, Target>,
     endpoint: &Endpoint,

@@ -1,19 +1,9 @@
 //! What the configuration says: `[adapter.settings]` and each `[[adapter.proxy]]`, a page and its token.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use trunkline_adapter::{
-    Adapter, AdapterKind, Address, Blueprint, Channel, Kit, Secrets, Section, Simulator,
-};
+use trunkline_adapter::{Address, Channel, Secrets, Section};
 use trunkline_graph::{AppSettings, Target};
-
-use crate::adapter::Pages;
-use crate::simulator::PageSimulator;
-
-/// The kind `messenger`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Messenger;
 
 /// Checked settings.
 #[derive(Clone, Debug)]
@@ -24,30 +14,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Where each page sends.
-    pub(crate) fn targets(&self) -> HashMap<Address, Target> {
-        let target = |(page, token): (&Address, &Secrets)| {
-            (page.clone(), Target::new(&self.app.messages_url(page.value()), token.first()))
-        };
-        self.pages.iter().map(target).collect()
-    }
-}
-
-/// The address of a page or of a person on one.
-pub(crate) fn address(id: &str) -> Option<Address> {
-    Address::from_id(Channel::Messenger, id).ok()
-}
-
-impl AdapterKind for Messenger {
-    fn name(&self) -> &'static str {
-        "messenger"
-    }
-
-    fn blueprint(
-        &self,
-        settings: &mut Section,
-        proxies: &mut [(Address, Section)],
-    ) -> Option<Arc<dyn Blueprint>> {
+    /// Checks what is written; every problem is noted in the section that it is in.
+    pub(crate) fn read(settings: &mut Section, proxies: &mut [(Address, Section)]) -> Option<Settings> {
         let app = AppSettings::read(settings);
         let mut pages = HashMap::new();
         for (address, section) in proxies {
@@ -61,18 +29,21 @@ impl AdapterKind for Messenger {
                 pages.insert(address.clone(), token);
             }
         }
-        Some(Arc::new(Settings { app: app?, pages }))
+        Some(Settings { app: app?, pages })
+    }
+
+    /// Where each page sends.
+    pub(crate) fn targets(&self) -> HashMap<Address, Target> {
+        let target = |(page, token): (&Address, &Secrets)| {
+            (page.clone(), Target::new(&self.app.messages_url(page.value()), token.first()))
+        };
+        self.pages.iter().map(target).collect()
     }
 }
 
-impl Blueprint for Settings {
-    fn build(&self, kit: Kit) -> Arc<dyn Adapter> {
-        Arc::new(Pages::new(self.clone(), kit))
-    }
-
-    fn simulator(&self) -> Option<Arc<dyn Simulator>> {
-        Some(Arc::new(PageSimulator::new(self.clone())))
-    }
+/// The address of a page or of a person on one.
+pub(crate) fn address(id: &str) -> Option<Address> {
+    Address::from_id(Channel::Messenger, id).ok()
 }
 
 #[cfg(test)]
@@ -99,7 +70,7 @@ pub(crate) mod tests {
             .iter()
             .map(|(address, pairs)| (Address::parse(address).unwrap(), Section::of(pairs)))
             .collect();
-        let made = Messenger.blueprint(&mut section, &mut proxies).is_some();
+        let made = Settings::read(&mut section, &mut proxies).is_some();
         let mut found = section.finish().0;
         found.extend(proxies.into_iter().flat_map(|(_, section)| section.finish().0));
         (made, found.into_iter().map(|problem| problem.message).collect())

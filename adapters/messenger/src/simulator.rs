@@ -9,7 +9,7 @@ use trunkline_adapter::simulator::{
 use trunkline_adapter::{Address, DeliveryStatus, Simulator, Timestamp};
 use trunkline_graph::{lenient, provider};
 
-use crate::adapter::TEXT_LIMIT;
+use crate::send::TEXT_LIMIT;
 use crate::settings::{Settings, address};
 
 /// Plays the provider for the pages of one configuration.

@@ -13,6 +13,7 @@ mod door;
 pub mod frame;
 mod greeting;
 mod header;
+mod kind;
 mod registry;
 mod session;
 mod settings;
@@ -22,4 +23,4 @@ mod wire;
 #[cfg(test)]
 mod session_tests;
 
-pub use settings::Sdk;
+pub use kind::Sdk;

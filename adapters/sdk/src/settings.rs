@@ -1,19 +1,11 @@
 //! `[adapter.settings]`: where clients connect, and from which pages.
 
-use std::sync::Arc;
-
-use trunkline_adapter::{Adapter, AdapterKind, Address, Blueprint, Kit, Section, Simulator};
-
-use crate::door::Gate;
+use trunkline_adapter::{Address, Section};
 
 /// Where the official servers have it, too.
 const PATH: &str = "/v3/wsconnect";
 /// Paths that the daemon answers itself.
 const TAKEN: [&str; 3] = ["/v1", "/webhooks", "/media"];
-
-/// The kind `sdk`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Sdk;
 
 /// Checked settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,31 +22,8 @@ enum Origins {
 }
 
 impl Settings {
-    /// Whether a page of this origin may connect. Only browsers send one; a program could write what it likes.
-    pub(crate) fn welcomes(&self, origin: Option<&str>) -> bool {
-        match (&self.origins, origin) {
-            (Origins::Any, _) | (_, None) => true,
-            (Origins::Of(origins), Some(origin)) => {
-                origins.iter().any(|known| known.eq_ignore_ascii_case(origin))
-            }
-        }
-    }
-}
-
-impl AdapterKind for Sdk {
-    fn name(&self) -> &'static str {
-        "sdk"
-    }
-
-    fn has_proxies(&self) -> bool {
-        false
-    }
-
-    fn blueprint(
-        &self,
-        settings: &mut Section,
-        proxies: &mut [(Address, Section)],
-    ) -> Option<Arc<dyn Blueprint>> {
+    /// Checks what is written; every problem is noted in the section that it is in.
+    pub(crate) fn read(settings: &mut Section, proxies: &mut [(Address, Section)]) -> Settings {
         let path = settings.string("path").unwrap_or_else(|| PATH.to_owned());
         let plain =
             |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~');
@@ -71,7 +40,17 @@ impl AdapterKind for Sdk {
             let hint = "people connect to this kind of adapter themselves".to_owned();
             proxy.problem("address", "belongs to an adapter that has no proxy addresses", Some(hint));
         }
-        Some(Arc::new(Settings { path, origins }))
+        Settings { path, origins }
+    }
+
+    /// Whether a page of this origin may connect. Only browsers send one; a program could write what it likes.
+    pub(crate) fn welcomes(&self, origin: Option<&str>) -> bool {
+        match (&self.origins, origin) {
+            (Origins::Any, _) | (_, None) => true,
+            (Origins::Of(origins), Some(origin)) => {
+                origins.iter().any(|known| known.eq_ignore_ascii_case(origin))
+            }
+        }
     }
 }
 
@@ -92,20 +71,6 @@ fn origins(settings: &mut Section) -> Origins {
     Origins::Of(origins)
 }
 
-impl Blueprint for Settings {
-    fn build(&self, kit: Kit) -> Arc<dyn Adapter> {
-        Arc::new(Gate::new(self.clone(), kit.clock))
-    }
-
-    fn door_path(&self) -> Option<&str> {
-        Some(&self.path)
-    }
-
-    fn simulator(&self) -> Option<Arc<dyn Simulator>> {
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -113,10 +78,7 @@ mod tests {
 
     fn read(pairs: &[(&str, &str)]) -> (Settings, Vec<String>) {
         let mut section = Section::of(pairs);
-        let path = section.string("path").unwrap_or_else(|| PATH.to_owned());
-        let settings = Settings { path, origins: origins(&mut section) };
-        let mut section = Section::of(pairs);
-        assert!(Sdk.blueprint(&mut section, &mut []).is_some());
+        let settings = Settings::read(&mut section, &mut []);
         (settings, section.finish().0.into_iter().map(|problem| problem.message).collect())
     }
 
@@ -155,7 +117,7 @@ mod tests {
             assert_eq!(read(&[("allowed_origins", origin)]).1.len(), 1, "{origin}");
         }
         let mut proxies = [(Address::parse("+15550001111").unwrap(), Section::of(&[]))];
-        let _ = Sdk.blueprint(&mut Section::of(&[]), &mut proxies);
+        Settings::read(&mut Section::of(&[]), &mut proxies);
         assert_eq!(proxies[0].1.findings(), 1);
     }
 }

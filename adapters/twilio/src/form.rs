@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use trunkline_adapter::Refusal;
 
 /// Parameters in the order they came.
 pub(crate) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
@@ -73,6 +74,13 @@ impl Fields {
     /// The first of these parameters that is there.
     pub(crate) fn any(&self, names: &[&str]) -> Option<&str> {
         names.iter().find_map(|name| self.get(name))
+    }
+
+    /// The first of these parameters that is there; a request without any is refused by the name of the first.
+    pub(crate) fn required(&self, names: &[&str]) -> Result<&str, Refusal> {
+        let missing =
+            || Refusal::Malformed(format!("{} is missing", names.first().unwrap_or(&"a parameter")));
+        self.any(names).ok_or_else(missing)
     }
 
     /// Whether a parameter is there, even if empty.

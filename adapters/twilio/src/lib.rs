@@ -38,6 +38,7 @@
 mod capability;
 mod errors;
 mod form;
+mod kind;
 mod live;
 mod media;
 mod message;
@@ -49,32 +50,5 @@ mod signature;
 mod simulator;
 mod status;
 
-use std::sync::Arc;
-
-use trunkline_adapter::{AdapterKind, Address, Blueprint, Section};
-
+pub use kind::Twilio;
 pub use signature::sign;
-
-/// The kind "twilio".
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Twilio;
-
-impl AdapterKind for Twilio {
-    fn name(&self) -> &'static str {
-        "twilio"
-    }
-
-    // Five retries on every kind of failure; without it the provider tries once more, and only when it cannot connect.
-    fn webhook_hint(&self) -> &'static str {
-        "#rc=5&rp=all"
-    }
-
-    fn blueprint(
-        &self,
-        settings: &mut Section,
-        proxies: &mut [(Address, Section)],
-    ) -> Option<Arc<dyn Blueprint>> {
-        let proxies = proxies.iter().map(|(address, _)| address.clone()).collect();
-        settings::read(settings, proxies).map(|plan| Arc::new(plan) as Arc<dyn Blueprint>)
-    }
-}

@@ -5,7 +5,6 @@ use trunkline_adapter::{Channel, Inbound, InboundMessage, MediaKind, MediaRefere
 
 use crate::form::Fields;
 use crate::person;
-use crate::receive::missing;
 
 /// Twilio's own limit of files per message, whatever `NumMedia` claims.
 const MOST_MEDIA: usize = 10;
@@ -14,11 +13,9 @@ const URL: usize = 2_000;
 
 /// Reads one message, and the opt-out that Twilio may have made of it.
 pub(crate) fn read(fields: &Fields) -> Result<Vec<Inbound>, Refusal> {
-    let id = fields.any(&["MessageSid", "SmsMessageSid", "SmsSid"]).ok_or_else(|| missing("MessageSid"))?;
-    for name in ["From", "To"] {
-        fields.get(name).ok_or_else(|| missing(name))?;
-    }
-    let to = fields.get("To").and_then(person::address);
+    let id = fields.required(&["MessageSid", "SmsMessageSid", "SmsSid"])?;
+    fields.required(&["From"])?;
+    let to = person::address(fields.required(&["To"])?);
     let (Some(from), Some(to)) = (person::sender(fields), to) else {
         // A channel of Twilio's that we do not carry, such as RCS.
         return Ok(vec![Inbound::Notice { kind: "message".to_owned(), raw: fields.raw() }]);

@@ -34,7 +34,7 @@ pub(crate) fn receive(account: &Account, request: &WebhookRequest) -> Result<Rec
     };
     let fields =
         Fields::new(pairs).ok_or_else(|| Refusal::Malformed("a parameter is not UTF-8".to_owned()))?;
-    let owner = fields.get("AccountSid").ok_or_else(|| missing("AccountSid"))?;
+    let owner = fields.required(&["AccountSid"])?;
     if !account.sid.matches(owner.as_bytes()) {
         return Err(Refusal::WrongAccount);
     }
@@ -45,10 +45,6 @@ pub(crate) fn receive(account: &Account, request: &WebhookRequest) -> Result<Rec
         }
         None => Ok(Received { inbound: message::read(&fields)?, reply: empty_twiml() }),
     }
-}
-
-pub(crate) fn missing(name: &str) -> Refusal {
-    Refusal::Malformed(format!("{name} is missing"))
 }
 
 fn verify(account: &Account, request: &WebhookRequest) -> Result<Signed, Refusal> {

@@ -1,11 +1,6 @@
-//! Reads `[adapter.settings]` and builds from it.
+//! What the configuration says: `[adapter.settings]`.
 
-use std::sync::Arc;
-
-use trunkline_adapter::{Adapter, Address, Blueprint, Kit, Secrets, Section, Simulator};
-
-use crate::live::Live;
-use crate::simulator::Provider;
+use trunkline_adapter::{Secrets, Section};
 
 /// The account at Twilio, as configured.
 #[derive(Clone, Debug)]
@@ -16,21 +11,18 @@ pub(crate) struct Account {
     pub base_url: String,
 }
 
-/// Checked settings.
-pub(crate) struct Plan {
-    account: Account,
-    proxies: Vec<Address>,
-}
-
-pub(crate) fn read(settings: &mut Section, proxies: Vec<Address>) -> Option<Plan> {
-    let sid = settings.required_secrets("account_sid");
-    if let Some(kind) = sid.as_ref().and_then(|sid| mistaken(sid.first().expose())) {
-        let hint = Some("the account's own sid begins with AC".to_owned());
-        settings.problem("account_sid", format!("is the sid of {kind}, not of an account"), hint);
+impl Account {
+    /// Checks what is written; every problem is noted in the section.
+    pub(crate) fn read(settings: &mut Section) -> Option<Account> {
+        let sid = settings.required_secrets("account_sid");
+        if let Some(kind) = sid.as_ref().and_then(|sid| mistaken(sid.first().expose())) {
+            let hint = Some("the account's own sid begins with AC".to_owned());
+            settings.problem("account_sid", format!("is the sid of {kind}, not of an account"), hint);
+        }
+        let tokens = settings.required_secrets("auth_token");
+        let base_url = settings.base_url("base_url", "https://api.twilio.com");
+        Some(Account { sid: sid?, tokens: tokens?, base_url })
     }
-    let tokens = settings.required_secrets("auth_token");
-    let base_url = settings.base_url("base_url", "https://api.twilio.com");
-    Some(Plan { account: Account { sid: sid?, tokens: tokens?, base_url }, proxies })
 }
 
 /// What else a sid is, when it is visibly not an account's: these stand side by side in Twilio's console.
@@ -48,16 +40,6 @@ fn mistaken(sid: &str) -> Option<&'static str> {
     }
 }
 
-impl Blueprint for Plan {
-    fn build(&self, kit: Kit) -> Arc<dyn Adapter> {
-        Arc::new(Live::new(self.account.clone(), &self.proxies, kit))
-    }
-
-    fn simulator(&self) -> Option<Arc<dyn Simulator>> {
-        Some(Arc::new(Provider::new(self.account.clone())))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -66,7 +48,7 @@ mod tests {
     #[test]
     fn every_missing_key_is_named_at_once() {
         let mut section = Section::of(&[("auth_tokn", "t")]);
-        assert!(read(&mut section, Vec::new()).is_none());
+        assert!(Account::read(&mut section).is_none());
         let (problems, _) = section.finish();
         let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
         assert_eq!(messages, ["account_sid is missing", "auth_token is missing", "unknown key"]);
@@ -76,7 +58,7 @@ mod tests {
     fn an_api_key_in_the_place_of_the_account_is_told_apart() {
         let key = format!("SK{}", "0".repeat(32));
         let mut section = Section::of(&[("account_sid", &key), ("auth_token", "t")]);
-        read(&mut section, Vec::new());
+        Account::read(&mut section);
         let (problems, _) = section.finish();
         assert_eq!(problems.len(), 1);
         assert!(problems[0].message.contains("an API key"));
@@ -85,10 +67,10 @@ mod tests {
     #[test]
     fn the_base_url_has_a_default_and_can_be_moved() {
         let pairs = [("account_sid", "AC1"), ("auth_token", "t")];
-        let plan = read(&mut Section::of(&pairs), Vec::new()).unwrap();
-        assert_eq!(plan.account.base_url, "https://api.twilio.com");
+        let account = Account::read(&mut Section::of(&pairs)).unwrap();
+        assert_eq!(account.base_url, "https://api.twilio.com");
         let moved = [pairs[0], pairs[1], ("base_url", "http://127.0.0.1:9/twilio/")];
-        let plan = read(&mut Section::of(&moved), Vec::new()).unwrap();
-        assert_eq!(plan.account.base_url, "http://127.0.0.1:9/twilio");
+        let account = Account::read(&mut Section::of(&moved)).unwrap();
+        assert_eq!(account.base_url, "http://127.0.0.1:9/twilio");
     }
 }

@@ -3,7 +3,6 @@
 use trunkline_adapter::{Address, DeliveryStatus, Inbound, ProviderError, Refusal, StatusReport};
 
 use crate::form::Fields;
-use crate::receive::missing;
 use crate::{errors, person};
 
 /// The state that makes a webhook a status callback; `None` for an inbound message.
@@ -28,7 +27,7 @@ pub(crate) fn read(
     correlation: Option<String>,
 ) -> Result<Vec<Inbound>, Refusal> {
     use DeliveryStatus::{Delivered, Failed, Read, Sent, Undelivered};
-    let id = fields.any(&["MessageSid", "SmsSid"]).ok_or_else(|| missing("MessageSid"))?;
+    let id = fields.required(&["MessageSid", "SmsSid"])?;
     let status = match state {
         "accepted" | "scheduled" | "queued" | "sending" => return Ok(Vec::new()),
         "sent" => Sent,
@@ -38,7 +37,7 @@ pub(crate) fn read(
         "failed" | "canceled" => Failed,
         _ => return Ok(vec![notice("status", fields)]),
     };
-    let from = fields.get("From").ok_or_else(|| missing("From"))?;
+    let from = fields.required(&["From"])?;
     let Some(from) = person::address(from) else { return Ok(vec![notice("status", fields)]) };
     let learned = learned(fields, &from);
     let error = matches!(status, Failed | Undelivered).then(|| error(fields)).flatten();

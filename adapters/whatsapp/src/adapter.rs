@@ -1,34 +1,26 @@
 //! The live adapter: one app, its access token, its numbers.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use trunkline_adapter::{
     Adapter, Address, BoxFuture, Capabilities, Channel, Kit, MediaSource, Outbound, Outcome, OverLimit, Rate,
     Receipts, Templates, TextLimit, TextUnit, Typing, TypingDisplay, TypingIndicator, Webhook,
 };
-use trunkline_graph::{Endpoint, Target};
+use trunkline_graph::Endpoint;
 
 use crate::errors::CODEBOOK;
-use crate::media::{self, Files, Uploads};
+use crate::media::{self, Files};
 use crate::receive::Receiver;
-use crate::send;
+use crate::send::{self, Desk, TEXT_LIMIT};
 use crate::settings::Settings;
 use crate::typing;
-
-/// Longest text the provider takes in one message, in characters.
-pub(crate) const TEXT_LIMIT: usize = 4096;
 
 /// As long as the provider shows that somebody is writing (Cloud API, "Typing indicators").
 const TYPING: Typing = Typing { lasts: Duration::from_secs(25) };
 
 /// A Cloud API app.
 pub(crate) struct CloudApi {
-    pub(crate) endpoint: Endpoint,
-    /// Where each of our numbers sends.
-    pub(crate) targets: HashMap<Address, Target>,
-    pub(crate) settings: Settings,
-    pub(crate) uploads: Uploads,
+    desk: Desk,
     files: Files,
     receiver: Receiver,
     capabilities: Capabilities,
@@ -36,14 +28,12 @@ pub(crate) struct CloudApi {
 
 impl CloudApi {
     pub(crate) fn new(settings: Settings, kit: Kit) -> CloudApi {
+        let endpoint = Endpoint { http: kit.http, clock: kit.clock, codebook: CODEBOOK };
         CloudApi {
-            endpoint: Endpoint { http: kit.http, clock: kit.clock, codebook: CODEBOOK },
             receiver: Receiver::new(settings.app.gate(), settings.numbers.clone()),
             capabilities: capabilities(),
-            targets: settings.targets(),
-            uploads: Uploads::default(),
             files: Files::new(&settings),
-            settings,
+            desk: Desk::new(settings, endpoint),
         }
     }
 }
@@ -68,11 +58,11 @@ fn capabilities() -> Capabilities {
 
 impl Adapter for CloudApi {
     fn capabilities(&self, proxy: &Address) -> Option<&Capabilities> {
-        self.targets.contains_key(proxy).then_some(&self.capabilities)
+        self.desk.targets.contains_key(proxy).then_some(&self.capabilities)
     }
 
     fn send<'a>(&'a self, outbound: &'a Outbound) -> BoxFuture<'a, Outcome> {
-        Box::pin(send::send(self, outbound))
+        Box::pin(send::send(&self.desk, outbound))
     }
 
     fn webhook(&self) -> Option<&dyn Webhook> {
@@ -90,6 +80,6 @@ impl Adapter for CloudApi {
 
 impl TypingDisplay for CloudApi {
     fn show<'a>(&'a self, indicator: &'a TypingIndicator) -> BoxFuture<'a, Result<(), Outcome>> {
-        Box::pin(typing::show(self, indicator))
+        Box::pin(typing::show(&self.desk.targets, &self.desk.endpoint, indicator))
     }
 }

@@ -9,6 +9,7 @@
 
 mod adapter;
 mod errors;
+mod kind;
 mod media;
 mod person;
 mod receive;
@@ -17,4 +18,4 @@ mod settings;
 mod simulator;
 mod typing;
 
-pub use settings::Whatsapp;
+pub use kind::Whatsapp;

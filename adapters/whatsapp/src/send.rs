@@ -1,15 +1,36 @@
 //! One text, template or file to one person.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 use trunkline_adapter::{Address, Blame, Cause, Channel, Content, MediaFile, Outbound, Outcome, Template};
-use trunkline_graph::{broken_answer, lenient, post, upload, uploaded_id};
+use trunkline_graph::{Endpoint, Target, broken_answer, lenient, post, upload, uploaded_id};
 
-use crate::adapter::CloudApi;
+use crate::media::Uploads;
+use crate::settings::Settings;
 use crate::{media, person};
 
-pub(crate) async fn send(api: &CloudApi, outbound: &Outbound) -> Outcome {
-    let Some(target) = api.targets.get(&outbound.from) else {
+/// Longest text the provider takes in one message, in characters.
+pub(crate) const TEXT_LIMIT: usize = 4096;
+
+/// What every send has in common.
+pub(crate) struct Desk {
+    pub(crate) endpoint: Endpoint,
+    /// Where each of our numbers sends.
+    pub(crate) targets: HashMap<Address, Target>,
+    settings: Settings,
+    uploads: Uploads,
+}
+
+impl Desk {
+    pub(crate) fn new(settings: Settings, endpoint: Endpoint) -> Desk {
+        Desk { endpoint, targets: settings.targets(), settings, uploads: Uploads::default() }
+    }
+}
+
+pub(crate) async fn send(desk: &Desk, outbound: &Outbound) -> Outcome {
+    let Some(target) = desk.targets.get(&outbound.from) else {
         let cause = Cause::new("no phone_number_id is configured for this sender");
         return Outcome::Rejected { blame: Blame::Operator, cause };
     };
@@ -18,41 +39,41 @@ pub(crate) async fn send(api: &CloudApi, outbound: &Outbound) -> Outcome {
         return Outcome::Rejected { blame: Blame::Recipient, cause };
     }
     let Content::Media(file) = &outbound.content else {
-        return match post(&api.endpoint, target, &Request::of(outbound)).await {
+        return match post(&desk.endpoint, target, &Request::of(outbound)).await {
             Ok(answer) => accepted(&answer, outbound),
             Err(outcome) => outcome,
         };
     };
-    let known = api.uploads.find(&outbound.from, file, api.endpoint.clock.now());
+    let known = desk.uploads.find(&outbound.from, file, desk.endpoint.clock.now());
     if let Some(id) = &known {
-        match post(&api.endpoint, target, &Request::with_file(outbound, file, id)).await {
+        match post(&desk.endpoint, target, &Request::with_file(outbound, file, id)).await {
             Ok(answer) => return accepted(&answer, outbound),
             // Refused, so nothing was sent: the id may have died before its time.
             Err(Outcome::Rejected { blame: Blame::Message | Blame::File, .. }) => {
-                api.uploads.forget(&outbound.from, file);
+                desk.uploads.forget(&outbound.from, file);
             }
             Err(outcome) => return outcome,
         }
     }
-    let id = match hand_over(api, &outbound.from, file).await {
+    let id = match hand_over(desk, &outbound.from, file).await {
         Ok(id) => id,
         Err(outcome) => return outcome,
     };
-    match post(&api.endpoint, target, &Request::with_file(outbound, file, &id)).await {
+    match post(&desk.endpoint, target, &Request::with_file(outbound, file, &id)).await {
         Ok(answer) => accepted(&answer, outbound),
         Err(outcome) => outcome,
     }
 }
 
 /// Uploads a file for one of our numbers.
-async fn hand_over(api: &CloudApi, from: &Address, file: &MediaFile) -> Result<String, Outcome> {
-    let number = api.settings.numbers.id(from).unwrap_or_default();
-    let url = api.settings.app.media_url(number);
-    let token = api.settings.access_token.first();
+async fn hand_over(desk: &Desk, from: &Address, file: &MediaFile) -> Result<String, Outcome> {
+    let number = desk.settings.numbers.id(from).unwrap_or_default();
+    let url = desk.settings.app.media_url(number);
+    let token = desk.settings.access_token.first();
     let fields = [("messaging_product", "whatsapp"), ("type", file.content_type.as_str())];
-    let answer = upload(&api.endpoint, &url, token, &fields, file).await?;
+    let answer = upload(&desk.endpoint, &url, token, &fields, file).await?;
     let id = uploaded_id(&answer)?;
-    api.uploads.remember(from, file, &id, api.endpoint.clock.now());
+    desk.uploads.remember(from, file, &id, desk.endpoint.clock.now());
     Ok(id)
 }
 

@@ -1,19 +1,9 @@
 //! What the configuration says: `[adapter.settings]` and each `[[adapter.proxy]]`.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use trunkline_adapter::{
-    Adapter, AdapterKind, Address, Blueprint, Channel, Kit, Secrets, Section, Simulator,
-};
+use trunkline_adapter::{Address, Channel, Secrets, Section};
 use trunkline_graph::{AppSettings, Target};
-
-use crate::adapter::CloudApi;
-use crate::simulator::CloudSimulator;
-
-/// The kind `whatsapp`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Whatsapp;
 
 /// Checked settings.
 #[derive(Clone, Debug)]
@@ -24,6 +14,26 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Checks what is written; every problem is noted in the section that it is in.
+    pub(crate) fn read(settings: &mut Section, proxies: &mut [(Address, Section)]) -> Option<Settings> {
+        let app = AppSettings::read(settings);
+        let access_token = settings.required_secrets("access_token");
+        let mut numbers = Numbers::default();
+        for (address, section) in proxies {
+            if address.channel() != Channel::Whatsapp || address.digits().is_none() {
+                let hint = Some("write whatsapp:+15550001111".to_owned());
+                section.problem("address", "must be a WhatsApp number", hint);
+            }
+            let Some(id) = section.required("phone_number_id") else { continue };
+            if id.len() > 32 || !id.bytes().all(|byte| byte.is_ascii_digit()) {
+                section.problem("phone_number_id", "must be digits", None);
+            } else if !numbers.add(address.clone(), id) {
+                section.problem("phone_number_id", "is another number's already", None);
+            }
+        }
+        Some(Settings { app: app?, access_token: access_token?, numbers })
+    }
+
     /// Where each number sends.
     pub(crate) fn targets(&self) -> HashMap<Address, Target> {
         let token = self.access_token.first();
@@ -59,45 +69,6 @@ impl Numbers {
     }
 }
 
-impl AdapterKind for Whatsapp {
-    fn name(&self) -> &'static str {
-        "whatsapp"
-    }
-
-    fn blueprint(
-        &self,
-        settings: &mut Section,
-        proxies: &mut [(Address, Section)],
-    ) -> Option<Arc<dyn Blueprint>> {
-        let app = AppSettings::read(settings);
-        let access_token = settings.required_secrets("access_token");
-        let mut numbers = Numbers::default();
-        for (address, section) in proxies {
-            if address.channel() != Channel::Whatsapp || address.digits().is_none() {
-                let hint = Some("write whatsapp:+15550001111".to_owned());
-                section.problem("address", "must be a WhatsApp number", hint);
-            }
-            let Some(id) = section.required("phone_number_id") else { continue };
-            if id.len() > 32 || !id.bytes().all(|byte| byte.is_ascii_digit()) {
-                section.problem("phone_number_id", "must be digits", None);
-            } else if !numbers.add(address.clone(), id) {
-                section.problem("phone_number_id", "is another number's already", None);
-            }
-        }
-        Some(Arc::new(Settings { app: app?, access_token: access_token?, numbers }))
-    }
-}
-
-impl Blueprint for Settings {
-    fn build(&self, kit: Kit) -> Arc<dyn Adapter> {
-        Arc::new(CloudApi::new(self.clone(), kit))
-    }
-
-    fn simulator(&self) -> Option<Arc<dyn Simulator>> {
-        Some(Arc::new(CloudSimulator::new(self.clone())))
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -125,7 +96,7 @@ pub(crate) mod tests {
             .iter()
             .map(|(address, pairs)| (Address::parse(address).unwrap(), Section::of(pairs)))
             .collect();
-        let made = Whatsapp.blueprint(&mut section, &mut proxies).is_some();
+        let made = Settings::read(&mut section, &mut proxies).is_some();
         let mut found = section.finish().0;
         found.extend(proxies.into_iter().flat_map(|(_, section)| section.finish().0));
         (made, found.into_iter().map(|problem| problem.message).collect())

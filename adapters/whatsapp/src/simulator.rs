@@ -9,9 +9,9 @@ use trunkline_adapter::simulator::{
 use trunkline_adapter::{Address, DeliveryStatus, Simulator, Timestamp};
 use trunkline_graph::{form_parts, lenient, provider};
 
-use crate::adapter::TEXT_LIMIT;
 use crate::media::CAPTION;
 use crate::person;
+use crate::send::TEXT_LIMIT;
 use crate::settings::Settings;
 
 /// Plays the provider for the numbers of one configuration.

@@ -1,17 +1,21 @@
 //! That somebody is writing: shown with the last message of the person, which is marked as read by it.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
-use trunkline_adapter::{Blame, Cause, Outcome, TypingIndicator};
-use trunkline_graph::post;
+use trunkline_adapter::{Address, Blame, Cause, Outcome, TypingIndicator};
+use trunkline_graph::{Endpoint, Target, post};
 
-use crate::adapter::CloudApi;
-
-pub(crate) async fn show(api: &CloudApi, indicator: &TypingIndicator) -> Result<(), Outcome> {
-    let Some(target) = api.targets.get(&indicator.from) else {
+pub(crate) async fn show(
+    targets: &HashMap<Address, Target>,
+    endpoint: &Endpoint,
+    indicator: &TypingIndicator,
+) -> Result<(), Outcome> {
+    let Some(target) = targets.get(&indicator.from) else {
         let cause = Cause::new("no phone_number_id is configured for this sender");
         return Err(Outcome::Rejected { blame: Blame::Operator, cause });
     };
-    post(&api.endpoint, target, &Request::of(indicator)).await.map(drop)
+    post(endpoint, target, &Request::of(indicator)).await.map(drop)
 }
 
 /// The request's JSON. There is none that shows typing and leaves the message unread.
