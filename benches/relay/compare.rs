@@ -1,75 +1,19 @@
 //! A work through every subject, in interleaved rounds.
 
-use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::generator::{Pace, Pool};
 use super::report::{self, Verdicts, median};
-use super::round::{self, Drive, Shown};
+use super::round::{self, Shown};
 use super::sink::Sink;
-use super::subject::{Ground, Running, Subject};
-use super::works::{Desk, Work};
-use super::{Failure, Options, daemon, further, kannel, rest};
+use super::stage::Stage;
+use super::subject::Subject;
+use super::works::Work;
+use super::{Failure, Options, kannel};
 
 /// Requests that may be needed in a second of the fastest subject.
 const FASTEST: f64 = 70_000.0;
-
-/// A store that knows the conversations of a work, and the requests for it.
-pub struct Stage<'a> {
-    pub ground: Ground<'a>,
-    pub pool: Arc<Pool>,
-    pub conversations: usize,
-    pub work: Work,
-    /// The service that conversations belong to.
-    pub service: String,
-}
-
-impl<'a> Stage<'a> {
-    pub fn set(
-        options: &'a Options,
-        sink: &Sink,
-        work: Work,
-        conversations: usize,
-        requests: usize,
-    ) -> Result<Stage<'a>, Failure> {
-        let template = options.folder.join("template");
-        if template.exists() {
-            fs::remove_dir_all(&template)?;
-        }
-        fs::create_dir_all(&template)?;
-        let config = template.join("trunkline.toml");
-        // Nothing of the set-up is measured, so it need not be synced.
-        fs::write(&config, daemon::config(&template, sink.address, options.lanes, "process", ""))?;
-        let desk = Desk::of(&config)?;
-        let people = (0..conversations).map(|at| work.people(at, options.lanes)).collect();
-        let running = Running::daemon(&options.bin, &template)?;
-        let sids = rest::conversations(running.target, people)?;
-        let service = further::service(running.target)?;
-        running.stop()?;
-        let pool = Arc::new(work.requests(requests, &sids, options.lanes, &desk)?);
-        let ground = Ground {
-            options,
-            sink: sink.address,
-            template,
-            recipients: work.recipients(),
-            further: String::new(),
-        };
-        Ok(Stage { ground, pool, conversations, work, service })
-    }
-
-    pub fn drive(&self, pace: Pace, lasting: Duration) -> Drive {
-        Drive {
-            pool: Arc::<Pool>::clone(&self.pool),
-            streams: self.conversations,
-            recipients: self.work.recipients(),
-            connections: self.ground.options.connections,
-            pace,
-            lasting,
-            tell_slow: self.ground.options.rate.is_some(),
-        }
-    }
-}
 
 pub fn run(options: &Options, sink: &Sink, work: Work, verdicts: &mut Verdicts) -> Result<(), Failure> {
     let lasting = Duration::from_secs_f64(options.seconds);

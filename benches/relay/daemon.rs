@@ -11,9 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::Failure;
+use super::rest::{self, ACCOUNT, TOKEN};
 
-pub const ACCOUNT: &str = "AC00000000000000000000000000000001";
-pub const TOKEN: &str = "rest-token-0001";
 pub const PUBLIC_URL: &str = "http://bridge.test";
 
 /// Rates are not what is measured.
@@ -139,7 +138,7 @@ impl Daemon {
 
     /// The sum of all series of a name on the metrics page.
     pub fn metric(&self, name: &str) -> Result<f64, Failure> {
-        Ok(super::rest::sum(&super::rest::page(self.admin, "/metrics")?, name))
+        Ok(rest::sum(&rest::page(self.admin, "/metrics")?, name))
     }
 
     /// Lines of the log that say something went wrong.

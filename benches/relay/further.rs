@@ -2,21 +2,21 @@
 //! is not there, idleness, and which system calls a message costs.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::compare::Stage;
 use super::generator::Pace;
 use super::report::{self, Verdicts, median};
 use super::round::{self, Shown};
+use super::running::Running;
 use super::seed::{self, Plan};
 use super::sink::Sink;
-use super::subject::{Ground, Running, Subject, copy};
+use super::stage::Stage;
+use super::subject::{Ground, Subject, copy};
 use super::works::Work;
-use super::{Failure, Options, daemon, readings, rest};
+use super::{Failure, Options, daemon, readings};
 
 pub const NAMES: [&str; 5] = ["hot", "bindings", "dead", "idle", "syscalls"];
 
@@ -253,10 +253,4 @@ fn syscalls(options: &Options, sink: &Sink) -> Result<(), Failure> {
         shown.acks, shown.syncs
     );
     Ok(())
-}
-
-/// The service that a daemon made for itself.
-pub fn service(admin: SocketAddr) -> Result<String, Failure> {
-    let made = rest::create(admin)?;
-    Ok(made["chat_service_sid"].as_str().ok_or("a conversation without a service")?.to_owned())
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use super::Failure;
 use super::daemon::sms;
 use super::generator::Pool;
-use super::subject::{Guard, Running, free_port, listening};
+use super::running::{Guard, Running, free_port, listening};
 use super::wire;
 
 pub fn absent() -> Option<String> {

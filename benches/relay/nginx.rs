@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::Failure;
-use super::subject::{Guard, Running, free_port, listening};
+use super::running::{Guard, Running, free_port, listening};
 
 const PROGRAM: &str = "nginx";
 

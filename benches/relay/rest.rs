@@ -6,7 +6,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use super::Failure;
-use super::daemon::{ACCOUNT, TOKEN};
+
+/// As whom everybody calls.
+pub const ACCOUNT: &str = "AC00000000000000000000000000000001";
+pub const TOKEN: &str = "rest-token-0001";
 
 /// A person's address and our proxy address.
 pub type Binding = (String, String);
@@ -112,4 +115,10 @@ pub fn sum(exposition: &str, name: &str) -> f64 {
         line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{') || rest.starts_with(' '))
     });
     series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+/// The service that a daemon made for itself.
+pub fn service(admin: SocketAddr) -> Result<String, Failure> {
+    let made = create(admin)?;
+    Ok(made["chat_service_sid"].as_str().ok_or("a conversation without a service")?.to_owned())
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::Failure;
 use super::generator::{self, Order, Pace, Requests};
 use super::readings;
+use super::running::Running;
 use super::sink::Sink;
-use super::subject::Running;
 use super::tally::{Percentiles, Tally};
 
 /// How a round is driven.

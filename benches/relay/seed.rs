@@ -13,7 +13,7 @@ use trunkline::relay::decide::{self, Context, Decision};
 use trunkline_adapter::{Address, Timestamp};
 
 use super::Failure;
-use super::daemon::ACCOUNT;
+use super::rest::ACCOUNT;
 use super::rest::Binding;
 
 /// Decisions that are committed side by side: they share the commits' groups.

@@ -11,9 +11,10 @@ use trunkline_adapter::simulator::{PhoneMessage, SignedRequest, Simulator};
 use trunkline_adapter::{Address, Timestamp};
 
 use super::Failure;
-use super::daemon::{ACCOUNT, PUBLIC_URL, TOKEN, page, sms, whatsapp};
+use super::daemon::{PUBLIC_URL, page, sms, whatsapp};
 use super::generator::{Pool, Requests};
 use super::rest::Binding;
+use super::rest::{ACCOUNT, TOKEN};
 use super::wire;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,12 +14,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use trunkline_adapter::{Channel, Clock, Secret};
 
 use super::Failure;
-use super::demo_rest::{Rest, RestError};
-use super::demo_script::{self, Late};
+use super::demo_error::DemoError;
+use super::demo_rest::Rest;
+use super::demo_script;
 use super::demo_setting::{Scratch, Setting, VISITOR};
 use super::workers::runtime;
-use crate::app::{Daemon, Sockets, Start, StartError, registry};
-use crate::config::{self, Refused, SystemSecrets};
+use crate::app::{Daemon, Sockets, Start, registry};
+use crate::config::{self, SystemSecrets};
 use crate::http::token::{self, Wanted};
 use crate::ledger::store;
 use crate::simulator::{Bound, Bridge, Fault, Host, Provider, Visitor};
@@ -65,41 +66,6 @@ impl FromStr for FaultAt {
         let channel = Channel::ALL.into_iter().find(|one| one.name() == channel);
         Ok(FaultAt { fault, channel: channel.ok_or("no such channel: write sms, whatsapp or messenger")? })
     }
-}
-
-/// Why the demo did not come to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum DemoError {
-    /// A port is taken.
-    #[error("cannot listen on {0}")]
-    Listen(SocketAddr, #[source] io::Error),
-    /// Signals cannot be heard.
-    #[error("cannot listen to signals")]
-    Signals(#[source] io::Error),
-    /// No place for the temporary store.
-    #[error("cannot make a temporary store")]
-    Scratch(#[source] io::Error),
-    /// Our own configuration is refused.
-    #[error("the demo's configuration is refused")]
-    Config(#[from] Refused),
-    /// The daemon did not start.
-    #[error("the daemon does not start")]
-    Daemon(#[from] StartError),
-    /// Metrics were installed before.
-    #[error("metrics cannot be kept")]
-    Metrics(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The simulator did not start.
-    #[error("the simulator does not start")]
-    Simulator(#[source] reqwest::Error),
-    /// A call of the REST API failed.
-    #[error(transparent)]
-    Rest(#[from] RestError),
-    /// A hop did not arrive.
-    #[error(transparent)]
-    Late(#[from] Late),
-    /// Nobody reads what we print.
-    #[error("cannot print")]
-    Print(#[from] io::Error),
 }
 
 /// `trunkline demo`.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use trunkline_adapter::Channel;
 
-use super::demo::DemoError;
+use super::demo_error::{DemoError, Late};
 use super::demo_rest::{Rest, text};
 use super::demo_setting::{Person, Setting, VISITOR, VISITORS_LINE};
 use crate::simulator::{Direction, Host, Message, State};
@@ -21,13 +21,6 @@ use crate::simulator::{Direction, Host, Message, State};
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Between two looks at receipts. A customer without event webhooks can only look again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-
-/// A hop that did not arrive in time.
-#[derive(Debug, thiserror::Error)]
-#[error("{what} within {} s", DEADLINE.as_secs())]
-pub struct Late {
-    what: String,
-}
 
 /// Somebody in the conversation.
 pub(super) struct Participant {
@@ -147,7 +140,7 @@ async fn say_in_the_browser(
 }
 
 fn late(what: String) -> DemoError {
-    DemoError::Late(Late { what })
+    DemoError::Late(Late { what, seconds: DEADLINE.as_secs() })
 }
 
 /// Where a message stands in the conversation.
@@ -221,7 +214,7 @@ async fn stored(rest: &Rest, talk: &Talk, line: &str, deadline: Instant) -> Resu
             Some(message) => return Ok(message),
             None if Instant::now() >= deadline => {
                 let what = "the message was acknowledged and did not join the conversation".to_owned();
-                return Err(DemoError::Late(Late { what }));
+                return Err(late(what));
             }
             None => tokio::time::sleep(LOOK_AGAIN).await,
         }
@@ -257,7 +250,7 @@ async fn settled(
                 let status = receipt.map_or_else(|| "not there".to_owned(), shown);
                 let what =
                     format!("the receipt of {} is {status}, and did not become {last}", reader.person.name);
-                return Err(DemoError::Late(Late { what }));
+                return Err(late(what));
             }
             _ => tokio::time::sleep(LOOK_AGAIN).await,
         }

@@ -7,6 +7,7 @@ mod ask;
 pub mod check;
 mod dead_letters;
 mod demo;
+mod demo_error;
 mod demo_rest;
 mod demo_script;
 mod demo_setting;

@@ -8,7 +8,7 @@ use trunkline_adapter::AdapterKind;
 use super::catalogue::Catalogue;
 use super::fake_kinds::Named;
 use super::load::{Loaded, from_text};
-use super::{Line, summary};
+use super::{Line, inventory, summary};
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
@@ -71,7 +71,7 @@ struct Expected {
 
 /// Makes mistakes; gives the text and what must be said about it.
 fn spoil(mistakes: &[(Key, Mistake)]) -> (String, Vec<Expected>) {
-    let catalogue = Catalogue::new(&kinds());
+    let catalogue = inventory::catalogue(&kinds());
     let original = lines();
     // Each line, and the mistake it is the proof of.
     let mut spoilt: Vec<Vec<(String, Option<usize>)>> =
@@ -188,7 +188,7 @@ fn the_example_loads_and_shows_the_defaults() {
 #[test]
 fn the_example_has_every_option() {
     let keys = keys();
-    for (header, kind, known) in Catalogue::new(&kinds()).all() {
+    for (header, kind, known) in inventory::catalogue(&kinds()).all() {
         for key in known {
             let there = keys.iter().any(|found| {
                 found.header == header

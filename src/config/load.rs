@@ -11,6 +11,7 @@ use super::account::{self, Account};
 use super::adapter::{self, AdapterConfig};
 use super::catalogue::Catalogue;
 use super::headers;
+use super::inventory;
 use super::line::{Line, LineNumbers};
 use super::media::Media;
 use super::messaging_service::{self, MessagingService};
@@ -122,7 +123,7 @@ pub(super) fn from_text(
 ) -> Result<Loaded, Refused> {
     let mut parsed = syntax::parse(text);
     let mut problems = headers::settle(&mut parsed.root, &parsed.text);
-    let catalogue = Catalogue::new(kinds);
+    let catalogue = inventory::catalogue(kinds);
     let recorder = Arc::new(Recorder { inner: secrets, files: Mutex::new(Vec::new()) });
     let mut root = Section::new("", parsed.root, recorder.clone());
     let mut config = Config {

@@ -16,6 +16,7 @@ mod example_tests;
 #[cfg(test)]
 mod fake_kinds;
 mod headers;
+mod inventory;
 mod line;
 mod load;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use trunkline_adapter::{Address, Clock, Timestamp};
 
-use super::services::{Target, Today};
+use super::target::{Target, Today};
 use super::twiml::Reply;
 use super::{form, twiml};
 use crate::egress::{Answer, Body, CallError, Caller, Request};

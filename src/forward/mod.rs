@@ -11,7 +11,9 @@
 mod courier;
 mod form;
 mod services;
+mod target;
 mod twiml;
 
 pub use courier::{Courier, GivenUp, Kept};
-pub use services::{Forwards, Target};
+pub use services::Forwards;
+pub use target::Target;

@@ -1,26 +1,12 @@
 //! Which messaging services forward today, and the tasks that do it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::AbortHandle;
-use trunkline_adapter::Address;
 
 use super::courier::Courier;
-
-/// Where the messages of the running configuration go; a reload replaces it.
-#[derive(Clone, Debug, Default)]
-pub struct Target {
-    /// The URL of each messaging service that forwards, by its SID.
-    pub urls: HashMap<String, String>,
-    /// Our addresses: an answer may leave from any of them.
-    pub proxies: HashSet<Address>,
-    /// What signs: the account's auth token.
-    pub token: String,
-    /// A message that nobody took for so long is kept elsewhere.
-    pub give_up: Duration,
-}
+use super::target::Target;
 
 /// The couriers, one for each messaging service that forwards. What waits for one that no longer does stays until it
 /// does again.
@@ -28,9 +14,6 @@ pub struct Forwards {
     courier: Arc<Courier>,
     tasks: Mutex<HashMap<String, AbortHandle>>,
 }
-
-/// The target that couriers look at before each request.
-pub(super) type Today = RwLock<Arc<Target>>;
 
 impl Forwards {
     pub fn new(courier: Courier) -> Forwards {

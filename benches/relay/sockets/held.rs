@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::setting::{Setting, home, idler};
 use super::start::start;
 use crate::report::Verdicts;
-use crate::subject::Running;
+use crate::running::Running;
 use crate::{Failure, Options, readings};
 
 /// Clients that start at once.

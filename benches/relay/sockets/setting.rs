@@ -7,9 +7,11 @@ use std::time::Duration;
 use trunkline::http::token::{Wanted, sign};
 use trunkline_adapter::{Clock, Secret};
 
-use crate::daemon::{self, ACCOUNT};
+use crate::daemon;
+use crate::rest::ACCOUNT;
 use crate::rest::{self, Post};
-use crate::subject::{Ground, Running, Subject};
+use crate::running::Running;
+use crate::subject::{Ground, Subject};
 use crate::{Failure, Options};
 
 /// The client that is in many conversations.
