@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use trunkline_adapter::Timestamp;
 
-use super::commit::Wake;
-use super::decide::{Context, Decision};
+use super::decide::cleanup::LANE;
 use super::{Relay, RelayError};
 use crate::announce::Cause;
 use crate::ledger::engine::{Batch, CommitError, MAX_WRITES};
@@ -17,30 +16,14 @@ use crate::model::{
     AccountSid, Binding, Compact, ConversationSid, Head, Json, Leaving, MessageRecord, ParticipantRecord,
     PersonRow, ProviderIdRow, ReceiptRecord, ServiceSid, UserSid, Via,
 };
-use crate::work::{self, Queue, Taken, Window};
+use crate::work::{Queue, Taken, Window};
 
-/// The one lane of an account's clean-up work, in its rows. It is woken by the account, since every account has one.
-pub const LANE: &str = "cleanup";
 /// Subjects looked at together.
 const WINDOW: usize = 16;
 /// Rows read at a time; each may cost a few writes.
 const PAGE: usize = 50;
 /// After a failure the job is tried again a little later.
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
-
-/// What is to be cleaned up, as a subject of the work: a SID, or a message of a conversation.
-pub(super) fn message_name(conversation: &ConversationSid, index: u64) -> String {
-    format!("{conversation}/{index}")
-}
-
-/// Adds the job to a decision that makes it necessary.
-pub(super) fn enqueue(context: &Context<'_>, decision: &mut Decision, name: &str) {
-    let account = context.account.as_str();
-    let payload = bytes::Bytes::copy_from_slice(name.as_bytes());
-    let seq = context.births.birth();
-    work::enqueue(&mut decision.batch, account, Queue::Cleanup, LANE, name, seq, context.now, payload);
-    decision.after.wake.push(Wake::cleanup(context.account, name));
-}
 
 impl Relay {
     /// Does the clean-up work of an account; runs until dropped, and sleeps while there is none.

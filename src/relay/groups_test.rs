@@ -8,8 +8,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::announce::Cause;
 use crate::ledger::key::Space;
-use crate::model::{ConversationSid, ParticipantSid};
-use crate::relay::command::{ConversationChange, NewConversation, NewMessage, NewParticipant};
+use crate::model::{ConversationSid, ParticipantSid, Seat};
+use crate::relay::command::{
+    Change, ConversationChange, NewConversation, NewMessage, NewParticipant, ParticipantChange, Who,
+};
+use crate::relay::decide::groups::MOST;
 use crate::relay::kit::{GROUPS, House, address, ours, phone, said};
 
 fn outside(number: u32) -> Who {

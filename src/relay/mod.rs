@@ -9,6 +9,8 @@
 #[cfg(test)]
 #[path = "accounts_test.rs"]
 mod accounts_test;
+mod after;
+mod alarm;
 mod asking;
 #[cfg(test)]
 #[path = "asking_test.rs"]
@@ -58,6 +60,7 @@ use crate::ledger::{rider, typed};
 use crate::model::{AccountSid, Binding, Conversation, Json, Mint, ServiceSid};
 use crate::work::Wakeups;
 
+pub use commit::OptOuts;
 pub use error::{Improper, Misfit, RelayError, RoleUse};
 pub use intake::Origin;
 pub use intake::fetching::{Fetched, Fetches};
@@ -77,16 +80,10 @@ use commit::Commits;
 use decide::roster::Holder;
 use decide::{Context, Decision};
 use intake::fetching::Partly;
-use intake::{inbox, parked, unreadable};
+use intake::{inbox, unreadable};
 
 /// Decisions that met a conflict are made again this often; then the caller is told to come back.
 const ATTEMPTS: usize = 8;
-
-/// Keeps who asked not to be written to where the lanes look, in line with the rows. Plugged in by `app`.
-pub trait OptOuts: Send + Sync {
-    fn add(&self, account: &str, proxy: &Address, address: &Address);
-    fn remove(&self, account: &str, proxy: &Address, address: &Address);
-}
 
 /// Knows who is connected. Plugged in by `app`.
 pub trait Online: Send + Sync {
@@ -119,8 +116,8 @@ pub struct Relay {
     templates: Templates,
     limits: Limits,
     cache: Arc<Cache>,
-    parked: Arc<parked::Sweep>,
-    alarm: Arc<timers::Alarm>,
+    parked: Arc<alarm::Sweep>,
+    alarm: Arc<alarm::Alarm>,
     unreadable: unreadable::Ring,
     fetches: OnceLock<Arc<dyn Fetches>>,
     partly: Partly,
@@ -139,8 +136,8 @@ pub struct Relay {
 impl Relay {
     pub fn new(parts: Parts) -> Relay {
         let Parts { ledger, bindings, wakeups, opt_outs, mint, clock } = parts;
-        let (cache, parked) = (Arc::<Cache>::default(), Arc::<parked::Sweep>::default());
-        let alarm = Arc::<timers::Alarm>::default();
+        let (cache, parked) = (Arc::<Cache>::default(), Arc::<alarm::Sweep>::default());
+        let alarm = Arc::<alarm::Alarm>::default();
         let commits = Arc::new(Commits {
             ledger: ledger.clone(),
             wakeups: wakeups.clone(),

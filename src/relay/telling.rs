@@ -1,6 +1,6 @@
 //! Decisions are told: their events land in their own batch.
 
-use super::commit::Wake;
+use super::after::Wake;
 use super::decide::Decision;
 use super::{Relay, RelayError};
 use crate::announce::{self, Cause, Changes, Place, Told};

@@ -2,11 +2,10 @@
 //! nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use tokio::sync::Notify;
 use trunkline_adapter::Timestamp;
 
 use super::{Relay, RelayError, decide};
@@ -22,29 +21,6 @@ const PAGE: usize = 256;
 const SIDE_BY_SIDE: usize = 32;
 /// What failed is tried again after this long.
 const AGAIN: Duration = Duration::from_secs(5);
-
-/// Wakes the task when something is due before it would look again.
-#[derive(Debug)]
-pub struct Alarm {
-    /// What it sleeps for, or the earliest that was armed since it looked.
-    earliest: AtomicI64,
-    notify: Notify,
-}
-
-impl Default for Alarm {
-    fn default() -> Alarm {
-        Alarm { earliest: AtomicI64::new(i64::MAX), notify: Notify::new() }
-    }
-}
-
-impl Alarm {
-    /// A due record was committed.
-    pub fn arm(&self, due: Timestamp) {
-        if due.0 < self.earliest.fetch_min(due.0, Ordering::AcqRel) {
-            self.notify.notify_one();
-        }
-    }
-}
 
 /// What a look at the due records found.
 struct Look {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use trunkline_adapter::Timestamp;
 
-use super::roster;
 use super::{Context, Decision, begin, finish, require_open, rouse};
+use super::{cleanup, roster};
 use crate::ledger::tables;
 use crate::model::conversation::Mark;
 use crate::model::message;
@@ -13,9 +13,8 @@ use crate::model::{
     Compact, Conversation, Delivery, Dispatch, Further, MessageMedia, MessageRecord, MessageSid,
     ParticipantRecord, ParticipantSid, ProviderIdRow, ReceiptSid, Source, Subject, Templated,
 };
-use crate::relay::cleanup;
+use crate::relay::after::{Enclosed, Wake};
 use crate::relay::command::{MessageChange, NewMessage};
-use crate::relay::commit::{Enclosed, Wake};
 use crate::relay::error::RelayError;
 use crate::relay::media::{self, Attachment};
 use crate::work::{self, Queue};

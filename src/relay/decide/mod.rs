@@ -3,6 +3,8 @@
 //!
 //! Pure: no I/O, no clock, no randomness of its own. Whatever a decision relied on is a check in its batch.
 
+pub mod cleanup;
+pub mod groups;
 pub mod messages;
 pub mod roster;
 pub mod timers;
@@ -19,8 +21,8 @@ use crate::model::{
     AccountSid, Compact, Conversation, ConversationRecord, ConversationSid, Head, Json, Mint, ParticipantSid,
     ServiceSid, State, Timers,
 };
+use crate::relay::after::After;
 use crate::relay::command::{ConversationChange, NewConversation};
-use crate::relay::commit::After;
 use crate::relay::error::RelayError;
 
 /// How many may be in a conversation.
@@ -249,7 +251,7 @@ pub fn delete(context: &Context<'_>, conversation: &Conversation) -> Decision {
     }
     decision.batch.delete(tables::conversation_place(account, service, conversation.record.birth));
     timers::wind(context, &mut decision);
-    crate::relay::cleanup::enqueue(context, &mut decision, conversation.sid().as_str());
+    cleanup::enqueue(context, &mut decision, conversation.sid().as_str());
     finish(decision)
 }
 

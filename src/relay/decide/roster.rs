@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use trunkline_adapter::{Address, Timestamp};
 
-use super::{Context, Decision, begin, finish, require_open, rouse};
+use super::{Context, Decision, begin, finish, groups, require_open, rouse};
 use crate::ledger::engine::{Batch, Revision};
 use crate::ledger::key::Key;
 use crate::ledger::tables;
@@ -14,7 +14,6 @@ use crate::model::{
 };
 use crate::relay::command::{Change, NewParticipant, ParticipantChange, Who};
 use crate::relay::error::RelayError;
-use crate::relay::groups;
 
 /// Who holds the row that a claim wants.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use crate::ledger::{LedgerError, tables};
 use crate::model::{
     AccountSid, Binding, Conversation, ConversationSid, Event, Member, ParticipantSid, message,
 };
-use crate::relay::commit::{After, Wake};
+use crate::relay::after::{After, Wake};
 use crate::relay::{ATTEMPTS, Relay, RelayError};
 use crate::work::{self, Queue};
 

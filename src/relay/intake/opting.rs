@@ -7,7 +7,7 @@ use crate::ledger::engine::{Batch, Revision, Snapshot};
 use crate::ledger::{LedgerError, tables};
 use crate::model::{AccountSid, Compact, Dispatch, Json, OptOutRow};
 use crate::relay::Relay;
-use crate::relay::commit::{After, Wake};
+use crate::relay::after::{After, Wake};
 use crate::relay::decide::Context;
 use crate::work::{self, Queue};
 

@@ -1,10 +1,8 @@
 //! Parked statuses are kept a day. One sleeping task wakes when the oldest is due; with none parked it costs nothing.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use trunkline_adapter::Timestamp;
 
 use crate::ledger::engine::Batch;
@@ -19,21 +17,6 @@ const KEPT: Duration = Duration::from_secs(24 * 3600);
 const AGAIN: Duration = Duration::from_secs(60);
 /// Rows read and deleted at a time.
 const PAGE: usize = 200;
-
-/// Wakes an account's sweep when something was parked for it.
-#[derive(Default)]
-pub struct Sweep(Mutex<HashMap<AccountSid, Arc<Notify>>>);
-
-impl Sweep {
-    pub fn arm(&self, account: &AccountSid) {
-        self.of(account).notify_one();
-    }
-
-    fn of(&self, account: &AccountSid) -> Arc<Notify> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(all.entry(account.clone()).or_default())
-    }
-}
 
 impl Relay {
     /// Deletes an account's parked statuses when their day is over; runs until dropped.

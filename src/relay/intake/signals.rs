@@ -8,7 +8,7 @@ use super::{Origin, opting, remember};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::tables;
 use crate::model::{Binding, Json};
-use crate::relay::commit::After;
+use crate::relay::after::After;
 use crate::relay::{Relay, RelayError};
 
 impl Relay {

@@ -13,7 +13,7 @@ use crate::model::{
     Binding, Compact, ConversationSid, Correlation, Json, MessageRecord, Named, ParkedStatus, ParticipantSid,
     ProviderIdRow, ReceiptRecord, ReceiptSid, Subject, Via,
 };
-use crate::relay::commit::After;
+use crate::relay::after::After;
 use crate::relay::{ATTEMPTS, Relay, RelayError, decide};
 use crate::telemetry::inbound::{InboundOutcome, status as count_status};
 

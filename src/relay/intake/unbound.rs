@@ -7,7 +7,7 @@ use super::{Origin, remember};
 use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::tables;
 use crate::model::{Forwarded, Json};
-use crate::relay::commit::{After, Wake};
+use crate::relay::after::{After, Wake};
 use crate::relay::messaging_services::UnboundInbound;
 use crate::relay::{ATTEMPTS, Relay, RelayError};
 use crate::telemetry::inbound::{InboundOutcome, inbound};

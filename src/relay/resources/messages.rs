@@ -14,7 +14,8 @@ use crate::model::{
 use crate::relay::asking::Whose;
 use crate::relay::command::{MessageChange, MessageView, NewMessage};
 use crate::relay::decide;
-use crate::relay::{Relay, RelayError, groups};
+use crate::relay::decide::groups;
+use crate::relay::{Relay, RelayError};
 
 impl Relay {
     pub async fn post_message(

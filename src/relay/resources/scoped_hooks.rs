@@ -7,8 +7,8 @@ use crate::announce::{Cause, Hooks};
 use crate::ledger::engine::Batch;
 use crate::model::webhook::MOST_SCOPED;
 use crate::model::{AccountSid, Conversation, Event, ScopedWebhook, ServiceSid, WebhookSid};
+use crate::relay::after::Wake;
 use crate::relay::command::{NewWebhook, WebhookChange};
-use crate::relay::commit::Wake;
 use crate::relay::decide::{Context, Decision, begin, finish, put_record, require_open};
 use crate::relay::{Relay, RelayError};
 

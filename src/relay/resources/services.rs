@@ -6,8 +6,9 @@ use crate::ledger::engine::{Batch, CommitError};
 use crate::ledger::key::{Range, Space};
 use crate::ledger::{rider, tables, typed};
 use crate::model::{AccountSettings, AccountSid, Json, ServiceRecord, ServiceSid};
-use crate::relay::commit::{After, Wake};
-use crate::relay::{ATTEMPTS, Relay, RelayError, cleanup, decide};
+use crate::relay::after::{After, Wake};
+use crate::relay::decide::cleanup;
+use crate::relay::{ATTEMPTS, Relay, RelayError, decide};
 use crate::work::{self, Queue};
 
 impl Relay {

@@ -10,11 +10,12 @@ use crate::model::{
     AccountSid, Compact, Event, Head, Json, Leaving, PersonRow, PushBindingRecord, ServiceSid, UserRecord,
     UserSid,
 };
+use crate::relay::after::{After, Wake};
 use crate::relay::asking::Whose;
 use crate::relay::command::{NewUser, UserChange};
-use crate::relay::commit::{After, Wake};
+use crate::relay::decide::cleanup;
 use crate::relay::error::RoleUse;
-use crate::relay::{ATTEMPTS, Relay, RelayError, cleanup, decide};
+use crate::relay::{ATTEMPTS, Relay, RelayError, decide};
 use crate::work::{self, Queue};
 
 /// Rows read at a time.
