@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion};
 use futures_util::future::join_all;
+use trunkline::ledger::engine::Durability;
 use trunkline::ledger::engine::{Batch, Engine};
 use trunkline::ledger::memory::Memory;
-use trunkline::ledger::store::{Durability, Store, StoreSettings};
+use trunkline::ledger::store::{Store, StoreSettings};
 use trunkline::ledger::tables;
 use trunkline::model::{ConversationSid, Mint};
 use trunkline::relay::decide::{self, Context};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use trunkline::ledger::Ledger;
-use trunkline::ledger::store::{Durability, Store, StoreSettings};
+use trunkline::ledger::engine::Durability;
+use trunkline::ledger::store::{Store, StoreSettings};
 use trunkline::model::{AccountSid, Conversation, Mint, ServiceSid};
 use trunkline::relay::command::{NewConversation, NewParticipant, Who};
 use trunkline::relay::decide::messages::Draft;

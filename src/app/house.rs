@@ -19,7 +19,7 @@ use crate::bindings::Bindings;
 use crate::config::{self, Config, SystemSecrets, Watch};
 use crate::forward::Forwards;
 use crate::http::{self, Accounts, Base, Sockets};
-use crate::ledger::store::Incarnation;
+use crate::ledger::incarnation::Incarnation;
 use crate::ledger::{Ledger, LedgerError};
 use crate::media::{Links, Media, Pictures};
 use crate::model::AccountSid;

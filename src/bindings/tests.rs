@@ -9,10 +9,11 @@ use futures_util::future::BoxFuture;
 
 use super::merge::verify;
 use super::*;
+use crate::ledger::engine::Durability;
 use crate::ledger::engine::{Batch, CommitError, Committed, Health, ReadError, Revision, Row, Snapshot};
 use crate::ledger::key::{Range, Space};
 use crate::ledger::memory::Memory;
-use crate::ledger::store::{Durability, Store, StoreSettings};
+use crate::ledger::store::{Store, StoreSettings};
 
 fn pair(account: &str, n: usize) -> Key {
     Key::new(account, "", Space::Binding, format!("+1555{n:07}").as_bytes())

@@ -9,7 +9,8 @@ use trunkline_adapter::Clock;
 use super::workers::runtime;
 use super::{Failure, ask, tell};
 use crate::config::{self, SystemSecrets};
-use crate::ledger::store::{Durability, OpenError, Store, StoreSettings};
+use crate::ledger::engine::Durability;
+use crate::ledger::store::{OpenError, Store, StoreSettings};
 use crate::ledger::{damaged, dump as ledger_dump, restore as ledger_restore};
 
 /// Enough for one pass over all rows.

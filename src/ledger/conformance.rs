@@ -8,10 +8,11 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use proptest::prelude::*;
 
+use super::engine::Durability;
 use super::engine::{Batch, CommitError, Committed, Engine, MAX_BYTES, MAX_KEY, MAX_WRITES, Row};
 use super::key::{Key, Range, Space};
 use super::memory::Memory;
-use super::store::{Durability, Store, StoreSettings};
+use super::store::{Store, StoreSettings};
 
 const NOW: u64 = 1_000;
 

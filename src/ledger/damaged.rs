@@ -8,8 +8,9 @@ use std::path::Path;
 use super::dump::{DumpError, Writer};
 use super::engine::ReadError;
 use super::fjall::{View, journal};
+use super::incarnation::Incarnation;
 use super::key::Keyspace;
-use super::store::{FORMAT, Identity, Incarnation, Layout, OpenError, refuse_other};
+use super::store::{FORMAT, Identity, Layout, OpenError, refuse_other};
 
 const CACHE: u64 = 32 * 1024 * 1024;
 /// Failures in a row after which a walk is given up.

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::engine::{Engine, ReadError, Row};
+use super::incarnation::Incarnation;
 use super::key::{Key, Range, Space};
-use super::store::{FORMAT, Incarnation};
+use super::store::FORMAT;
 
 /// The version of the dump itself, apart from the store's format.
 pub(super) const VERSION: u32 = 1;

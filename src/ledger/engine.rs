@@ -46,6 +46,18 @@ pub trait Engine: Send + Sync + 'static {
     fn health(&self) -> Health;
 }
 
+/// JavaScript can carry whole numbers below this one.
+pub const PAST_LARGEST_NUMBER: Revision = 1 << 53;
+
+/// What an acknowledgement survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// A power cut: every group of commits is synced before anybody is answered.
+    Power,
+    /// The death of the process only.
+    Process,
+}
+
 /// Most writes in one batch.
 pub const MAX_WRITES: usize = 256;
 /// Most bytes of keys and values in one batch.

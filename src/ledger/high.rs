@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::store::Incarnation;
+use super::incarnation::Incarnation;
 
 /// Far enough apart that one torn page cannot hurt both slots.
 const SLOT: usize = 4_096;

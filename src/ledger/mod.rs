@@ -16,6 +16,7 @@ pub mod dump;
 pub mod engine;
 pub mod fjall;
 mod high;
+pub mod incarnation;
 pub mod key;
 pub mod memory;
 pub mod restore;

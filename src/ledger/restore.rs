@@ -5,11 +5,13 @@ use std::io::{self, BufRead, Read};
 use std::path::Path;
 
 use super::dump::{Header, Line, Trailer, VERSION};
+use super::engine::PAST_LARGEST_NUMBER;
 use super::engine::{MAX_KEY, Row};
 use super::fjall::{Assembly, Files, View};
 use super::high::{HighMark, Mark};
+use super::incarnation::Incarnation;
 use super::key::Key;
-use super::store::{FORMAT, Identity, Incarnation, Layout, OpenError, PAST_LARGEST_NUMBER, Restoration};
+use super::store::{FORMAT, Identity, Layout, OpenError, Restoration};
 
 /// Longest line: a payload as large as a batch, written in base64, and room for its key.
 const LONGEST_LINE: u64 = 4 * 1024 * 1024;
@@ -106,7 +108,7 @@ fn fill(folder: &Path, dump: impl BufRead, now_micros: u64) -> Result<Restored, 
     if number >= PAST_LARGEST_NUMBER {
         return Err(OpenError::Clock { micros: number }.into());
     }
-    let incarnation = Incarnation::draw()?;
+    let incarnation = Incarnation::draw().map_err(OpenError::Random)?;
     Restoration { known: highest.max(header.number), began: number }.write(&files)?;
     // Written and synced last, after every row before it in the same journal.
     Identity { format: FORMAT, incarnation, newest: number }.write(&files)?;

@@ -1,37 +1,25 @@
 //! Opening a store's directory: the lock, the ledger, the mark beside it, and when not to serve.
 
 use std::cmp::Ordering;
-use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
-use ring::rand::{SecureRandom, SystemRandom};
+use ring::error::Unspecified;
 
-use super::engine::{Engine, Follower, Revision};
+use super::engine::{Durability, Engine, Follower, PAST_LARGEST_NUMBER, Revision};
 use super::fjall::{Files, FjallEngine, NEWEST, OnFatal, Start, journal};
 use super::high::{HighMark, Mark};
+use super::incarnation::Incarnation;
 
 /// The format of the store that this program reads and writes.
 pub const FORMAT: u32 = 2;
-/// JavaScript can carry whole numbers below this one.
-pub(super) const PAST_LARGEST_NUMBER: Revision = 1 << 53;
 
 const FORMAT_FACT: &str = "format";
 const INCARNATION_FACT: &str = "incarnation";
 const RESTORED_FACT: &str = "restored";
-
-/// What an acknowledgement survives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// A power cut: every group of commits is synced before anybody is answered.
-    Power,
-    /// The death of the process only.
-    Process,
-}
 
 /// Where the store is and what it promises.
 #[derive(Clone, Debug)]
@@ -42,39 +30,6 @@ pub struct StoreSettings {
     pub keep_free: u64,
     /// Bytes of memory for blocks read from disk.
     pub cache_bytes: u64,
-}
-
-/// Names one life of a store: a restored copy is another one. Page tokens and cursors carry it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Incarnation(pub(super) [u8; 16]);
-
-impl Incarnation {
-    /// Of a ledger that does not know its own.
-    pub(super) const NONE: Incarnation = Incarnation([0; 16]);
-
-    /// Draws a new one.
-    pub(super) fn draw() -> Result<Incarnation, OpenError> {
-        let mut bytes = [0; 16];
-        SystemRandom::new().fill(&mut bytes).map_err(|_| OpenError::Random)?;
-        Ok(Incarnation(bytes))
-    }
-}
-
-impl fmt::Display for Incarnation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl FromStr for Incarnation {
-    type Err = OpenError;
-
-    fn from_str(text: &str) -> Result<Incarnation, OpenError> {
-        match u128::from_str_radix(text, 16) {
-            Ok(number) if text.len() == 32 && !text.starts_with('+') => Ok(Incarnation(number.to_be_bytes())),
-            _ => Err(OpenError::Damaged("the incarnation is not 32 hexadecimal digits".into())),
-        }
-    }
 }
 
 /// Why a store is not served.
@@ -110,7 +65,7 @@ pub enum OpenError {
     #[error("the ledger is damaged: {0}")]
     Damaged(String),
     #[error("the system gives no random numbers")]
-    Random,
+    Random(#[from] Unspecified),
     #[error("{}", .path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error("the ledger cannot be opened")]

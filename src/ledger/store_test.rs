@@ -12,10 +12,11 @@ use futures_util::FutureExt;
 
 use super::damaged::dump_damaged;
 use super::dump::dump;
+use super::engine::Durability;
 use super::engine::{Batch, CommitError, Engine, Follower, Row, Write};
 use super::key::{Key, Range, Space};
 use super::restore::{RestoreError, restore};
-use super::store::{Durability, OpenError, Store, StoreSettings};
+use super::store::{OpenError, Store, StoreSettings};
 
 fn settings(path: &Path) -> StoreSettings {
     StoreSettings { path: path.to_owned(), durability: Durability::Power, keep_free: 0, cache_bytes: 1 << 20 }

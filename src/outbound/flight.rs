@@ -12,6 +12,7 @@ use super::mailbox::Site;
 use super::outcome::{Case, OPTED_OUT_CODE, Settled, Step, Subjects, judge, settle};
 use super::plan::{InForce, Policies};
 use super::send::{End, Shipment, send};
+use super::span::span;
 use crate::ledger::LedgerError;
 use crate::ledger::engine::Batch;
 use crate::model::{Attempt, AttemptEnd, Compact, Dispatch};
@@ -178,17 +179,6 @@ fn log(proxy: &Address, dispatch: &Dispatch, shipment: &Shipment, attempt: u32, 
         Outcome::Accepted { .. } if tracing::enabled!(Level::DEBUG) => line!(Level::DEBUG),
         Outcome::Accepted { .. } => {}
         _ => line!(Level::INFO),
-    }
-}
-
-/// A span with the names by which a message can be followed through the log.
-pub(super) fn span(proxy: &Address, dispatch: &Dispatch) -> tracing::Span {
-    match dispatch {
-        Dispatch::Message { conversation, index, participant, receipt, .. } => {
-            tracing::info_span!("delivery", lane = %proxy, %conversation, index, %participant, %receipt)
-        }
-        Dispatch::Notice { .. } => tracing::info_span!("notice", lane = %proxy),
-        Dispatch::Reply { .. } => tracing::info_span!("reply", lane = %proxy),
     }
 }
 

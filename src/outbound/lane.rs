@@ -9,13 +9,15 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use trunkline_adapter::{Blame, Outcome, Scope, Timestamp};
 
-use super::flight::{Arrival, Flight, Landed, finish, span};
+use super::flight::{Arrival, Flight, Landed, finish};
 use super::hold::{Gate, Passage};
-use super::mailbox::{Mail, Site, lock};
+use super::lock::lock;
+use super::mailbox::{Mail, Site};
 use super::outcome::{EXPIRED_CODE, Settled, Step, UNKNOWN_CODE};
 use super::plan::{InForce, Surroundings, Unknown};
 use super::rate::{Bucket, Pairs};
 use super::send::{End, Prepared, dispatch_of, prepare};
+use super::span::span;
 use super::status::{Last, State};
 use super::suspects::Suspects;
 use super::waits::RateWaits;
@@ -172,7 +174,7 @@ impl Lane {
         let free = !self.mail.stop && !self.broken && !self.window.may_have_work();
         let free = free && self.gate.passage(self.now()) == Passage::Open;
         let lane = self.mail.plan.as_ref().zip(self.rate.as_mut()).filter(|_| free);
-        self.site.mailbox.typing.show(&self.site, lane);
+        self.site.mailbox.typing.show(&self.site.surroundings, lane);
     }
 
     fn now(&self) -> Timestamp {

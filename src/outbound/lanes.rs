@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinHandle;
 use trunkline_adapter::{Address, Timestamp};
 
 use super::lane::{Lane, NOT_CONFIGURED};
-use super::mailbox::{Mailbox, Site, lock};
+use super::lock::lock;
+use super::mailbox::{Handle, Mailbox, Site};
 use super::plan::{InForce, LanePlan, Policies, Surroundings};
 use super::status::{LaneStatus, State};
 use super::typing::TypingIndicators;
@@ -49,15 +49,6 @@ pub struct Lanes {
     applying: tokio::sync::Mutex<()>,
     /// Adapters and names whose gauges were set: one that is no more goes back to zero.
     published: Mutex<BTreeSet<(String, String)>>,
-}
-
-pub(super) struct Handle {
-    pub(super) mailbox: Arc<Mailbox>,
-    /// The adapter's and the proxy address' names, also of one that is no more.
-    adapter: String,
-    name: String,
-    /// Says whether the lane's end was clean.
-    task: JoinHandle<bool>,
 }
 
 impl Lanes {

@@ -1,13 +1,15 @@
 //! What a lane is made of, and how it is told things while it works.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use trunkline_adapter::{Address, Timestamp, TypingIndicator};
 
+use super::lock::lock;
 use super::plan::{InForce, Policies, Surroundings};
 use super::status::Standing;
-use super::typing::Wishes;
+use super::wishes::Wishes;
 use crate::work::WorkReceiver;
 
 /// What a lane is told from outside. The newest word counts.
@@ -63,10 +65,6 @@ impl Mailbox {
     }
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 pub(super) type PauseAdapter = Arc<dyn Fn(&str, Timestamp) + Send + Sync>;
 
 /// What a lane is made of; kept by its supervisor so that it can be made again.
@@ -78,4 +76,14 @@ pub(super) struct Site {
     pub work: WorkReceiver,
     /// Tells the other lanes of an adapter to pause.
     pub pause_adapter: PauseAdapter,
+}
+
+/// A lane as it is known to those who start and end it.
+pub(super) struct Handle {
+    pub(super) mailbox: Arc<Mailbox>,
+    /// The adapter's and the proxy address' names, also of one that is no more.
+    pub(super) adapter: String,
+    pub(super) name: String,
+    /// Says whether the lane's end was clean.
+    pub(super) task: JoinHandle<bool>,
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use trunkline_adapter::{Address, Blame, Cause, DeliveryStatus, Outcome, Scope, Timestamp};
 
-use super::flight::span;
 use super::hold::LONGEST_WISH;
 use super::plan::{Policies, Surroundings, Unknown};
-use super::send::End;
+use super::send::{End, MessageRow};
+use super::span::span;
 use crate::announce;
-use crate::ledger::engine::{Batch, CommitError, ReadError, Revision, Write};
+use crate::ledger::engine::{Batch, CommitError, ReadError, Write};
 use crate::ledger::key::Space;
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{
@@ -170,13 +170,6 @@ pub(super) struct Subjects<'a> {
     pub message: Option<MessageRow>,
     /// What the receipt keeps of a request that did not go well.
     pub attempt: Option<&'a Attempt>,
-}
-
-/// The numbers of a message's row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MessageRow {
-    pub changed: Revision,
-    pub created: Revision,
 }
 
 /// Trying again leads to the same: a row that is read cannot be understood, or what is written is too large.

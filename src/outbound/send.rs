@@ -10,9 +10,9 @@ use trunkline_adapter::{
     Templates,
 };
 
-use super::outcome::MessageRow;
 use super::pieces::{Piece, pieces};
 use super::plan::{LanePlan, Ready, Surroundings};
+use crate::ledger::engine::Revision;
 use crate::ledger::{LedgerError, tables, typed};
 use crate::model::{
     Attempt, Compact, ConversationSid, Correlation, Dispatch, Head, Letter, MessageMedia, MessageRecord,
@@ -70,6 +70,13 @@ pub(super) struct Shipment {
     pub gated: bool,
     /// See [`super::outcome::Subjects::message`].
     pub message: Option<MessageRow>,
+}
+
+/// The numbers of a message's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MessageRow {
+    pub changed: Revision,
+    pub created: Revision,
 }
 
 /// Reads what a row names, as of now.

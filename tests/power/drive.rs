@@ -8,9 +8,10 @@ use std::process::Command;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use trunkline::ledger::engine::Durability;
 use trunkline::ledger::engine::{Batch, Row};
 use trunkline::ledger::key::{Key, Space};
-use trunkline::ledger::store::{Durability, Store, StoreSettings};
+use trunkline::ledger::store::{Store, StoreSettings};
 
 use super::harness::dice::Dice;
 use super::layer::Layer;

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
+use trunkline::ledger::engine::Durability;
 use trunkline::ledger::engine::Row;
 use trunkline::ledger::key::{Key, Range, Space};
-use trunkline::ledger::store::{Durability, Store, StoreSettings};
+use trunkline::ledger::store::{Store, StoreSettings};
 use trunkline::ledger::tables;
 use trunkline::model::{
     Compact, ConversationRecord, Dispatch, Head, Json, MessageRecord, ParticipantRecord, ProviderIdRow,

@@ -13,8 +13,8 @@ use super::desks::{Answer, Desk, Outcomes};
 use super::pace::Pace;
 use super::syncer::{Syncer, Written, fatal};
 use super::{Assembly, OnFatal, Shared};
+use crate::ledger::engine::PAST_LARGEST_NUMBER;
 use crate::ledger::engine::{Batch, CommitError};
-use crate::ledger::store::PAST_LARGEST_NUMBER;
 use crate::telemetry;
 
 /// Most batches, and about the most bytes, written as one group: beyond this a sync is no longer what costs.

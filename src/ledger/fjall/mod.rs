@@ -25,9 +25,9 @@ use std::thread::{JoinHandle, ThreadId};
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
+use super::engine::Durability;
 use super::engine::{Batch, CommitError, Committed, Engine, Follower, Health, Revision, Snapshot};
 use super::high::HighMark;
-use super::store::Durability;
 pub(super) use assembly::Assembly;
 use committer::{Committer, Next, Submission};
 use desks::Desks;

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use super::desks::Outcomes;
 use super::{OnFatal, Shared, View, journal};
+use crate::ledger::engine::Durability;
 use crate::ledger::engine::{Follower, Write};
 use crate::ledger::high::HighMark;
-use crate::ledger::store::Durability;
 use crate::telemetry;
 
 /// With `durability = "process"`, how often the mark catches up with the ledger while there are commits.
