@@ -12,8 +12,9 @@ use serde_json::json;
 use trunkline_adapter::Address;
 use trunkline_adapter::simulator::Shelf as _;
 
-use super::host::{Inside, TypeError};
-use super::server::{Body, not_allowed, refuse, respond};
+use super::answer::{Body, not_allowed, refuse, respond};
+use super::inside::Inside;
+use super::provider::TypeError;
 use super::{Fault, events};
 
 /// Answers everything below `/simulator`.

@@ -14,8 +14,8 @@ use serde_json::json;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::answer::Body;
 use super::phones::{Event, Phones};
-use super::server::Body;
 
 /// A sign of life goes out after this much silence, so that a watcher that left is noticed.
 const SILENCE: Duration = Duration::from_secs(15);

@@ -6,89 +6,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
-use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use trunkline_adapter::{Address, Clock, Simulator};
+use trunkline_adapter::{Address, Clock};
 
 use super::courier::{Courier, WAITING};
 use super::fault::Switch;
 use super::files::Files;
+use super::inside::{Bridge, Inside, Visitor};
 use super::phones::{Event, Phones};
-use super::provider::Working;
-use super::{Fault, Message, server};
+use super::provider::{Provider, TypeError, Working};
+use super::{Fault, Message, answer, server};
 
-/// Longest text that can be typed.
-pub(super) const LONGEST_TEXT: usize = 4_096;
 /// How long the daemon may take to answer a webhook.
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
-
-/// A provider to play.
-#[derive(Clone)]
-pub struct Provider {
-    /// The adapter's name in the configuration.
-    pub adapter: String,
-    /// Its provider's side.
-    pub simulator: Arc<dyn Simulator>,
-    /// Where the daemon takes its webhooks.
-    pub webhook_url: String,
-    /// The proxy addresses that live there.
-    pub proxies: Vec<Address>,
-}
-
-/// What the page shows of the daemon, so that one can go on with REST.
-#[derive(Clone, Debug, Serialize)]
-pub struct Bridge {
-    /// Base URL of the REST API.
-    pub url: String,
-    /// Base URL of metrics and health.
-    pub admin_url: String,
-    /// User name of its Basic authentication.
-    pub account_sid: String,
-    /// Password of its Basic authentication.
-    pub auth_token: String,
-    /// The conversation of the phones, once there is one.
-    pub conversation_sid: Option<String>,
-}
-
-/// Somebody in the browser, who meets the daemon with the official SDK and not through a provider.
-pub struct Visitor {
-    /// What they are called.
-    pub name: String,
-    /// Who they are to the daemon.
-    pub identity: String,
-    /// Where the daemon is, as the page reaches it: scheme, host and port of its HTTP. The page may get files from there.
-    pub root: String,
-    /// Where the SDK connects.
-    pub socket: String,
-    /// Makes an access token. The page asks for one when it is opened, and before one ends.
-    pub token: Box<dyn Fn() -> String + Send + Sync>,
-}
-
-/// Why nothing was typed.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TypeError {
-    /// No text.
-    #[error("the text is empty")]
-    Empty,
-    /// Too much text.
-    #[error("the text is longer than {LONGEST_TEXT} characters")]
-    TooLong,
-    /// The phone cannot write there.
-    #[error("a phone on {0} cannot write to an address on {1}")]
-    OtherChannel(&'static str, &'static str),
-    /// No provider has the proxy address.
-    #[error("no simulated provider has this proxy address")]
-    UnknownProxy,
-    /// Too many webhooks wait for the daemon.
-    #[error("too many webhooks wait for the daemon")]
-    Busy,
-    /// Too many phones.
-    #[error("there are too many phones")]
-    TooManyPhones,
-}
 
 /// A listener that adapters can already be pointed at.
 pub struct Bound {
@@ -162,65 +94,12 @@ impl Bound {
         let url = self.url();
         let loopback_only = self.local.ip().is_loopback();
         let bridge = Mutex::default();
-        let policy = server::policy(self.visitor.as_ref());
+        let policy = answer::policy(self.visitor.as_ref());
         let visitor = self.visitor;
         let inside =
             Arc::new(Inside { phones, providers, files: kept, bridge, visitor, policy, loopback_only });
         tasks.spawn(server::run(self.listener, inside.clone()));
         Ok(Host { inside, url, _tasks: tasks })
-    }
-}
-
-/// What every request may need.
-pub(super) struct Inside {
-    pub(super) phones: Arc<Phones>,
-    pub(super) providers: Vec<Working>,
-    pub(super) files: Arc<Files>,
-    bridge: Mutex<Option<Bridge>>,
-    pub(super) visitor: Option<Visitor>,
-    /// What the page may load and reach.
-    pub(super) policy: HeaderValue,
-    /// Then a request must be addressed to this machine by a name for it; see `server`.
-    pub(super) loopback_only: bool,
-}
-
-impl Inside {
-    pub(super) fn provider(&self, adapter: &str) -> Option<&Working> {
-        self.providers.iter().find(|working| working.provider.adapter == adapter)
-    }
-
-    pub(super) fn provider_of(&self, proxy: &Address) -> Option<&Working> {
-        self.providers.iter().find(|working| working.provider.proxies.contains(proxy))
-    }
-
-    pub(super) fn bridge(&self) -> Option<Bridge> {
-        self.bridge.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn write(
-        &self,
-        phone: &Address,
-        proxy: &Address,
-        text: String,
-        photo: Option<(&str, Bytes)>,
-    ) -> Result<Message, TypeError> {
-        if text.trim().is_empty() {
-            return Err(TypeError::Empty);
-        }
-        if text.chars().count() > LONGEST_TEXT {
-            return Err(TypeError::TooLong);
-        }
-        if phone.channel() != proxy.channel() {
-            return Err(TypeError::OtherChannel(phone.channel().name(), proxy.channel().name()));
-        }
-        self.provider_of(proxy).ok_or(TypeError::UnknownProxy)?.write(phone, proxy, text, photo)
-    }
-
-    pub(super) fn set_fault(&self, adapter: &str, fault: Option<Fault>) -> bool {
-        let Some(working) = self.provider(adapter) else { return false };
-        working.switch.set(fault);
-        self.phones.tell(Event::Fault { adapter: adapter.to_owned(), fault });
-        true
     }
 }
 

@@ -12,12 +12,14 @@
 //! Invariants: the webhooks of one provider leave in the order in which things happened; everything that is kept is
 //! bounded; a page of another site can neither read nor switch anything here.
 
+mod answer;
 mod api;
 mod courier;
 mod events;
 mod fault;
 mod files;
 mod host;
+mod inside;
 mod message;
 mod phones;
 mod provider;
@@ -27,6 +29,8 @@ mod tests;
 
 pub use fault::{Fault, UnknownFault};
 pub use files::Attached;
-pub use host::{Bound, Bridge, Host, Provider, TypeError, Visitor};
+pub use host::{Bound, Host};
+pub use inside::{Bridge, Visitor};
 pub use message::{Direction, Message, State};
 pub use phones::Phone;
+pub use provider::{Provider, TypeError};

@@ -10,12 +10,11 @@ use tokio::time::Instant;
 use trunkline_adapter::simulator::{
     FileAnswer, PhoneFile, PhoneMessage, ProviderAnswer, ProviderRequest, Submission,
 };
-use trunkline_adapter::{Address, Clock, DeliveryStatus};
+use trunkline_adapter::{Address, Clock, DeliveryStatus, Simulator};
 
 use super::courier::{Job, News};
 use super::fault::Switch;
 use super::files::Files;
-use super::host::{Provider, TypeError};
 use super::phones::Phones;
 use super::{Attached, Direction, Fault, Message, State};
 
@@ -31,6 +30,45 @@ const TOLD: [(DeliveryStatus, Duration); 3] = [
 
 /// What is told about one whose files could not be had.
 const FAILED: [(DeliveryStatus, Duration); 1] = [(DeliveryStatus::Failed, Duration::ZERO)];
+
+/// A provider to play.
+#[derive(Clone)]
+pub struct Provider {
+    /// The adapter's name in the configuration.
+    pub adapter: String,
+    /// Its provider's side.
+    pub simulator: Arc<dyn Simulator>,
+    /// Where the daemon takes its webhooks.
+    pub webhook_url: String,
+    /// The proxy addresses that live there.
+    pub proxies: Vec<Address>,
+}
+
+/// Longest text that can be typed.
+pub(super) const LONGEST_TEXT: usize = 4_096;
+
+/// Why nothing was typed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TypeError {
+    /// No text.
+    #[error("the text is empty")]
+    Empty,
+    /// Too much text.
+    #[error("the text is longer than {LONGEST_TEXT} characters")]
+    TooLong,
+    /// The phone cannot write there.
+    #[error("a phone on {0} cannot write to an address on {1}")]
+    OtherChannel(&'static str, &'static str),
+    /// No provider has the proxy address.
+    #[error("no simulated provider has this proxy address")]
+    UnknownProxy,
+    /// Too many webhooks wait for the daemon.
+    #[error("too many webhooks wait for the daemon")]
+    Busy,
+    /// Too many phones.
+    #[error("there are too many phones")]
+    TooManyPhones,
+}
 
 /// A provider at work.
 pub(super) struct Working {

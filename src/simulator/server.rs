@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,9 +17,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use trunkline_adapter::simulator::ProviderRequest;
 
+use super::answer::{Body, not_allowed, refuse, respond};
 use super::api;
 use super::files::LARGEST;
-use super::host::{Inside, Visitor};
+use super::inside::Inside;
 use crate::console;
 
 /// Connections at a time. More wait in the listener's backlog.
@@ -31,21 +31,6 @@ const LARGEST_BODY: usize = 256 << 10;
 const LARGEST_UPLOAD: usize = LARGEST + (64 << 10);
 /// How long a request may take to arrive, head and body each.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(10);
-/// Everything the page needs comes from here, and nothing else may run in it.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'; \
-                      frame-ancestors 'none'";
-
-/// What the page may load and reach: us, and the daemon where somebody in the browser meets it.
-pub(super) fn policy(visitor: Option<&Visitor>) -> HeaderValue {
-    let (root, socket) = visitor.map_or(("", ""), |visitor| (visitor.root.as_str(), visitor.socket.as_str()));
-    let text = format!("{POLICY}; connect-src 'self' {root} {socket}; img-src 'self' data: {root}");
-    // An address that is no header value would be nobody's to reach either.
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(POLICY))
-}
-
-/// A body of any kind.
-pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
-
 /// Accepts connections until dropped; its connections end with it.
 pub(super) async fn run(listener: TcpListener, inside: Arc<Inside>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
@@ -161,26 +146,5 @@ fn provider_answer(answer: trunkline_adapter::simulator::FileAnswer) -> Response
             response.headers_mut().insert(name, value);
         }
     }
-    response
-}
-
-/// An answer with a whole body.
-pub(super) fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Full::new(body).boxed_unsync());
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-}
-
-/// An error as JSON.
-pub(super) fn refuse(status: StatusCode, message: &str) -> Response<Body> {
-    let body = serde_json::json!({ "status": status.as_u16(), "message": message });
-    respond(status, "application/json", Bytes::from(body.to_string()))
-}
-
-/// The path is there, the method is not.
-pub(super) fn not_allowed(allowed: &'static str) -> Response<Body> {
-    let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, "this method has no meaning here");
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
