@@ -50,7 +50,7 @@ const LEAF: &str = "telemetry";
 /// Rooms within the relay, and what each of them must not know: the way in and the API ask the judge, who asks nobody, and
 /// leave each other alone.
 const WITHIN_RELAY: &[(&str, &[&str])] =
-    &[("decide", &["intake", "resources"]), ("intake", &["resources"]), ("resources", &["intake"])];
+    &[("decide", &["commit", "intake", "resources"]), ("intake", &["resources"]), ("resources", &["intake"])];
 
 /// What each adapter may use of ours, besides itself.
 const ADAPTERS: &[(&str, &[&str])] = &[
@@ -151,6 +151,76 @@ fn rooms_of_the_relay_leave_each_other_alone() {
             assert!(known.is_empty(), "{file}: {room} may not use {known:?}");
         }
     }
+}
+
+/// The module that a file is, from its crate's root; nothing for what only hands on what its files hold.
+fn module(file: &str) -> Option<Vec<&str>> {
+    let (_, path) = file.rsplit_once("src/")?;
+    let names: Vec<_> = path.strip_suffix(".rs")?.split('/').collect();
+    (!matches!(names.last(), Some(&("mod" | "lib" | "main")))).then_some(names)
+}
+
+/// The paths in a file's code that begin at its crate's root or at its parent, as modules from the root; those in braces
+/// one by one.
+fn paths<'a>(own: &[&'a str], text: &'a str) -> Vec<Vec<&'a str>> {
+    let mut found = Vec::new();
+    for (prefix, base) in [("crate::", &own[..0]), ("super::", &own[..own.len() - 1])] {
+        for (at, _) in text.match_indices(prefix) {
+            if text[..at].ends_with("super::") || text[..at].rsplit('\n').next().unwrap().contains("//") {
+                continue;
+            }
+            let rest = &text[at + prefix.len()..];
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | ':'));
+            let (path, behind) = rest.split_at(end.unwrap_or(rest.len()));
+            let names = path.split("::").filter(|name| !name.is_empty());
+            let stem: Vec<&str> = base.iter().copied().chain(names).collect();
+            let braced = behind.strip_prefix('{').and_then(|inside| inside.split(['}', '{']).next());
+            let each = braced.into_iter().flat_map(|inside| inside.split(','));
+            found.extend(each.map(|item| {
+                let name = item.trim().split("::").next().unwrap_or_default();
+                stem.iter().copied().chain([name]).collect()
+            }));
+            found.push(stem);
+        }
+    }
+    found
+}
+
+#[test]
+fn no_files_know_each_other_in_a_circle() {
+    let crates = fs::read_dir(root().join("adapters")).unwrap();
+    let crates = crates.map(|entry| format!("adapters/{}/src", entry.unwrap().file_name().to_str().unwrap()));
+    let (mut arrows, mut circles) = (0, Vec::new());
+    for folder in crates.chain(["src".to_owned()]) {
+        let files = sources(&folder);
+        let rooms: BTreeMap<_, _> = files
+            .iter()
+            .filter(|(file, text)| !without_tests(file, text).is_empty())
+            .filter_map(|(file, text)| Some((module(file)?, without_tests(file, text))))
+            .collect();
+        let mut above: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for (own, text) in &rooms {
+            let known = paths(own, text);
+            let known = known.iter().filter_map(|path| {
+                (1..=path.len())
+                    .rev()
+                    .find_map(|most| rooms.get_key_value(&path[..most]))
+                    .map(|(room, _)| room)
+            });
+            above.insert(own, known.filter(|room| *room != own).collect());
+        }
+        arrows += above.values().map(BTreeSet::len).sum::<usize>();
+        // What knows nobody that is left is in no circle; whatever remains is, or stands above one.
+        while let Some(free) = above.iter().find(|(_, known)| known.is_empty()).map(|(room, _)| *room) {
+            above.remove(free);
+            above.values_mut().for_each(|known| {
+                known.remove(free);
+            });
+        }
+        circles.extend(above.iter().map(|(own, known)| format!("{folder}: {own:?} knows {known:?}")));
+    }
+    assert!(arrows > 300, "only {arrows} arrows between files were seen");
+    assert!(circles.is_empty(), "{}", circles.join("\n"));
 }
 
 #[test]
